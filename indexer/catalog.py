@@ -1,0 +1,401 @@
+"""The catalog: items, their vectors and the files they come from, in SQLite; the single source of truth.
+
+Writing goes through `atomic`, one transaction a batch. Reading may happen at any time, from any
+process: the journal is a write-ahead log, so a reader sees the state of the last commit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from indexer import migrations
+from indexer.errors import LibraryDamaged, LibraryError, LibraryFull, LibraryTooNew
+from indexer.items import Float32Array, Int64Array, Item, Source, Vectors
+
+if TYPE_CHECKING:
+    import sqlite_utils
+
+# Vectors of at most this many items are in memory as blobs at once: 4 MB at 256 dimensions.
+READ_AHEAD = 8192
+
+# A folder of a thousand equal files would otherwise be looked up a million times.
+DONORS_LOOKED_AT = 16
+
+
+class FileState(NamedTuple):
+    """A file as the catalog knows it; `mtime_ns` is None if it was only partly stored."""
+
+    id: int
+    size: int
+    mtime_ns: int | None
+    error: str | None
+
+    def matches(self, source: Source) -> bool:
+        """Whether the file is as it was when it was stored, or when it failed."""
+        return self.size == source.size and self.mtime_ns == source.mtime_ns
+
+
+class Donor(NamedTuple):
+    """A stored file whose vectors fit another file, because the content is the same."""
+
+    file_id: int
+    path: Path
+
+
+class Failure(NamedTuple):
+    """A file that could not be indexed, and why."""
+
+    path: Path
+    reason: str
+
+
+def connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
+    """A connection to the catalog's file; raises `LibraryTooNew` or `LibraryDamaged`."""
+    try:
+        connection = _open_readonly(path) if readonly else sqlite3.connect(path, isolation_level=None, timeout=30)
+        found = migrations.version(connection)
+    except sqlite3.DatabaseError as error:
+        raise _damaged(path, error) from error
+    if found > len(migrations.STEPS):
+        connection.close()
+        raise LibraryTooNew(
+            f"The library {path.parent} was written by a newer Descry (catalog version {found}, "
+            f"this one knows {len(migrations.STEPS)}): update Descry."
+        )
+    return connection
+
+
+def _open_readonly(path: Path) -> sqlite3.Connection:
+    """Read-only, also where the write-ahead log's files cannot be made: then nobody can be writing either."""
+    uri = path.absolute().as_uri()
+    connection = sqlite3.connect(f"{uri}?mode=ro", uri=True, isolation_level=None, timeout=30)
+    try:
+        migrations.version(connection)
+    except sqlite3.OperationalError:
+        connection.close()
+        if os.access(path.parent, os.W_OK):
+            raise
+        connection = sqlite3.connect(f"{uri}?immutable=1", uri=True, isolation_level=None)
+    return connection
+
+
+def _damaged(path: Path, error: sqlite3.Error) -> LibraryDamaged:
+    return LibraryDamaged(f"The catalog {path} cannot be read ({error}): move {path.parent} away and index again.")
+
+
+class Catalog:
+    """One SQLite file. `path` must exist unless it is opened for writing."""
+
+    def __init__(self, path: Path, *, readonly: bool = False) -> None:
+        self.path = path
+        self.connection = connect(path, readonly=readonly)
+        if readonly:
+            return
+        self.connection.execute("PRAGMA journal_mode = WAL")
+        # in WAL mode NORMAL cannot corrupt; a power cut may cost the last batches, a kill costs none
+        self.connection.execute("PRAGMA synchronous = NORMAL")
+        self.connection.execute("PRAGMA foreign_keys = ON")
+        migrations.migrate(self.connection)
+
+    @cached_property
+    def db(self) -> sqlite_utils.Database:
+        """sqlite-utils over the same connection. Imported late: it would double the time of a query."""
+        import sqlite_utils
+
+        return sqlite_utils.Database(self.connection)
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self.connection.close()
+
+    @contextmanager
+    def atomic(self) -> Iterator[int]:
+        """One transaction, all or nothing; gives the revision that it makes. Raises `LibraryFull`, `LibraryError`."""
+        try:
+            self.connection.execute("BEGIN IMMEDIATE")
+            try:
+                revision = self.revision + 1
+                self.set_meta(revision=revision)
+                yield revision
+                self.connection.execute("COMMIT")
+            except BaseException:
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK")
+                raise
+        except sqlite3.OperationalError as error:
+            raise self._trouble(error) from error
+        except sqlite3.DatabaseError as error:
+            raise _damaged(self.path, error) from error
+
+    def _trouble(self, error: sqlite3.OperationalError) -> LibraryError:
+        # SQLite says "full" where the disk is, and "I/O error" where its log could not grow
+        if error.sqlite_errorname.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
+            return LibraryFull(
+                f"The disk of the library {self.path.parent} is full or failing ({error}); everything committed "
+                "before is safe: make room and run the same command again."
+            )
+        return LibraryError(f"The library {self.path.parent} cannot be written ({error}).")
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Reads inside see one state of the catalog, whatever is committed meanwhile."""
+        self.connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self.connection.execute("COMMIT")
+
+    # what the library is
+
+    def meta(self) -> dict[str, Any]:
+        """What is recorded of the library itself."""
+        return dict(self.connection.execute("SELECT key, value FROM meta"))
+
+    def set_meta(self, **values: str | int) -> None:
+        """Records facts of the library itself."""
+        self.connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values.items())
+
+    @property
+    def revision(self) -> int:
+        """How many batches were committed; rises with every change."""
+        return int(self._scalar("SELECT value FROM meta WHERE key = 'revision'") or 0)
+
+    def _scalar(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
+        row = self.connection.execute(sql, parameters).fetchone()
+        return row[0] if row else None
+
+    # roots and folders
+
+    def roots(self) -> dict[Path, Path]:
+        """The folders and files that were asked for, each with the mount point that it was on."""
+        rows = self.connection.execute("SELECT path, volume FROM roots ORDER BY path")
+        return {Path(path): Path(volume) for path, volume in rows}
+
+    def add_root(self, path: Path, volume: Path) -> None:
+        """Remembers a root; asked again, remembers the mount point that it is on now."""
+        with self.atomic():
+            self.db.table("roots").insert({"path": str(path), "volume": str(volume)}, pk="path", replace=True)
+
+    def folders_under(self, root: Path) -> list[Path]:
+        """The folders at or under `root` that hold files."""
+        return [Path(path) for _, path in self._folder_rows(root)]
+
+    def _folder_rows(self, root: Path) -> list[tuple[int, str]]:
+        sql = "SELECT id, path FROM folders WHERE path = ? OR path BETWEEN ? AND ? ORDER BY path"
+        return self.connection.execute(sql, _range_below(root)).fetchall()
+
+    def files_in(self, folder: Path) -> dict[tuple[str, str], FileState]:
+        """The known files of one folder, by name and modality."""
+        rows = self.connection.execute(
+            "SELECT name, modality, files.id, size, mtime_ns, error FROM files "
+            "JOIN folders ON folders.id = folder_id WHERE folders.path = ?",
+            (str(folder),),
+        )
+        return {(name, modality): FileState(*state) for name, modality, *state in rows}
+
+    def knows(self, path: Path) -> bool:
+        """Whether `path` is a root, a folder or a file of the library, or above one."""
+        if path in self.roots() or self._folder_rows(path):
+            return True
+        sql = "SELECT 1 FROM files JOIN folders ON folders.id = folder_id WHERE folders.path = ? AND name = ?"
+        return self._scalar(sql, (str(path.parent), path.name)) is not None
+
+    def failures(self) -> list[Failure]:
+        """The files that could not be indexed and the places that could not be looked at, by path."""
+        rows = self.connection.execute(
+            "SELECT folders.path, name, error FROM files JOIN folders ON folders.id = folder_id "
+            "WHERE error IS NOT NULL UNION ALL SELECT path, '', reason FROM blocked ORDER BY 1, 2"
+        )
+        return [Failure(Path(folder, name), error) for folder, name, error in rows]
+
+    def set_blocked(self, root: Path, places: Iterable[Failure]) -> None:
+        """Records the places at or under `root` that cannot be looked at, instead of those known before."""
+        with self.atomic():
+            self.db.table("blocked").delete_where("path = ? OR path BETWEEN ? AND ?", _range_below(root))
+            # a name that is not UTF-8 can be shown, if not stored as it is
+            shown = [(os.fsencode(place.path).decode(errors="backslashreplace"), place.reason) for place in places]
+            self.db.table("blocked").insert_all(
+                [{"path": path, "reason": reason} for path, reason in shown], pk="path", replace=True
+            )
+
+    # writing, always inside `atomic`
+
+    def put_file(self, source: Source, fingerprint: bytes | None = None, error: str | None = None) -> int:
+        """The file's id, its state recorded and what it held before forgotten."""
+        self.forget_file(source)
+        self.connection.execute("INSERT OR IGNORE INTO folders (path) VALUES (?)", (str(source.path.parent),))
+        cursor = self.connection.execute(
+            "INSERT INTO files (folder_id, name, modality, size, mtime_ns, fingerprint, error) "
+            "VALUES ((SELECT id FROM folders WHERE path = ?), ?, ?, ?, ?, ?, ?)",
+            (
+                str(source.path.parent),
+                source.path.name,
+                source.modality,
+                source.size,
+                None if error is None else source.mtime_ns,
+                fingerprint,
+                error,
+            ),
+        )
+        return int(cursor.lastrowid or 0)
+
+    def complete_file(self, file_id: int, source: Source) -> None:
+        """Records that all items of the file are stored: from now on it counts as unchanged."""
+        self.connection.execute("UPDATE files SET mtime_ns = ? WHERE id = ?", (source.mtime_ns, file_id))
+
+    def move_file(self, donor: Donor, source: Source, items: Iterable[Item]) -> bool:
+        """Gives a stored file, its items and their vectors a new place; ids stay. False if it has left its old one."""
+        if self._file_id(donor.path, source.modality) != donor.file_id:
+            return False
+        self.forget_file(source)
+        self.connection.execute("INSERT OR IGNORE INTO folders (path) VALUES (?)", (str(source.path.parent),))
+        self.connection.execute(
+            "UPDATE files SET folder_id = (SELECT id FROM folders WHERE path = ?), name = ?, mtime_ns = ? WHERE id = ?",
+            (str(source.path.parent), source.path.name, source.mtime_ns, donor.file_id),
+        )
+        self.connection.executemany(
+            "UPDATE items SET facts = ? WHERE file_id = ? AND part = ?",
+            [(_facts_json(item.facts), donor.file_id, item.part) for item in items],
+        )
+        return True
+
+    def forget_file(self, source: Source) -> None:
+        """Removes the file of that path and modality, its items and vectors, if it is known."""
+        known = self._file_id(source.path, source.modality)
+        if known is not None:
+            self.forget([known])
+
+    def _file_id(self, path: Path, modality: str) -> int | None:
+        found: int | None = self._scalar(
+            "SELECT files.id FROM files JOIN folders ON folders.id = folder_id "
+            "WHERE folders.path = ? AND name = ? AND modality = ?",
+            (str(path.parent), path.name, modality),
+        )
+        return found
+
+    def forget(self, file_ids: Iterable[int]) -> None:
+        """Removes files with their items and vectors."""
+        self.connection.executemany("DELETE FROM files WHERE id = ?", [(file_id,) for file_id in file_ids])
+
+    def put_items(self, file_id: int, items: Sequence[Item], rows: Float32Array, revision: int) -> None:
+        """Stores items of a file and their vectors, `[n, dim]`."""
+        insert = "INSERT INTO items (file_id, modality, part, text, facts) VALUES (?, ?, ?, ?, ?)"
+        halves = rows.astype("<f2")
+        vectors = []
+        for item, half in zip(items, halves, strict=True):
+            values = (file_id, item.modality, item.part, item.text, _facts_json(item.facts))
+            vectors.append((self.connection.execute(insert, values).lastrowid, item.modality, revision, half.tobytes()))
+        self.connection.executemany("INSERT INTO vectors VALUES (?, ?, ?, ?)", vectors)
+
+    def remove_under(self, path: Path) -> int:
+        """Takes a root, folder or file out of the library; how many items went with it."""
+        with self.atomic():
+            before = self._scalar("SELECT count(*) FROM items")
+            folders = [(folder_id,) for folder_id, _ in self._folder_rows(path)]
+            self.connection.executemany("DELETE FROM files WHERE folder_id = ?", folders)
+            self.connection.execute(
+                "DELETE FROM files WHERE name = ? AND folder_id = (SELECT id FROM folders WHERE path = ?)",
+                (path.name, str(path.parent)),
+            )
+            for root in self.roots():
+                if root.is_relative_to(path):
+                    self.db.table("roots").delete(str(root))
+            return int(before - self._scalar("SELECT count(*) FROM items"))
+
+    def prune_removals(self, revision: int) -> None:
+        """Forgets the removals that every cached index has seen."""
+        self.connection.execute("DELETE FROM removals WHERE revision <= ?", (revision,))
+
+    # reading
+
+    def donor(self, fingerprint: bytes, modality: str) -> Donor | None:
+        """A wholly stored file of the same content, by preference one that is no longer at its place."""
+        rows = self.connection.execute(
+            "SELECT files.id, folders.path, name FROM files JOIN folders ON folders.id = folder_id "
+            "WHERE fingerprint = ? AND modality = ? AND error IS NULL AND mtime_ns IS NOT NULL LIMIT ?",
+            (fingerprint, modality, DONORS_LOOKED_AT),
+        )
+        donors = [Donor(file_id, Path(folder, name)) for file_id, folder, name in rows]
+        return min(donors, key=lambda donor: donor.path.exists(), default=None)
+
+    def vectors_of_file(self, file_id: int) -> dict[str, Float32Array]:
+        """The vectors `[dim]` of a file's items, by part."""
+        rows = self.connection.execute(
+            "SELECT part, vector FROM items JOIN vectors USING (id) WHERE file_id = ?", (file_id,)
+        )
+        return {part: np.frombuffer(vector, "<f2").astype(np.float32) for part, vector in rows}
+
+    def vectors_since(self, modality: str, revision: int) -> Iterator[Vectors]:
+        """The vectors that were stored after `revision`, in the order of their ids' insertion, in bounded pieces."""
+        with closing(self.connection.cursor()) as cursor:
+            cursor.execute("SELECT id, vector FROM vectors WHERE modality = ? AND revision > ?", (modality, revision))
+            while rows := cursor.fetchmany(READ_AHEAD):
+                ids = np.array([row[0] for row in rows], dtype=np.int64)
+                halves = np.frombuffer(b"".join(row[1] for row in rows), dtype="<f2").reshape(len(rows), -1)
+                yield Vectors(ids, halves.astype(np.float32))
+
+    def removed_since(self, modality: str, revision: int) -> Int64Array:
+        """The ids whose vectors were removed after `revision`."""
+        rows = self.connection.execute(
+            "SELECT id FROM removals WHERE modality = ? AND revision > ?", (modality, revision)
+        )
+        return np.array([row[0] for row in rows], dtype=np.int64)
+
+    def items(self, ids: Sequence[int]) -> list[Item]:
+        """The items of those ids, in their order; ids that are not there are left out."""
+        wanted = json.dumps([int(id) for id in ids])  # one parameter, however many: SQLite limits their number
+        rows = self._item_rows("items.id IN (SELECT value FROM json_each(?))", (wanted,))
+        found = {item.id: item for item in map(_item, rows)}
+        return [found[id] for id in ids if id in found]
+
+    def items_at(self, path: Path, modality: str) -> list[Item]:
+        """The items of the file at `path`."""
+        where = "folders.path = ? AND name = ? AND files.modality = ?"
+        return list(map(_item, self._item_rows(where, (str(path.parent), path.name, modality))))
+
+    def _item_rows(self, where: str, parameters: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+        return self.connection.execute(
+            "SELECT items.id, items.modality, folders.path, name, part, text, facts FROM items "
+            f"JOIN files ON files.id = file_id JOIN folders ON folders.id = folder_id WHERE {where}",
+            parameters,
+        )
+
+    def changes_since(self, modality: str, revision: int) -> int:
+        """How many vectors were stored or removed after `revision`."""
+        return sum(
+            self._scalar(f"SELECT count(*) FROM {table} WHERE modality = ? AND revision > ?", (modality, revision))
+            for table in ("vectors", "removals")
+        )
+
+    def modalities(self) -> list[str]:
+        """The modalities of which there are, or until lately were, vectors."""
+        rows = self.connection.execute("SELECT modality FROM vectors UNION SELECT modality FROM removals")
+        return [modality for (modality,) in rows]
+
+    def counts(self) -> dict[str, int]:
+        """How many items there are of each modality."""
+        return dict(self.connection.execute("SELECT modality, count(*) FROM items GROUP BY modality"))
+
+
+def _range_below(root: Path) -> tuple[str, str, str]:
+    """The path itself, and the range of what lies below: "0" is the character behind "/", and no path ends there."""
+    below = str(root).rstrip("/")
+    return str(root), f"{below}/", f"{below}0"
+
+
+def _facts_json(facts: Mapping[str, Any]) -> str:
+    return json.dumps(dict(facts), ensure_ascii=False, separators=(",", ":"))
+
+
+def _item(row: tuple[Any, ...]) -> Item:
+    id, modality, folder, name, part, text, facts = row
+    return Item(modality, Path(folder, name), part, text, json.loads(facts), id)

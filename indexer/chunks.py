@@ -1,0 +1,138 @@
+"""The loader's half of indexing: a changed file becomes chunks of items with arrays ready to be embedded.
+
+Runs on loader threads, each with its own reading connection to the catalog. A file's trouble is a
+chunk too, so that errors are handled where results are.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from indexer.catalog import Catalog, Donor
+from indexer.encoders.base import Encoder
+from indexer.errors import SourceError
+from indexer.items import Float32Array, Item, Source
+from indexer.modalities import MODALITIES
+from indexer.modalities.base import ReadOptions
+
+# Items of one file that are prepared together: bounds what a file of a million captions takes.
+CHUNK = 256
+
+Work = Iterator[tuple[Item, npt.NDArray[Any]]]
+
+
+@dataclass(slots=True)
+class Chunk:
+    """Consecutive items of one file, each with its prepared array; `error` instead if the file cannot be read.
+
+    With a `donor`, whose content is the same, `rows` `[n, dim]` holds the vectors and nothing needs embedding.
+    """
+
+    source: Source
+    fingerprint: bytes | None = None
+    items: list[Item] = field(default_factory=list)
+    prepared: list[npt.NDArray[Any]] = field(default_factory=list)
+    rows: Float32Array | None = None
+    donor: Donor | None = None
+    error: str | None = None
+    is_first: bool = True
+    rest: Work | None = None
+
+    def __len__(self) -> int:
+        """What the chunk weighs in a batch; a file without items is work too."""
+        return max(1, len(self.items))
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the file ends with this chunk."""
+        return self.rest is None
+
+
+class ChunkReader:
+    """Reads changed files. Safe to use from several threads."""
+
+    def __init__(self, catalog: Path, encoder: Encoder, max_pixels: int) -> None:
+        self._catalog = catalog
+        self._encoder = encoder
+        self._max_pixels = max_pixels
+        self._local = threading.local()
+
+    def first(self, source: Source) -> Chunk:
+        """The first chunk of a file; all of it, if another file of the same content has its vectors."""
+        try:
+            print_ = fingerprint(source.path)
+            donor = self._reader().donor(print_, source.modality)
+            return (donor and self._donated(source, print_, donor)) or self._next(source, print_, self._work(source))
+        except (OSError, SourceError) as error:
+            return Chunk(source, error=_reason(error))
+
+    def next(self, chunk: Chunk) -> Chunk:
+        """The chunk behind one that is not the last."""
+        assert chunk.rest is not None
+        try:
+            following = self._next(chunk.source, chunk.fingerprint, chunk.rest)
+        except (OSError, SourceError) as error:
+            return Chunk(chunk.source, error=_reason(error))
+        following.is_first = False
+        return following
+
+    def _next(self, source: Source, print_: bytes | None, work: Work) -> Chunk:
+        pairs = list(islice(work, CHUNK))
+        items, prepared = [item for item, _ in pairs], [array for _, array in pairs]
+        if len(pairs) == CHUNK:
+            return Chunk(source, print_, items, prepared, rest=work)
+        _check_unchanged(source)
+        return Chunk(source, print_, items, prepared)
+
+    def _work(self, source: Source) -> Work:
+        prepare = self._encoder.tower(source.modality).prepare
+        for item, value in self._read(source):
+            yield item, prepare(value)
+
+    def _read(self, source: Source) -> Iterator[tuple[Item, Any]]:
+        options = ReadOptions(self._encoder.tower(source.modality).fits, self._max_pixels)
+        return MODALITIES[source.modality].read(source.path, options)
+
+    def _donated(self, source: Source, print_: bytes, donor: Donor) -> Chunk | None:
+        """The whole file with the donor's vectors; None if they do not fit (prose that has become a caption)."""
+        items = [item for item, _ in self._read(source)]
+        vectors = self._reader().vectors_of_file(donor.file_id)
+        if not items or any(item.part not in vectors for item in items) or len(items) != len(vectors):
+            return None
+        _check_unchanged(source)
+        rows = np.stack([vectors[item.part] for item in items])
+        return Chunk(source, print_, items, rows=rows, donor=donor)
+
+    def _reader(self) -> Catalog:
+        if not hasattr(self._local, "catalog"):
+            self._local.catalog = Catalog(self._catalog, readonly=True)
+        catalog: Catalog = self._local.catalog
+        return catalog
+
+
+def fingerprint(path: Path) -> bytes:
+    """A hash of the file's whole content; XXH3 reads as fast as memory does, so it costs nothing beside decoding."""
+    digest = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.digest()
+
+
+def _check_unchanged(source: Source) -> None:
+    status = source.path.stat()
+    if (status.st_size, status.st_mtime_ns) != (source.size, source.mtime_ns):
+        raise SourceError("it changed while it was read; the next run takes it")
+
+
+def _reason(error: OSError | SourceError) -> str:
+    return (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)

@@ -1,0 +1,38 @@
+"""Encoders by name: one file a family, one row a scheme."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from indexer.encoders.base import Encoder, Tower, unit_rows
+from indexer.errors import UnknownEncoder
+
+__all__ = ["ALIASES", "DEFAULT", "SCHEMES", "Encoder", "Tower", "load_encoder", "unit_rows"]
+
+DEFAULT = "embedded"
+
+# scheme -> the module whose `load(name, device)` answers for it; imported only when it is asked for,
+# because some of them import torch.
+SCHEMES = {
+    "embedded": "indexer.encoders.embedded",
+    "open_clip": "indexer.encoders.open_clip",
+}
+
+# short name -> full name; what each costs and is worth stands in `indexer.encoders.models`.
+ALIASES: dict[str, str] = {}
+
+
+def load_encoder(name: str = DEFAULT, *, device: str = "auto") -> Encoder:
+    """The encoder of that name, its towers not yet loaded.
+
+    `name` is `embedded`, `open_clip:ARCH/PRETRAINED`, `open_clip:ARCH//path/to/checkpoint`, a local
+    folder (`open_clip:/path/to/folder`) or an alias. `device` is `auto`, `cpu`, `cuda`, `mps`...
+    Raises `UnknownEncoder` or `EncoderUnavailable`, each with the remedy.
+    """
+    name = ALIASES.get(name, name)
+    scheme = name.partition(":")[0]
+    if scheme not in SCHEMES:
+        known = ", ".join([*SCHEMES, *ALIASES])
+        raise UnknownEncoder(f"No encoder is called {name!r}; there are {known} (see `descry models`).")
+    encoder: Encoder = import_module(SCHEMES[scheme]).load(name, device=device)
+    return encoder

@@ -1,0 +1,78 @@
+"""The seam between Descry and its models: an encoder is a name, a dimension and its towers.
+
+A tower embeds one modality. Whatever brings an object with the methods of `Tower` can be searched:
+a new model family is one file beside this one and one row in `SCHEMES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from indexer.errors import EncoderUnavailable
+from indexer.items import Float32Array
+
+
+class Tower(Protocol):
+    """Embeds the values of one modality: pictures (`PIL.Image.Image`) or sentences (`str`)."""
+
+    def fits(self, value: Any) -> bool:
+        """Whether the tower sees all of `value`; a text tower's context is finite, a picture always fits."""
+        ...
+
+    def prepare(self, value: Any) -> npt.NDArray[Any]:
+        """One value as the array that `embed` takes. Runs on loader threads, several at once."""
+        ...
+
+    def embed(self, prepared: Sequence[npt.NDArray[Any]]) -> Float32Array:
+        """A batch of prepared values as `[n, dim]` float32 unit rows. Runs on one thread, on the device."""
+        ...
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A named set of towers that share one vector space.
+
+    `checksum` tells two sets of weights of one name apart. `makers` builds the tower of a modality
+    when it is first asked for, so that a search by sentence never loads the image tower. `store_text`,
+    where the text tower is heavy to load, writes it to a folder in the form that
+    `encoders.stored.load_text_tower` opens without torch; None where that is not needed or not possible.
+    """
+
+    name: str
+    dimension: int
+    checksum: str
+    makers: Mapping[str, Callable[[], Tower]]
+    store_text: Callable[[Path], None] | None = None
+    _made: dict[str, Tower] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The names of the modalities that this encoder embeds."""
+        return tuple(self.makers)
+
+    def tower(self, modality: str) -> Tower:
+        """The tower of a modality, built on first use. Raises `EncoderUnavailable` if there is none."""
+        if modality not in self._made:
+            if modality not in self.makers:
+                raise EncoderUnavailable(f"The encoder {self.name} has no tower for {modality}.")
+            self._made[modality] = self.makers[modality]()
+        return self._made[modality]
+
+    def embed(self, modality: str, values: Sequence[Any]) -> Float32Array:
+        """Values of one modality as `[n, dim]` float32 unit rows."""
+        tower = self.tower(modality)
+        return tower.embed([tower.prepare(value) for value in values])
+
+
+def unit_rows(rows: npt.NDArray[Any]) -> Float32Array:
+    """Rows scaled to length one, float32; a zero row stays zero instead of turning into NaN."""
+    rows = np.asarray(rows, dtype=np.float32)
+    lengths = np.linalg.norm(rows, axis=-1, keepdims=True)
+    unit: Float32Array = rows / np.maximum(lengths, np.finfo(np.float32).tiny)
+    return unit

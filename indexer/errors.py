@@ -1,0 +1,76 @@
+"""Every way in which Descry refuses, drawn before it is defined.
+
+    DescryError
+      LibraryError              the library itself
+        LibraryNotFound           there is none at that place
+        LibraryLocked             another process is indexing into it
+        LibraryTooNew             a newer Descry wrote it
+        LibraryDamaged            its files contradict each other or cannot be read
+        LibraryFull               the disk has no room for the next batch
+      EncoderError              the model that turns things into vectors
+        UnknownEncoder            no encoder goes by that name
+        EncoderUnavailable        known, but its weights or device cannot be had here
+        EncoderMismatch           the library holds vectors of another encoder
+      PathError                 a folder or file that was asked for is not there or is of no use
+      SourceError               one file that cannot be indexed; the run goes on without it
+      QueryError                a question that cannot be answered as it was put
+
+A message names the thing and the remedy, in one line. Library code raises; only the edges
+(`search.cli`, later `search.web`) print and choose exit codes.
+"""
+
+
+class DescryError(Exception):
+    """Anything that Descry refuses to do, said in one line that names the thing and the remedy."""
+
+
+class LibraryError(DescryError):
+    """The library cannot be used as asked."""
+
+
+class LibraryNotFound(LibraryError):
+    """There is no library at that place."""
+
+
+class LibraryLocked(LibraryError):
+    """Another process is writing to the library."""
+
+
+class LibraryTooNew(LibraryError):
+    """The library was written by a newer version of Descry."""
+
+
+class LibraryDamaged(LibraryError):
+    """The library's files cannot be read or contradict each other."""
+
+
+class LibraryFull(LibraryError):
+    """The disk that holds the library has no room left; what was committed before is safe."""
+
+
+class EncoderError(DescryError):
+    """An encoder cannot be used as asked."""
+
+
+class UnknownEncoder(EncoderError):
+    """No encoder goes by that name."""
+
+
+class EncoderUnavailable(EncoderError):
+    """The encoder exists, but its weights, its device or a package it needs cannot be had here."""
+
+
+class EncoderMismatch(EncoderError):
+    """The library's vectors come from another encoder than the one at hand."""
+
+
+class PathError(DescryError):
+    """A folder or file that was asked for by name is not there, or is of no kind that can be indexed."""
+
+
+class SourceError(DescryError):
+    """One file that cannot be indexed; its message is the reason, without the path."""
+
+
+class QueryError(DescryError):
+    """A question that cannot be answered as it was put."""

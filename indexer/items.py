@@ -1,0 +1,52 @@
+"""What flows through Descry: a source is a file, an item one findable thing in it, vectors are items as numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Float32Array = npt.NDArray[np.float32]
+Int64Array = npt.NDArray[np.int64]
+
+
+class Source(NamedTuple):
+    """A file as the folder walk saw it; size and mtime decide whether it is unchanged."""
+
+    path: Path
+    modality: str
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One findable thing: a photo, a passage, a caption.
+
+    `part` is "" for the whole file, "p3" for its third passage, "c2" for its second caption.
+    `text` is what a text item says and "" for a photo. `facts` holds what is known beside the
+    content, by the names of the modality (a photo's width, taken, camera...; a caption's photo).
+    `id` is the catalog's and None until the item is stored.
+    """
+
+    modality: str
+    path: Path
+    part: str = ""
+    text: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """Vectors of items: `ids` `[n]` int64, `rows` `[n, dim]` float32, unit rows in the order of `ids`."""
+
+    ids: Int64Array
+    rows: Float32Array
+
+    def __len__(self) -> int:
+        return len(self.ids)

@@ -1,0 +1,251 @@
+"""A library: one folder that holds the catalog, a FAISS index a modality and, if it helps, a light text tower."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from indexer.catalog import Catalog
+from indexer.encoders import load_encoder
+from indexer.encoders.base import Encoder
+from indexer.errors import EncoderMismatch, LibraryError, LibraryFull, LibraryLocked, LibraryNotFound, PathError
+from indexer.vectors import VectorIndex, saved_revision
+
+CATALOG = "catalog.sqlite3"
+TEXT_TOWER = "text_tower"
+LOCK = "lock"
+LOCK_HOLDER = "lock-holder.json"
+
+# A saved index is written anew when this many changes are newer than it: fewer are cheaper to read from
+# the catalog at each opening (10 microseconds a vector) than a large index is to write.
+WORTH_SAVING = 1000
+
+
+class Removal(NamedTuple):
+    """How many items went, and the root, if any, whose next run would find them again."""
+
+    items: int
+    still_inside: Path | None
+
+
+class Library:
+    """An open library. Make one with `Library.open` or `Library.create`; close it or use it in a `with`."""
+
+    def __init__(self, path: Path, catalog: Catalog) -> None:
+        self.path = path
+        self.catalog = catalog
+        self._indexes: dict[str, VectorIndex] = {}
+
+    @classmethod
+    def open(cls, path: Path | str, *, readonly: bool = True) -> Library:
+        """The library at `path`. Raises `LibraryNotFound`, `LibraryTooNew` or `LibraryDamaged`."""
+        path = Path(path).expanduser().absolute()
+        if not (path / CATALOG).is_file():
+            raise LibraryNotFound(f"There is no library at {path}: `descry index FOLDER` makes one.")
+        library = cls(path, Catalog(path / CATALOG, readonly=readonly))
+        if "encoder" not in library.catalog.meta():  # killed between making the file and recording what it is
+            library.close()
+            raise LibraryNotFound(f"The library at {path} was never begun: `descry index FOLDER` does it.")
+        return library
+
+    @classmethod
+    def create(cls, path: Path | str, encoder: Encoder) -> Library:
+        """The library at `path`, made if there is none, open for writing with this encoder.
+
+        Raises `EncoderMismatch` if its vectors are another encoder's, and what `open` raises.
+        """
+        path = Path(path).expanduser().absolute()
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LibraryError(f"The library folder {path} cannot be made ({error.strerror}).") from error
+        library = cls(path, Catalog(path / CATALOG))
+        try:
+            library._adopt(encoder)
+        except BaseException:
+            library.close()
+            raise
+        return library
+
+    def _adopt(self, encoder: Encoder) -> None:
+        if "encoder" in self.catalog.meta():
+            self.check(encoder)
+            return
+        if encoder.store_text is not None:
+            encoder.store_text(self.path / TEXT_TOWER)
+        with self.catalog.atomic():
+            self.catalog.set_meta(encoder=encoder.name, checksum=encoder.checksum, dimension=encoder.dimension)
+
+    def check(self, encoder: Encoder) -> None:
+        """Raises `EncoderMismatch` unless the library's vectors are this encoder's."""
+        meta = self.catalog.meta()
+        if (encoder.name, encoder.checksum) == (meta["encoder"], meta["checksum"]):
+            return
+        asked, held = encoder.name, self.encoder_name
+        if asked == held:
+            asked, held = f"{asked} with other weights ({encoder.checksum})", f"{held} ({meta['checksum']})"
+        raise EncoderMismatch(
+            f"The library {self.path} was made by {held}, not by {asked}, and vectors of two encoders cannot be "
+            f"compared: choose another library (--library DIR), or delete this one and index again."
+        )
+
+    @property
+    def encoder_name(self) -> str:
+        """The name of the encoder whose vectors the library holds."""
+        return str(self.catalog.meta()["encoder"])
+
+    @property
+    def dimension(self) -> int:
+        """The length of the library's vectors."""
+        return int(self.catalog.meta()["dimension"])
+
+    def encoder(self, *, device: str = "auto") -> Encoder:
+        """The library's own encoder, with the text tower that is stored beside the catalog if there is one.
+
+        Raises `EncoderUnavailable` if its weights cannot be had, `EncoderMismatch` if they have changed.
+        """
+        stored = self.path / TEXT_TOWER
+        if not stored.is_dir():
+            encoder = load_encoder(self.encoder_name, device=device)
+            self.check(encoder)
+            return encoder
+        return self._light_encoder(stored, device)
+
+    def _light_encoder(self, stored: Path, device: str) -> Encoder:
+        from indexer.encoders.stored import load_text_tower
+
+        meta = self.catalog.meta()
+
+        def heavy() -> Encoder:
+            encoder = load_encoder(meta["encoder"], device=device)
+            self.check(encoder)
+            return encoder
+
+        makers = {"text": lambda: load_text_tower(stored), "image": lambda: heavy().tower("image")}
+        return Encoder(meta["encoder"], meta["dimension"], meta["checksum"], makers)
+
+    def index(self, modality: str) -> VectorIndex:
+        """The vectors of one modality, up to date with the catalog as the reader sees it now.
+
+        A cached index that is missing, damaged or from another state is caught up or made anew.
+        """
+        index = self._indexes.get(modality) or self._saved_index(modality)
+        revision = self.catalog.revision
+        if index.revision > revision:  # the catalog was replaced by an older copy: the cache knows too much
+            index = VectorIndex(self.dimension)
+        if index.revision < revision:
+            changes = self._catch_up(index, modality, revision)
+            if changes >= WORTH_SAVING:
+                self._save_in_passing(index, modality)
+        self._indexes[modality] = index
+        return index
+
+    def _saved_index(self, modality: str) -> VectorIndex:
+        with suppress(OSError, ValueError):
+            index = VectorIndex.open(self._index_file(modality))
+            if index.dimension == self.dimension:
+                return index
+        return VectorIndex(self.dimension)
+
+    def _catch_up(self, index: VectorIndex, modality: str, revision: int) -> int:
+        """Brings the index from its revision to the catalog's; how many changes that were."""
+        changes = 0
+        for vectors in self.catalog.vectors_since(modality, index.revision):
+            index.add(vectors)
+            changes += len(vectors)
+        removed = self.catalog.removed_since(modality, index.revision)
+        index.remove(removed)
+        index.revision = revision
+        return changes + len(removed)
+
+    def _save_in_passing(self, index: VectorIndex, modality: str) -> None:
+        """Saves a reader's catching up for the next one; it is only a cache, so no place to write is no error."""
+        with suppress(LibraryLocked, OSError), self.lock():
+            index.save(self._index_file(modality))
+
+    def _index_file(self, modality: str) -> Path:
+        return self.path / f"{modality}.faiss"
+
+    def save_indexes(self) -> None:
+        """Writes the indexes that have fallen behind. Holding the lock is the caller's part."""
+        for modality in self.catalog.modalities():
+            file = self._index_file(modality)
+            saved = saved_revision(file)
+            if saved is None or self.catalog.changes_since(modality, saved) >= WORTH_SAVING:
+                try:
+                    self.index(modality).save(file)
+                except OSError as error:
+                    raise self._full(file, error) from error
+        seen = [saved_revision(self._index_file(modality)) or 0 for modality in self.catalog.modalities()]
+        self.catalog.prune_removals(min(seen, default=0))
+
+    def _full(self, file: Path, error: OSError) -> LibraryFull:
+        return LibraryFull(
+            f"The disk of the library {self.path} has no room for {file.name} ({error}); nothing is lost: "
+            "make room and run the same command again."
+        )
+
+    def stale_changes(self) -> int:
+        """How many changes the saved indexes lack; each opening catches up with them."""
+        return sum(
+            self.catalog.changes_since(modality, saved_revision(self._index_file(modality)) or 0)
+            for modality in self.catalog.modalities()
+        )
+
+    def remove(self, path: Path) -> Removal:
+        """Takes a root, a folder or a file out of the library; nothing on disk is touched.
+
+        Raises `PathError` if the library holds nothing there.
+        """
+        path = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - ".." is resolved, links are not
+        if not self.catalog.knows(path):
+            raise PathError(f"The library {self.path} holds nothing at {path}.")
+        with self.lock():
+            removed = self.catalog.remove_under(path)
+            self.save_indexes()
+        return Removal(removed, next((root for root in self.catalog.roots() if path.is_relative_to(root)), None))
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keeps other writers out while inside. Raises `LibraryLocked`, saying who holds it."""
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self.path / LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise LibraryLocked(
+                f"The library {self.path} is being written by {self._lock_holder()}: wait for it, or stop it."
+            ) from None
+        holder = self.path / LOCK_HOLDER
+        try:
+            holder.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            lock.release()
+
+    def _lock_holder(self) -> str:
+        with suppress(OSError, ValueError, KeyError):
+            holder = json.loads((self.path / LOCK_HOLDER).read_text())
+            return f"process {holder['pid']} on {holder['host']}"
+        return "another process"
+
+    def size(self) -> int:
+        """Bytes on disk, all files together."""
+        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+
+    def close(self) -> None:
+        """Closes the catalog."""
+        self.catalog.close()
+
+    def __enter__(self) -> Library:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,77 @@
+"""The history of the catalog's schema: a tuple of steps, of which `PRAGMA user_version` counts those taken."""
+
+from __future__ import annotations
+
+import sqlite3
+
+FIRST = """
+-- what the library is: its encoder, dimension and revision (counts committed batches)
+CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+
+-- what was asked to be indexed; `volume` is the mount point it was on, to tell an absent drive from deleted photos
+CREATE TABLE roots (path TEXT PRIMARY KEY, volume TEXT NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE folders (id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE);
+
+-- `mtime_ns` is NULL while a file is only partly stored; `error` says why a file holds no items
+CREATE TABLE files (
+    id INTEGER PRIMARY KEY,
+    folder_id INTEGER NOT NULL REFERENCES folders(id),
+    name TEXT NOT NULL,
+    modality TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER,
+    fingerprint BLOB,
+    error TEXT,
+    UNIQUE (folder_id, name, modality)
+);
+CREATE INDEX files_by_fingerprint ON files (fingerprint) WHERE fingerprint IS NOT NULL;
+CREATE INDEX files_failed ON files (folder_id) WHERE error IS NOT NULL;
+
+-- places that could not be looked at in the last run over them: they have no size and time to compare
+CREATE TABLE blocked (path TEXT PRIMARY KEY, reason TEXT NOT NULL) WITHOUT ROWID;
+
+-- ids are never used again (AUTOINCREMENT) and an id's vector never changes: a cached index can trust them
+CREATE TABLE items (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    file_id INTEGER NOT NULL REFERENCES files(id) ON DELETE CASCADE,
+    modality TEXT NOT NULL,
+    part TEXT NOT NULL,
+    text TEXT NOT NULL,
+    facts TEXT NOT NULL,
+    UNIQUE (file_id, part)
+);
+
+-- float16, little-endian; apart from `items`, so that reading texts and facts does not wade through them
+CREATE TABLE vectors (
+    id INTEGER PRIMARY KEY REFERENCES items(id) ON DELETE CASCADE,
+    modality TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    vector BLOB NOT NULL
+);
+CREATE INDEX vectors_by_revision ON vectors (modality, revision);
+
+-- what a cached index has to forget to catch up
+CREATE TABLE removals (
+    id INTEGER PRIMARY KEY,
+    modality TEXT NOT NULL,
+    revision INTEGER NOT NULL
+);
+CREATE TRIGGER vectors_removed AFTER DELETE ON vectors BEGIN
+    INSERT INTO removals VALUES (old.id, old.modality, (SELECT value FROM meta WHERE key = 'revision'));
+END;
+"""
+
+STEPS: tuple[str, ...] = (FIRST,)
+
+
+def version(connection: sqlite3.Connection) -> int:
+    """How many steps the catalog has taken."""
+    (taken,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(taken)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Takes the steps that the catalog lacks, each with its number in one transaction."""
+    for number in range(version(connection), len(STEPS)):
+        connection.executescript(f"BEGIN IMMEDIATE;\n{STEPS[number]}\nPRAGMA user_version = {number + 1};\nCOMMIT;")

@@ -1,0 +1,30 @@
+"""What a modality is: the suffixes that it reads, and how such a file becomes items."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from indexer.items import Item
+
+
+class ReadOptions(NamedTuple):
+    """What reading a file depends on beside the file: the tower's context and the limit on pixels."""
+
+    fits: Callable[[Any], bool]
+    max_pixels: int
+
+
+@dataclass(frozen=True, slots=True)
+class Modality:
+    """A kind of thing. `read` yields a file's items, each with the value that the tower's `prepare` takes.
+
+    `read` is a generator, so that a file of a million captions never stands in memory whole. It raises
+    `SourceError` for a file that it cannot make sense of.
+    """
+
+    name: str
+    suffixes: frozenset[str]
+    read: Callable[[Path, ReadOptions], Iterator[tuple[Item, Any]]]

@@ -1,0 +1,223 @@
+"""Photos from untrusted files: opened by their header, their facts read, their pixels made ready for a tower.
+
+A photo is opened lazily: `open_picture` reads the header only, and the recipe of the tower decides
+how many of the pixels have to be decoded.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pillow_heif
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from indexer.errors import SourceError
+
+pillow_heif.register_heif_opener()
+
+# Pillow's own guard is one number for the process and only warns up to twice it; ours is per call and firm.
+Image.MAX_IMAGE_PIXELS = None
+# Pillow warns of oddities in files that it reads all the same; a photo folder is full of them.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+# 250 megapixels: above any camera's single exposure (a Hasselblad's multi-shot excepted), below what
+# would take more than a gigabyte of memory to decode.
+MAX_PIXELS = 250_000_000
+
+# JPEGs are decoded at the smallest scale that leaves this many times the target's side: at twice the
+# target the prepared tensor stays within cosine 0.9999 of plain decoding and a 12-megapixel photo takes
+# a third of the time; at the target itself the loss is visible (0.998).
+DECODE_MARGIN = 2
+
+INTERPOLATIONS = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+    "nearest": Image.Resampling.NEAREST,
+}
+
+
+@contextmanager
+def reasons() -> Iterator[None]:
+    """Turns whatever a decoder raises on a broken file into a `SourceError` that says why."""
+    try:
+        yield
+    except SourceError:
+        raise
+    except UnidentifiedImageError as error:
+        raise SourceError("it is not a photo in any format that can be read") from error
+    except MemoryError as error:
+        raise SourceError("there is not enough memory to decode it") from error
+    except OSError as error:
+        raise SourceError(error.strerror.lower() if error.strerror else f"it is damaged ({error})") from error
+    # Decoders answer hostile bytes with every kind of exception: struct.error, SyntaxError, IndexError ...
+    except Exception as error:
+        raise SourceError(f"it is damaged ({type(error).__name__}: {error})") from error
+
+
+def open_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """The photo at `path`, its header read and its pixels not yet decoded.
+
+    Raises `SourceError` if it is none, or if it holds more than `max_pixels` pixels.
+    """
+    with reasons():
+        content = path.read_bytes()  # read once: what is decoded later is what was opened, and no file stays open
+        if not content:
+            raise SourceError("it is empty")
+        picture = Image.open(BytesIO(content))
+    if picture.width * picture.height > max_pixels:
+        picture.close()
+        megapixels = picture.width * picture.height / 1e6
+        raise SourceError(
+            f"it has {megapixels:.0f} megapixels, the limit is {max_pixels / 1e6:.0f}; --max-megapixels raises it"
+        )
+    return picture
+
+
+def upright_rgb(picture: Image.Image, *, side: int | None = None) -> Image.Image:
+    """The picture's pixels: upright by its EXIF orientation, RGB, alpha laid over white.
+
+    With `side`, a JPEG may come at a reduced scale, no smaller than `DECODE_MARGIN * side` in either direction.
+    """
+    with reasons():
+        if side is not None:
+            picture.draft(None, (DECODE_MARGIN * side, DECODE_MARGIN * side))
+        picture.load()
+        with suppress(Exception):  # an EXIF block that cannot be read does not make the photo unreadable
+            picture = ImageOps.exif_transpose(picture)
+        return _rgb(picture)
+
+
+def _rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode == "RGB" and "transparency" not in picture.info:
+        return picture
+    if picture.mode.startswith(("I", "F")):
+        picture = _eight_bits(picture)
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        white = Image.new("RGBA", picture.size, "white")
+        return Image.alpha_composite(white, picture).convert("RGB")
+    return picture.convert("RGB")
+
+
+def _eight_bits(picture: Image.Image) -> Image.Image:
+    """Deep grey values, `[h, w]` 16-bit, 32-bit or float, scaled to 0..255."""
+    values = np.nan_to_num(np.asarray(picture, dtype=np.float32))
+    top = 65535.0 if picture.mode.startswith("I") else 1.0
+    if picture.mode in ("I", "F") and values.max(initial=0) > top:
+        top = float(values.max())
+    return Image.fromarray(np.clip(values * (255.0 / top), 0, 255).astype(np.uint8))
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecipe:
+    """How one model wants its pictures: resize -> crop or pad -> `[3, size, size]`, later scaled by mean and std.
+
+    `mode` is open_clip's: "shortest" scales the short side to `size` and crops the middle, "longest" scales the
+    long side and pads with `fill`, "squash" scales both. `mean` and `std` are of values in 0..1, one a channel.
+    """
+
+    size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: str = "bicubic"
+    mode: str = "shortest"
+    fill: int = 0
+
+    def prepare(self, picture: Image.Image) -> npt.NDArray[np.uint8]:
+        """The picture as `[3, size, size]` uint8, RGB; the tower scales and normalises on its device."""
+        pixels = upright_rgb(picture, side=self.size)
+        with reasons():
+            pixels = pixels.resize(self._scaled(pixels.size), INTERPOLATIONS[self.interpolation])
+            square = self._square(pixels)
+        return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))  # (h, w, 3) -> (3, h, w)
+
+    def _scaled(self, size: tuple[int, int]) -> tuple[int, int]:
+        if self.mode == "squash":
+            return self.size, self.size
+        ratio = self.size / (min(size) if self.mode == "shortest" else max(size))
+        width, height = (max(1, round(side * ratio)) for side in size)
+        return width, height
+
+    def _square(self, pixels: Image.Image) -> Image.Image:
+        """The middle `size` x `size` of the pixels, `fill` where they do not reach."""
+        if pixels.size == (self.size, self.size):
+            return pixels
+        left, top = (round((side - self.size) / 2) for side in pixels.size)
+        if left >= 0 and top >= 0:
+            return pixels.crop((left, top, left + self.size, top + self.size))
+        square = Image.new("RGB", (self.size, self.size), (self.fill,) * 3)
+        square.paste(pixels, (-left, -top))
+        return square
+
+
+def picture_facts(picture: Image.Image) -> dict[str, Any]:
+    """What is known beside the pixels: width and height (upright), taken, camera, lens, latitude, longitude.
+
+    `taken` is the camera's local time as ISO 8601. What the file does not say, or says wrongly, is left out.
+    """
+    facts: dict[str, Any] = {"width": picture.width, "height": picture.height}
+    with suppress(Exception):  # EXIF blocks are broken in every imaginable way, and never worth losing a photo
+        exif = Image.Image.getexif(picture)  # PNG's own getexif would decode, and hide that it failed
+        if exif.get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8):
+            facts["width"], facts["height"] = picture.height, picture.width
+        facts |= _camera_facts(exif, exif.get_ifd(ExifTags.IFD.Exif))
+        facts |= _place_facts(exif.get_ifd(ExifTags.IFD.GPSInfo))
+    return facts
+
+
+def _camera_facts(base: Mapping[int, Any], details: Mapping[int, Any]) -> dict[str, Any]:
+    dates = (
+        details.get(ExifTags.Base.DateTimeOriginal),
+        details.get(ExifTags.Base.DateTimeDigitized),
+        base.get(ExifTags.Base.DateTime),
+    )
+    make, model = (_clean(base.get(tag)) for tag in (ExifTags.Base.Make, ExifTags.Base.Model))
+    # "Canon" + "Canon EOS R5" is one name, "NIKON CORPORATION" + "NIKON D750" too
+    camera = model if make and model.lower().startswith(make.split()[0].lower()) else f"{make} {model}".strip()
+    facts = {
+        "taken": next(filter(None, map(_moment, dates)), None),
+        "camera": camera,
+        "lens": _clean(details.get(ExifTags.Base.LensModel)),
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
+def _clean(value: object) -> str:
+    return str(value).replace("\0", "").strip() if value else ""
+
+
+def _moment(value: object) -> str | None:
+    """EXIF's "2023:05:04 12:30:00" as "2023-05-04T12:30:00"; None for "0000:00:00 00:00:00" and the like."""
+    with suppress(ValueError):
+        return datetime.strptime(_clean(value)[:19], "%Y:%m:%d %H:%M:%S").isoformat()
+    return None
+
+
+def _place_facts(gps: Mapping[int, Any]) -> dict[str, float]:
+    latitude = _degrees(gps.get(ExifTags.GPS.GPSLatitude), gps.get(ExifTags.GPS.GPSLatitudeRef))
+    longitude = _degrees(gps.get(ExifTags.GPS.GPSLongitude), gps.get(ExifTags.GPS.GPSLongitudeRef))
+    if latitude is None or longitude is None or abs(latitude) > 90 or abs(longitude) > 180:
+        return {}
+    return {"latitude": latitude, "longitude": longitude}
+
+
+def _degrees(value: Any, reference: object) -> float | None:
+    """Degrees, minutes and seconds as signed degrees, rounded to a decimetre."""
+    if not value:
+        return None
+    degrees, minutes, seconds = (float(part) for part in value)
+    total = degrees + minutes / 60 + seconds / 3600
+    if not math.isfinite(total):
+        return None
+    return round(-total if _clean(reference).upper()[:1] in ("S", "W") else total, 6)

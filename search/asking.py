@@ -1,0 +1,128 @@
+"""What the commands that search have in common: their options, and how questions become printed answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import wraps
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from indexer.errors import QueryError
+from indexer.library import Library
+
+if TYPE_CHECKING:
+    from search.engine import Engine, Hit
+    from search.query import Query
+
+# Questions of a file that are embedded together: keeps the towers busy, and answers come before the file ends.
+AT_ONCE = 64
+
+FORMATS = (
+    "table",
+    "json",
+    "jsonl",
+    "csv",
+    "paths",
+)  # the keys of `search.output.FORMATS`, imported late; a test compares
+
+Command = Callable[..., Any]
+Question = str | tuple[str, ...]
+Ask = Callable[[Question], "Query"]
+Find = Callable[["Engine", "list[Query]"], "list[list[Hit]]"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was asked for beside the question: see `options` for what each field means."""
+
+    k: int
+    wanted: str
+    include_self: bool
+    form: str
+    queries_from: Iterable[str] | None
+    device: str
+
+
+def options(*, k: int, wanted: str) -> Callable[[Command], Command]:
+    """Gives a command the options of searching, handed over as one `Options`."""
+
+    def decorate(command: Command) -> Command:
+        @wraps(command)
+        def gathered(*arguments: Any, **values: Any) -> Any:
+            chosen = Options(**{name: values.pop(name) for name in Options.__slots__})
+            return command(*arguments, options=chosen, **values)
+
+        decorated: Command = gathered
+        for option in reversed(_options(k, wanted)):
+            decorated = option(decorated)
+        return decorated
+
+    return decorate
+
+
+def _options(k: int, wanted: str) -> list[Callable[[Command], Command]]:
+    return [
+        click.option("-k", default=k, show_default=True, type=click.IntRange(min=1), help="Results at most."),
+        click.option("--modality", "wanted", default=wanted, show_default=True, metavar="KIND", help="image or text."),
+        click.option("--include-self", is_flag=True, help="Let a photo of the library find itself."),
+        click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True),
+        click.option(
+            "--queries-from",
+            type=click.File("r", encoding="utf-8", errors="replace"),
+            metavar="FILE",
+            help="Take queries from FILE, one a line (- is stdin), and answer each on a line of JSON.",
+        ),
+        click.option("--device", default="auto", show_default=True, metavar="NAME", help="cpu, cuda, mps ..."),
+    ]
+
+
+def answer(
+    library: Path,
+    question: Question | None,
+    options: Options,
+    ask: Ask,
+    find: Find | None = None,
+) -> None:
+    """Prints the hits of the question, or of every line of `--queries-from`.
+
+    `ask` makes a question a query, `find` answers several; by default the engine does.
+    """
+    if options.queries_from is None:
+        if question is None:
+            raise QueryError("Say which file to start from, or give many with --queries-from FILE.")
+        questions: Iterator[Question] = iter([question])
+    else:
+        questions = (line.strip() for line in options.queries_from if line.strip())
+    first = [ask(question) for question in islice(questions, AT_ONCE)]  # before the library: a bad one costs nothing
+    with Library.open(library) as opened:
+        from search.engine import Engine
+
+        engine = Engine(opened, device=options.device)
+        batch = first
+        while batch:
+            for query, hits in zip(batch, (find or Engine.search_many)(engine, batch), strict=True):
+                _note(engine, query, hits)
+                _print(query, hits, options)
+            batch = [ask(question) for question in islice(questions, AT_ONCE)]
+
+
+def _print(query: Query, hits: list[Hit], options: Options) -> None:
+    from search import output
+
+    if options.queries_from is None:
+        click.echo(output.FORMATS[options.form](hits), nl=False)
+    else:
+        click.echo(json.dumps({"query": query.words, "hits": output.records(hits)}, ensure_ascii=False))
+
+
+def _note(engine: Engine, query: Query, hits: list[Hit]) -> None:
+    """Says on stderr what the answer alone does not tell."""
+    for sentence in engine.truncated(query):
+        click.echo(f"note: only the beginning fits the encoder: {sentence[:60]}…", err=True)
+    if not hits:
+        click.echo(f"note: the library {engine.library.path} holds no {query.wanted} to find", err=True)

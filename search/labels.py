@@ -1,0 +1,41 @@
+"""The lines of a file ranked by how well they fit a photo: describing it without a library of sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from indexer.errors import QueryError
+from indexer.items import Item
+from search.engine import Engine, Hit
+from search.query import Query
+
+
+def ranker(labels: Path) -> Callable[[Engine, Sequence[Query]], list[list[Hit]]]:
+    """What finds the lines of `labels` instead of the library's items. Raises `QueryError` if it holds none."""
+    items = [Item("text", labels, f"l{number}", line) for number, line in _lines(labels)]
+
+    def rank(engine: Engine, queries: Sequence[Query]) -> list[list[Hit]]:
+        vectors = engine.encoder.embed("text", [item.text for item in items])
+        scores = engine.embed(queries) @ vectors.T  # (queries, dim) @ (dim, labels)
+        best = np.argsort(-scores, axis=1, kind="stable")
+        return [
+            [Hit(items[i], float(row[i])) for i in order[: query.k]]
+            for query, row, order in zip(queries, scores, best, strict=True)
+        ]
+
+    return rank
+
+
+def _lines(labels: Path) -> list[tuple[int, str]]:
+    """The lines that say something, each with its number in the file."""
+    try:
+        text = labels.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise QueryError(f"The labels {labels} cannot be read ({error}).") from error
+    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
+    if not lines:
+        raise QueryError(f"The labels {labels} are empty: write one a line.")
+    return lines

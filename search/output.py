@@ -1,0 +1,84 @@
+"""How hits are written: one function a format, one row in `FORMATS`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from search.engine import Hit
+
+# Of a long text, this much stands in a table.
+TEXT_SHOWN = 100
+
+COLUMNS = ("rank", "score", "modality", "path", "part", "text", "id", "missing", "facts")
+
+
+def record(rank: int, hit: Hit) -> dict[str, Any]:
+    """A hit as plain data, as all machine-readable formats have it."""
+    item = hit.item
+    return {
+        "rank": rank,
+        "score": round(hit.score, 6),
+        "modality": item.modality,
+        "path": str(item.path),
+        "part": item.part,
+        "text": item.text,
+        "id": item.id,
+        "missing": hit.missing,
+        "facts": dict(item.facts),
+    }
+
+
+def records(hits: Sequence[Hit]) -> list[dict[str, Any]]:
+    """The hits as plain data, numbered from 1."""
+    return [record(rank, hit) for rank, hit in enumerate(hits, start=1)]
+
+
+def table(hits: Sequence[Hit]) -> str:
+    """For people: rank, score, and the path or what the text says; a file that is gone is marked."""
+    return "".join(f"{rank:>3}  {hit.score:.3f}  {_shown(hit)}\n" for rank, hit in enumerate(hits, start=1))
+
+
+def _shown(hit: Hit) -> str:
+    place = f"{hit.item.path}{' (missing)' if hit.missing else ''}"
+    if not hit.item.text:
+        return place
+    text = hit.item.text
+    return f"{text if len(text) <= TEXT_SHOWN else text[: TEXT_SHOWN - 1] + '…'}  [{place} {hit.item.part}]"
+
+
+def as_json(hits: Sequence[Hit]) -> str:
+    """One array of objects."""
+    return json.dumps(records(hits), ensure_ascii=False, indent=2) + "\n"
+
+
+def as_json_lines(hits: Sequence[Hit]) -> str:
+    """One object a line."""
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in records(hits))
+
+
+def as_csv(hits: Sequence[Hit]) -> str:
+    """A header and a row a hit; facts as JSON in their column."""
+    text = io.StringIO()
+    rows = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    rows.writeheader()
+    for row in records(hits):
+        rows.writerow(row | {"facts": json.dumps(row["facts"], ensure_ascii=False)})
+    return text.getvalue()
+
+
+def paths(hits: Sequence[Hit]) -> str:
+    """One path a line, each once, for other programs."""
+    return "".join(f"{path}\n" for path in dict.fromkeys(hit.item.path for hit in hits))
+
+
+FORMATS: dict[str, Callable[[Sequence[Hit]], str]] = {
+    "table": table,
+    "json": as_json,
+    "jsonl": as_json_lines,
+    "csv": as_csv,
+    "paths": paths,
+}

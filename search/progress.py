@@ -1,0 +1,93 @@
+"""How a run of the indexer is watched: a bar on a terminal, plain lines elsewhere, both on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import click
+from tqdm import tqdm
+
+from indexer.catalog import Failure
+from indexer.pipeline import Report, Watcher
+
+# Seconds between two plain lines: a log of an hour stays readable.
+PLAIN_EVERY = 10.0
+
+
+class Bar(Watcher):
+    """A bar with rate and time left."""
+
+    def begin(self, total: int) -> None:
+        """Draws the empty bar."""
+        self._bar = tqdm(total=total, unit=" files", file=sys.stderr, smoothing=0.1, dynamic_ncols=True, leave=False)
+
+    def advance(self, files: int) -> None:
+        """Moves the bar."""
+        self._bar.update(files)
+
+    def failed(self, failure: Failure) -> None:
+        """Names the file above the bar."""
+        with tqdm.external_write_mode(file=sys.stderr):
+            _name(failure)
+
+    def end(self) -> None:
+        """Takes the bar away."""
+        self._bar.close()
+
+
+class Lines(Watcher):
+    """A line with rate and time left, every now and then."""
+
+    def begin(self, total: int) -> None:
+        """Says what is to be done."""
+        self._total, self._done = total, 0
+        self._started = self._said = time.monotonic()
+        click.echo(f"{total} files to read", err=True)
+
+    def advance(self, files: int) -> None:
+        """Says how far it is, if some time has passed since it last did."""
+        self._done += files
+        now = time.monotonic()
+        if now - self._said >= PLAIN_EVERY:
+            self._said = now
+            rate = self._done / (now - self._started)
+            left = (self._total - self._done) / max(rate, 1e-9)
+            click.echo(
+                f"{self._done} of {self._total} files, {rate:.0f}/s, {tqdm.format_interval(left)} left", err=True
+            )
+
+    def failed(self, failure: Failure) -> None:
+        """Names the file."""
+        _name(failure)
+
+
+def watcher() -> Watcher:
+    """The one that suits where stderr goes."""
+    return Bar() if sys.stderr.isatty() else Lines()
+
+
+def summary(report: Report) -> str:
+    """What a run did, in a line, and a line more for each place that was not there."""
+    counts = {
+        "embedded": report.embedded,
+        "moved": report.moved,
+        "copied": report.copied,
+        "removed": report.removed,
+        "unchanged": report.unchanged,
+        "failed": len(report.failures),
+        "failed before and unchanged (see `descry status --failed`)": report.old_failures,
+    }
+    files = ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "nothing to index"
+    rate = f", {report.embedded / report.seconds:.0f} files/s" if report.embedded else ""
+    absent = [f"\nnot there now, so its items are kept (`descry remove` drops them): {path}" for path in report.absent]
+    return f"{files} in {report.seconds:.1f} s{rate}{''.join(absent)}"
+
+
+def _name(failure: Failure) -> None:
+    click.echo(f"skipped {shown(failure.path)}: {failure.reason}", err=True)
+
+
+def shown(path: object) -> str:
+    """A path that can be printed, also where its name is not UTF-8."""
+    return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
