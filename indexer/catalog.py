@@ -10,7 +10,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -29,6 +29,10 @@ READ_AHEAD = 8192
 
 # A folder of a thousand equal files would otherwise be looked up a million times.
 DONORS_LOOKED_AT = 16
+
+# Where a stored file waits that had to give its place to another: it may turn up elsewhere in the same run.
+# No file can lie there.
+LIMBO = Path("/dev/null")
 
 
 class FileState(NamedTuple):
@@ -49,6 +53,19 @@ class Donor(NamedTuple):
 
     file_id: int
     path: Path
+    size: int
+    mtime_ns: int
+
+    @property
+    def has_left(self) -> bool:
+        """Whether the file is no longer at its place, or is another one there."""
+        try:
+            status = self.path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:  # it cannot be looked at, so nothing is known
+            return False
+        return (status.st_size, status.st_mtime_ns) != (self.size, self.mtime_ns)
 
 
 class Failure(NamedTuple):
@@ -59,12 +76,13 @@ class Failure(NamedTuple):
 
 
 def connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
-    """A connection to the catalog's file; raises `LibraryTooNew` or `LibraryDamaged`."""
-    try:
+    """A connection to the catalog's file; raises `LibraryTooNew`, `LibraryDamaged` or `LibraryError`.
+
+    A read-only one may be used from several threads, one at a time.
+    """
+    with _in_our_words(path):
         connection = _open_readonly(path) if readonly else sqlite3.connect(path, isolation_level=None, timeout=30)
         found = migrations.version(connection)
-    except sqlite3.DatabaseError as error:
-        raise _damaged(path, error) from error
     if found > len(migrations.STEPS):
         connection.close()
         raise LibraryTooNew(
@@ -77,19 +95,44 @@ def connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
 def _open_readonly(path: Path) -> sqlite3.Connection:
     """Read-only, also where the write-ahead log's files cannot be made: then nobody can be writing either."""
     uri = path.absolute().as_uri()
-    connection = sqlite3.connect(f"{uri}?mode=ro", uri=True, isolation_level=None, timeout=30)
+    connection = _connect_uri(f"{uri}?mode=ro")
     try:
         migrations.version(connection)
     except sqlite3.OperationalError:
         connection.close()
         if os.access(path.parent, os.W_OK):
             raise
-        connection = sqlite3.connect(f"{uri}?immutable=1", uri=True, isolation_level=None)
+        connection = _connect_uri(f"{uri}?immutable=1")
     return connection
 
 
-def _damaged(path: Path, error: sqlite3.Error) -> LibraryDamaged:
-    return LibraryDamaged(f"The catalog {path} cannot be read ({error}): move {path.parent} away and index again.")
+def _connect_uri(uri: str) -> sqlite3.Connection:
+    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30, check_same_thread=False)
+
+
+@contextmanager
+def _in_our_words(path: Path) -> Iterator[None]:
+    """Turns SQLite's errors into `LibraryFull`, `LibraryDamaged` or `LibraryError`, each with the remedy."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise _trouble(path, error) from error
+    except sqlite3.DatabaseError as error:
+        raise LibraryDamaged(
+            f"The catalog {path} cannot be read ({error}): move {path.parent} away and index again."
+        ) from error
+
+
+def _trouble(path: Path, error: sqlite3.OperationalError) -> LibraryError:
+    # SQLite says "full" where the disk is, and "I/O error" where its log could not grow
+    if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_FULL", "SQLITE_IOERR")):
+        return LibraryFull(
+            f"The disk of the library {path.parent} is full or failing ({error}); everything committed "
+            "before is safe: make room and run the same command again."
+        )
+    return LibraryError(
+        f"The library {path.parent} cannot be used ({error}): see who may read and write there, and who has it open."
+    )
 
 
 class Catalog:
@@ -100,11 +143,12 @@ class Catalog:
         self.connection = connect(path, readonly=readonly)
         if readonly:
             return
-        self.connection.execute("PRAGMA journal_mode = WAL")
-        # in WAL mode NORMAL cannot corrupt; a power cut may cost the last batches, a kill costs none
-        self.connection.execute("PRAGMA synchronous = NORMAL")
-        self.connection.execute("PRAGMA foreign_keys = ON")
-        migrations.migrate(self.connection)
+        with _in_our_words(path):
+            self.connection.execute("PRAGMA journal_mode = WAL")
+            # in WAL mode NORMAL cannot corrupt; a power cut may cost the last batches, a kill costs none
+            self.connection.execute("PRAGMA synchronous = NORMAL")
+            self.connection.execute("PRAGMA foreign_keys = ON")
+            migrations.migrate(self.connection)
 
     @cached_property
     def db(self) -> sqlite_utils.Database:
@@ -114,15 +158,18 @@ class Catalog:
         return sqlite_utils.Database(self.connection)
 
     def close(self) -> None:
-        """Closes the connection."""
+        """Closes the connection; a writer's puts what the log holds in its place, unless somebody reads just now."""
+        with suppress(sqlite3.Error):
+            self.connection.execute("PRAGMA busy_timeout = 0")
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self.connection.close()
 
     @contextmanager
     def atomic(self) -> Iterator[int]:
         """One transaction, all or nothing; gives the revision that it makes. Raises `LibraryFull`, `LibraryError`."""
-        try:
-            self.connection.execute("BEGIN IMMEDIATE")
+        with _in_our_words(self.path):
             try:
+                self.connection.execute("BEGIN IMMEDIATE")
                 revision = self.revision + 1
                 self.set_meta(revision=revision)
                 yield revision
@@ -131,23 +178,13 @@ class Catalog:
                 if self.connection.in_transaction:
                     self.connection.execute("ROLLBACK")
                 raise
-        except sqlite3.OperationalError as error:
-            raise self._trouble(error) from error
-        except sqlite3.DatabaseError as error:
-            raise _damaged(self.path, error) from error
-
-    def _trouble(self, error: sqlite3.OperationalError) -> LibraryError:
-        # SQLite says "full" where the disk is, and "I/O error" where its log could not grow
-        if error.sqlite_errorname.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
-            return LibraryFull(
-                f"The disk of the library {self.path.parent} is full or failing ({error}); everything committed "
-                "before is safe: make room and run the same command again."
-            )
-        return LibraryError(f"The library {self.path.parent} cannot be written ({error}).")
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Reads inside see one state of the catalog, whatever is committed meanwhile."""
+        """Reads inside see one state of the catalog, whatever is committed meanwhile; one in another is the same."""
+        if self.connection.in_transaction:
+            yield
+            return
         self.connection.execute("BEGIN")
         try:
             yield
@@ -155,6 +192,11 @@ class Catalog:
             self.connection.execute("COMMIT")
 
     # what the library is
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether it says what the library is; a catalog whose maker was killed in its first moments does not."""
+        return migrations.version(self.connection) > 0 and "encoder" in self.meta()
 
     def meta(self) -> dict[str, Any]:
         """What is recorded of the library itself."""
@@ -169,6 +211,11 @@ class Catalog:
         """How many batches were committed; rises with every change."""
         return int(self._scalar("SELECT value FROM meta WHERE key = 'revision'") or 0)
 
+    @property
+    def pruned(self) -> int:
+        """The revision up to which removals are forgotten: an index from before it cannot catch up."""
+        return int(self._scalar("SELECT value FROM meta WHERE key = 'pruned'") or 0)
+
     def _scalar(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
         row = self.connection.execute(sql, parameters).fetchone()
         return row[0] if row else None
@@ -182,6 +229,8 @@ class Catalog:
 
     def add_root(self, path: Path, volume: Path) -> None:
         """Remembers a root; asked again, remembers the mount point that it is on now."""
+        if self.roots().get(path) == volume:
+            return
         with self.atomic():
             self.db.table("roots").insert({"path": str(path), "volume": str(volume)}, pk="path", replace=True)
 
@@ -219,25 +268,27 @@ class Catalog:
 
     def set_blocked(self, root: Path, places: Iterable[Failure]) -> None:
         """Records the places at or under `root` that cannot be looked at, instead of those known before."""
+        below = "path = ? OR path BETWEEN ? AND ?"
+        known = self.connection.execute(f"SELECT path, reason FROM blocked WHERE {below}", _range_below(root))
+        # a name that is not UTF-8 can be shown, if not stored as it is
+        shown = {os.fsencode(place.path).decode(errors="backslashreplace"): place.reason for place in places}
+        if shown == dict(known):
+            return
         with self.atomic():
-            self.db.table("blocked").delete_where("path = ? OR path BETWEEN ? AND ?", _range_below(root))
-            # a name that is not UTF-8 can be shown, if not stored as it is
-            shown = [(os.fsencode(place.path).decode(errors="backslashreplace"), place.reason) for place in places]
+            self.db.table("blocked").delete_where(below, _range_below(root))
             self.db.table("blocked").insert_all(
-                [{"path": path, "reason": reason} for path, reason in shown], pk="path", replace=True
+                [{"path": path, "reason": reason} for path, reason in shown.items()], pk="path", replace=True
             )
 
     # writing, always inside `atomic`
 
     def put_file(self, source: Source, fingerprint: bytes | None = None, error: str | None = None) -> int:
-        """The file's id, its state recorded and what it held before forgotten."""
-        self.forget_file(source)
-        self.connection.execute("INSERT OR IGNORE INTO folders (path) VALUES (?)", (str(source.path.parent),))
+        """The file's id, its state recorded; what was at its place before is displaced."""
+        self._displace(source)
         cursor = self.connection.execute(
-            "INSERT INTO files (folder_id, name, modality, size, mtime_ns, fingerprint, error) "
-            "VALUES ((SELECT id FROM folders WHERE path = ?), ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO files (folder_id, name, modality, size, mtime_ns, fingerprint, error) VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
-                str(source.path.parent),
+                self._folder_id(source.path.parent),
                 source.path.name,
                 source.modality,
                 source.size,
@@ -248,31 +299,47 @@ class Catalog:
         )
         return int(cursor.lastrowid or 0)
 
+    def _folder_id(self, folder: Path) -> int:
+        self.connection.execute("INSERT OR IGNORE INTO folders (path) VALUES (?)", (str(folder),))
+        return int(self._scalar("SELECT id FROM folders WHERE path = ?", (str(folder),)))
+
     def complete_file(self, file_id: int, source: Source) -> None:
         """Records that all items of the file are stored: from now on it counts as unchanged."""
         self.connection.execute("UPDATE files SET mtime_ns = ? WHERE id = ?", (source.mtime_ns, file_id))
 
-    def move_file(self, donor: Donor, source: Source, items: Iterable[Item]) -> bool:
-        """Gives a stored file, its items and their vectors a new place; ids stay. False if it has left its old one."""
-        if self._file_id(donor.path, source.modality) != donor.file_id:
+    def move_file(self, file_id: int, source: Source, items: Iterable[Item]) -> bool:
+        """Gives a stored file, its items and their vectors a new place; ids stay. False if it has not left its old one."""
+        donor = next(iter(self._donors("files.id = ?", (file_id,))), None)
+        if donor is None or not (donor.path == source.path or donor.has_left):
             return False
-        self.forget_file(source)
-        self.connection.execute("INSERT OR IGNORE INTO folders (path) VALUES (?)", (str(source.path.parent),))
+        if donor.path != source.path:
+            self._displace(source)
         self.connection.execute(
-            "UPDATE files SET folder_id = (SELECT id FROM folders WHERE path = ?), name = ?, mtime_ns = ? WHERE id = ?",
-            (str(source.path.parent), source.path.name, source.mtime_ns, donor.file_id),
+            "UPDATE files SET folder_id = ?, name = ?, mtime_ns = ? WHERE id = ?",
+            (self._folder_id(source.path.parent), source.path.name, source.mtime_ns, file_id),
         )
         self.connection.executemany(
             "UPDATE items SET facts = ? WHERE file_id = ? AND part = ?",
-            [(_facts_json(item.facts), donor.file_id, item.part) for item in items],
+            [(_facts_json(item.facts), file_id, item.part) for item in items],
         )
         return True
 
-    def forget_file(self, source: Source) -> None:
-        """Removes the file of that path and modality, its items and vectors, if it is known."""
+    def _displace(self, source: Source) -> None:
+        """Sends the file that is known at that place, if there is one, to `LIMBO`."""
         known = self._file_id(source.path, source.modality)
         if known is not None:
-            self.forget([known])
+            self.connection.execute(
+                "UPDATE files SET folder_id = ?, name = ?, error = NULL WHERE id = ?",
+                (self._folder_id(LIMBO), str(known), known),
+            )
+
+    def forget_displaced(self) -> None:
+        """Removes the files that others took the place of and that turned up nowhere."""
+        limbo = self._scalar("SELECT id FROM folders WHERE path = ?", (str(LIMBO),))
+        if limbo is not None:
+            with self.atomic():
+                self.connection.execute("DELETE FROM files WHERE folder_id = ?", (limbo,))
+                self.forget_empty_folders()
 
     def _file_id(self, path: Path, modality: str) -> int | None:
         found: int | None = self._scalar(
@@ -285,6 +352,10 @@ class Catalog:
     def forget(self, file_ids: Iterable[int]) -> None:
         """Removes files with their items and vectors."""
         self.connection.executemany("DELETE FROM files WHERE id = ?", [(file_id,) for file_id in file_ids])
+
+    def forget_empty_folders(self) -> None:
+        """Removes the folders in which no file is left."""
+        self.connection.execute("DELETE FROM folders WHERE id NOT IN (SELECT folder_id FROM files)")
 
     def put_items(self, file_id: int, items: Sequence[Item], rows: Float32Array, revision: int) -> None:
         """Stores items of a file and their vectors, `[n, dim]`."""
@@ -306,26 +377,34 @@ class Catalog:
                 "DELETE FROM files WHERE name = ? AND folder_id = (SELECT id FROM folders WHERE path = ?)",
                 (path.name, str(path.parent)),
             )
+            self.db.table("blocked").delete_where("path = ? OR path BETWEEN ? AND ?", _range_below(path))
             for root in self.roots():
                 if root.is_relative_to(path):
                     self.db.table("roots").delete(str(root))
+            self.forget_empty_folders()
             return int(before - self._scalar("SELECT count(*) FROM items"))
 
     def prune_removals(self, revision: int) -> None:
-        """Forgets the removals that every cached index has seen."""
-        self.connection.execute("DELETE FROM removals WHERE revision <= ?", (revision,))
+        """Forgets the removals that every saved index has seen."""
+        if self._scalar("SELECT 1 FROM removals WHERE revision <= ? LIMIT 1", (revision,)):
+            with self.atomic():
+                self.connection.execute("DELETE FROM removals WHERE revision <= ?", (revision,))
+                self.set_meta(pruned=revision)
 
     # reading
 
     def donor(self, fingerprint: bytes, modality: str) -> Donor | None:
         """A wholly stored file of the same content, by preference one that is no longer at its place."""
+        donors = self._donors("fingerprint = ? AND modality = ?", (fingerprint, modality))
+        return min(donors, key=lambda donor: not donor.has_left, default=None)
+
+    def _donors(self, where: str, parameters: Sequence[Any]) -> list[Donor]:
         rows = self.connection.execute(
-            "SELECT files.id, folders.path, name FROM files JOIN folders ON folders.id = folder_id "
-            "WHERE fingerprint = ? AND modality = ? AND error IS NULL AND mtime_ns IS NOT NULL LIMIT ?",
-            (fingerprint, modality, DONORS_LOOKED_AT),
+            "SELECT files.id, folders.path, name, size, mtime_ns FROM files JOIN folders ON folders.id = folder_id "
+            f"WHERE {where} AND error IS NULL AND mtime_ns IS NOT NULL LIMIT {DONORS_LOOKED_AT}",
+            parameters,
         )
-        donors = [Donor(file_id, Path(folder, name)) for file_id, folder, name in rows]
-        return min(donors, key=lambda donor: donor.path.exists(), default=None)
+        return [Donor(file_id, Path(folder, name), *state) for file_id, folder, name, *state in rows]
 
     def vectors_of_file(self, file_id: int) -> dict[str, Float32Array]:
         """The vectors `[dim]` of a file's items, by part."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from indexer.catalog import Catalog, FileState
 from indexer.items import Source
+from indexer.modalities import MODALITIES
 from indexer.walk import Folder
+
+Key = tuple[str, str]  # a file's name and modality
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +26,36 @@ class Changes:
 def compare(folder: Folder, catalog: Catalog) -> Changes:
     """The folder's differences from what the catalog knows of it."""
     known = catalog.files_in(folder.path)
+    there = {(source.path.name, source.modality): source for source in folder.sources}
+    unsettled = _unsettled(known.keys() ^ there.keys(), there)
     changed: list[Source] = []
     states: list[FileState] = []
-    for source in folder.sources:
-        state = known.pop((source.path.name, source.modality), None)
-        if state is not None and state.matches(source):
+    for key, source in there.items():
+        state = known.get(key)
+        if state is not None and state.matches(source) and key not in unsettled:
             states.append(state)
         else:
             changed.append(source)
     failed = sum(state.error is not None for state in states)
-    vanished = [state.id for state in known.values()] if folder.is_whole else []
-    return Changes(changed, vanished, len(states) - failed, failed)
+    return Changes(changed, _vanished(folder, known, there), len(states) - failed, failed)
+
+
+def _vanished(folder: Folder, known: dict[Key, FileState], there: Iterable[Key]) -> list[int]:
+    if folder.path in folder.unseen:
+        return []
+    kept = {*there, *((path.name, modality) for path in folder.unseen for modality in MODALITIES)}
+    return [state.id for key, state in known.items() if key not in kept]
+
+
+def _unsettled(differing: Iterable[Key], there: Iterable[Key]) -> set[Key]:
+    """The files beside which one came or went on which their meaning depends."""
+    moved = {(_stem(name), modality) for name, modality in differing}
+    return {
+        (name, modality)
+        for name, modality in there
+        if moved and any((_stem(name), other) in moved for other in MODALITIES[modality].beside)
+    }
+
+
+def _stem(name: str) -> str:
+    return name.rpartition(".")[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 
 FIRST = """
 -- what the library is: its encoder, dimension and revision (counts committed batches)
@@ -72,6 +73,22 @@ def version(connection: sqlite3.Connection) -> int:
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Takes the steps that the catalog lacks, each with its number in one transaction."""
-    for number in range(version(connection), len(STEPS)):
-        connection.executescript(f"BEGIN IMMEDIATE;\n{STEPS[number]}\nPRAGMA user_version = {number + 1};\nCOMMIT;")
+    """Takes the steps that the catalog lacks, all in one transaction."""
+    if version(connection) == len(STEPS):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    with connection:  # commits, or rolls back
+        for step in STEPS[version(connection) :]:  # asked again: another process may have been quicker
+            for statement in _statements(step):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {len(STEPS)}")
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The script's statements, one by one: `executescript` would commit before it begins."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

@@ -93,9 +93,9 @@ def index_sources(
     with library.lock():
         try:
             run.refresh(_roots(library, paths))
-        except KeyboardInterrupt:
+            library.save_indexes()
+        except KeyboardInterrupt:  # the indexes are caches: whoever stops a run does not wait for them
             run.report.interrupted = True
-        library.save_indexes()
     run.report.seconds = time.monotonic() - started
     return run.report
 
@@ -274,6 +274,7 @@ class _Run:
         if self.vanished:
             with self.catalog.atomic():
                 self.catalog.forget(self.vanished)
+                self.catalog.forget_empty_folders()
             self.report.removed = len(self.vanished)
 
 

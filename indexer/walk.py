@@ -21,13 +21,19 @@ FolderKey = tuple[int, int]  # device and inode: the same for every path that le
 class Folder:
     """One folder: the files to index, and what could not be looked at.
 
-    `is_whole` says that all of the folder was seen: what else the catalog knows of it is gone.
+    `unseen` are the places that may still hold what the catalog knows of them: the folder itself, if it
+    was not seen whole, or some of what lies in it. What else the catalog knows of the folder is gone.
     """
 
     path: Path
     sources: list[Source] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
-    is_whole: bool = True
+    unseen: list[Path] = field(default_factory=list)
+
+    def refuse(self, path: Path, reason: str) -> None:
+        """Notes a place that cannot be looked at, and why."""
+        self.failures.append(Failure(path, reason))
+        self.unseen.append(path)
 
 
 def walk(root: Path) -> Iterator[Folder]:
@@ -36,50 +42,57 @@ def walk(root: Path) -> Iterator[Folder]:
     Hidden files and folders are passed over unless they are the root itself. Links are followed; one
     that leads back to a folder it lies in is a failure, not a loop.
     """
-    if root.is_dir():
-        yield from _walk(root, ())
+    if not root.is_dir():
+        folder = Folder(root.parent, unseen=[root.parent])
+        _look_at(root, root.stat(), folder)
+        yield folder
         return
-    folder = Folder(root.parent, is_whole=False)
-    _look_at(root, root.stat(), folder)
-    yield folder
+    waiting: list[tuple[Path, tuple[FolderKey, ...]]] = [(root, ())]
+    while waiting:
+        path, above = waiting.pop()
+        folder = Folder(path)
+        try:
+            inside = (*above, _key(path.stat()))
+            below = _look_into(folder, inside)
+        except OSError as error:
+            folder.refuse(path, f"the folder cannot be read: {_reason(error)}")
+            below = []
+        yield folder
+        waiting += [(child, inside) for child in reversed(below)]
 
 
-def _walk(path: Path, above: tuple[FolderKey, ...]) -> Iterator[Folder]:
-    folder = Folder(path)
+def _look_into(folder: Folder, inside: tuple[FolderKey, ...]) -> list[Path]:
+    """Fills `folder` from the disk and gives the folders below it; `inside` are the keys of it and those above."""
+    with os.scandir(folder.path) as entries:
+        visible = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
     below: list[Path] = []
-    try:
-        here = _key(path.stat())
-        with os.scandir(path) as entries:
-            visible = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda e: e.name)
-    except OSError as error:
-        yield Folder(path, failures=[Failure(path, f"the folder cannot be read: {_reason(error)}")], is_whole=False)
-        return
     for entry in visible:
-        child = path / entry.name
+        child = folder.path / entry.name
         try:
             status = entry.stat()
-            if not stat.S_ISDIR(status.st_mode):
-                _look_at(child, status, folder)
-            elif _key(status) in (*above, here):
-                folder.failures.append(Failure(child, "it is a link to a folder that it lies in"))
-            elif not _is_utf8(child):
-                folder.failures.append(Failure(child, NOT_UTF8))
-            else:
-                below.append(child)
         except OSError as error:
             if modality_of(entry.name) or entry.is_dir(follow_symlinks=False):
-                folder.failures.append(Failure(child, _reason(error)))
-    yield folder
-    for child in below:
-        yield from _walk(child, (*above, here))
+                folder.refuse(child, _reason(error))
+            else:  # a broken link may lead to a folder on a drive that is away
+                folder.unseen.append(child)
+            continue
+        if not stat.S_ISDIR(status.st_mode):
+            _look_at(child, status, folder)
+        elif _key(status) in inside:
+            folder.refuse(child, "it is a link to a folder that it lies in")
+        elif not is_utf8(child):
+            folder.refuse(child, NOT_UTF8)
+        else:
+            below.append(child)
+    return below
 
 
 def _look_at(path: Path, status: os.stat_result, folder: Folder) -> None:
     modality = modality_of(path.name)
     if modality is None or not stat.S_ISREG(status.st_mode):
         return
-    if not _is_utf8(path):
-        folder.failures.append(Failure(path, NOT_UTF8))
+    if not is_utf8(path):
+        folder.refuse(path, NOT_UTF8)
         return
     folder.sources.append(Source(path, modality.name, status.st_size, status.st_mtime_ns))
 
@@ -88,7 +101,8 @@ def _key(status: os.stat_result) -> FolderKey:
     return status.st_dev, status.st_ino
 
 
-def _is_utf8(path: Path) -> bool:
+def is_utf8(path: Path) -> bool:
+    """Whether the path can be stored as text."""
     try:
         str(path).encode()
     except UnicodeEncodeError:
@@ -101,7 +115,8 @@ def _reason(error: OSError) -> str:
 
 
 def mount_point(path: Path) -> Path:
-    """The nearest folder at or above `path` on which a drive is mounted."""
+    """The nearest folder at or above what `path` leads to on which a drive is mounted."""
+    path = path.resolve()
     while not os.path.ismount(path) and path != path.parent:
         path = path.parent
     return path

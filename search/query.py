@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from indexer.errors import QueryError
 
 SIGNS = {"+": 1.0, "-": -1.0}
 
-# rclip's users know it: 2:cat
-_WEIGHT = re.compile(r"(\d+(?:\.\d+)?|\.\d+):(?=\S)")
+_SIGN = re.compile(r"(?:^|(?<=\s))([+-])(?=\s|$)")
+
+# rclip's users know it: 2:cat. Before a digit it is a time of day or a ratio.
+_WEIGHT = re.compile(r"(\d+(?:\.\d+)?|\.\d+):(?=[^\s\d])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,32 +56,31 @@ def parse(words: str | Sequence[str], *, wanted: str = "image", k: int = 10, inc
     >>> parse(["beach", "-", "2:many", "people"]).terms
     (Term(modality='text', value='beach', weight=1.0), Term(modality='text', value='many people', weight=-2.0))
     """
-    if isinstance(words, str):
-        words = words.split(" ") if any(f" {sign} " in words for sign in SIGNS) else [words]
-    return Query(tuple(_terms(words)), wanted, k, include_self, " ".join(words))
+    words = [words] if isinstance(words, str) else words
+    pieces = [piece for word in words for piece in _split_signs(word)]
+    return Query(tuple(_terms(pieces)), wanted, k, include_self, " ".join(words))
 
 
-def _terms(words: Iterable[str]) -> Iterable[Term]:
+def _split_signs(word: str) -> list[str]:
+    """A quoted "beach - people" as its terms and signs; the name of a file may hold a dash and stays whole."""
+    return [word] if Path(word).is_file() else [piece for piece in _SIGN.split(word) if piece.strip()]
+
+
+def _terms(pieces: Iterable[str]) -> Iterator[Term]:
     sign = 1.0
     sentence: list[str] = []
-    for word in [*words, "+"]:  # the last sign closes the last sentence
-        path = None if word in SIGNS else _file(word)
-        if path is None and word not in SIGNS:
-            sentence.append(word)
+    for piece in [*pieces, "+"]:  # the last sign closes the last sentence
+        file = None if piece in SIGNS else _file_term(piece)
+        if piece not in SIGNS and file is None:
+            sentence.append(piece.strip())
             continue
         if text := " ".join(sentence).strip():
-            yield _weighed("text", text, sign)
+            weight, text = _split_weight(text)
+            yield Term("text", text, sign * weight)
         sentence = []
-        if path is not None:
-            yield _weighed(path[0], path[1], sign)
-        sign = SIGNS.get(word, 1.0)
-
-
-def _weighed(modality: str, value: str, sign: float) -> Term:
-    weight, value = _split_weight(value)
-    if modality == "text":
-        return Term(modality, value, sign * weight)
-    return Term(modality, Path(value).expanduser(), sign * weight)
+        if file is not None:
+            yield replace(file, weight=sign * file.weight)
+        sign = SIGNS.get(piece, 1.0)
 
 
 def _split_weight(value: str) -> tuple[float, str]:
@@ -87,9 +88,9 @@ def _split_weight(value: str) -> tuple[float, str]:
     return (float(match[1]), value[match.end() :]) if match else (1.0, value)
 
 
-def _file(word: str) -> tuple[str, str] | None:
-    """The modality of the file that the word names, and the word; None for what is just a word."""
-    name = _split_weight(word)[1]
+def _file_term(word: str) -> Term | None:
+    """What the file of that name shows or says; None for what is just a word."""
+    weight, name = _split_weight(word)
     if "." not in name or re.search(r"\s", Path(name).suffix):
         return None
     from indexer.modalities import modality_of  # late: most queries name no file and need no photo decoder
@@ -97,18 +98,18 @@ def _file(word: str) -> tuple[str, str] | None:
     modality = modality_of(name)
     if modality is None:
         return None
-    if Path(name).expanduser().is_file():
-        return modality.name, word
+    path = Path(name).expanduser()
+    if path.is_file():
+        return Term(modality.name, path, weight)
     if modality.name == "image" or "/" in name:
-        raise QueryError(f"There is no file {name}: to search for its name as words, leave out the suffix.")
+        raise QueryError(f"There is no file {name}.")
     return None
 
 
 def like(path: Path, *, wanted: str = "image", k: int = 10, include_self: bool = False) -> Query:
     """A query for what resembles the file at `path`. Raises `QueryError` if it is not there."""
-    name = str(path)
-    file = _file(name)
-    if file is None:
+    term = _file_term(str(path))
+    if term is None:
         problem = "is neither a photo nor a text, by its name" if path.exists() else "is not there"
         raise QueryError(f"{path} {problem}.")
-    return Query((Term(file[0], path.expanduser()),), wanted, k, include_self, name)
+    return Query((term,), wanted, k, include_self, str(path))

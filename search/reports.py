@@ -44,8 +44,8 @@ def models() -> Rows:
             "here": "yes" if is_here(card) else "no",
             "dimensions": card.dimension,
             "MB": card.megabytes,
-            "quality": card.quality,
-            "speed": card.speed,
+            "ImageNet %": card.quality,
+            "photos/s on a core": card.speed,
             "note": card.note,
         }
         for card in MODELS
@@ -56,7 +56,7 @@ def as_table(rows: Rows) -> str:
     """Columns for people, headed by the rows' keys if there is more than a name and a value."""
     if not rows:
         return "nothing to report"
-    lines = [[str(value) for value in row.values()] for row in rows]
+    lines = [["-" if value is None else str(value) for value in row.values()] for row in rows]
     if len(rows[0]) > 2:
         lines.insert(0, [str(key) for key in rows[0]])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]

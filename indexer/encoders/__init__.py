@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from indexer.encoders.base import Encoder, Tower, unit_rows
+from indexer.encoders.models import MODELS
 from indexer.errors import UnknownEncoder
 
 __all__ = ["ALIASES", "DEFAULT", "SCHEMES", "Encoder", "Tower", "load_encoder", "unit_rows"]
@@ -19,7 +20,7 @@ SCHEMES = {
 }
 
 # short name -> full name; what each costs and is worth stands in `indexer.encoders.models`.
-ALIASES: dict[str, str] = {}
+ALIASES = {card.alias: card.name for card in MODELS if card.alias != card.name}
 
 
 def load_encoder(name: str = DEFAULT, *, device: str = "auto") -> Encoder:

@@ -22,9 +22,11 @@ class Modality:
     """A kind of thing. `read` yields a file's items, each with the value that the tower's `prepare` takes.
 
     `read` is a generator, so that a file of a million captions never stands in memory whole. It raises
-    `SourceError` for a file that it cannot make sense of.
+    `SourceError` for a file that it cannot make sense of. What a file means may depend on the files of the
+    same stem `beside` it that are of other modalities: it is read again when one of those comes or goes.
     """
 
     name: str
     suffixes: frozenset[str]
     read: Callable[[Path, ReadOptions], Iterator[tuple[Item, Any]]]
+    beside: frozenset[str] = frozenset()

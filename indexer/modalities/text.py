@@ -28,6 +28,9 @@ PHOTO_KEYS = ("image", "photo", "file_name", "filename", "file", "image_path", "
 
 Caption = tuple[str, str | None]  # what it says, and its photo as the file names it
 
+# How the suffix of a photo beside a text may be written: .jpg, .JPG and .Jpg.
+CASES = (str.lower, str.upper, str.title)
+
 csv.field_size_limit(sys.maxsize)  # the default refuses a caption of more than 128 KB
 
 
@@ -43,7 +46,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[tuple[Item, str]]:
 
 def _prose(path: Path, fits: Callable[[str], bool]) -> Iterator[Item]:
     photo = _photo_beside(path)
-    text = _decode(path.read_bytes())
+    text = path.read_text(_encoding(path), errors="replace")
     if photo is not None:
         yield from _captions(path, ((line, photo.name) for line in text.splitlines()))
         return
@@ -54,20 +57,31 @@ def _prose(path: Path, fits: Callable[[str], bool]) -> Iterator[Item]:
 
 
 def _photo_beside(path: Path) -> Path | None:
-    candidates = (path.with_suffix(case(suffix)) for suffix in image.SUFFIXES for case in (str.lower, str.upper))
+    candidates = (path.with_suffix(case(suffix)) for suffix in image.SUFFIXES for case in CASES)
     return next((candidate for candidate in candidates if candidate.exists()), None)
 
 
-def _decode(content: bytes) -> str:
-    """Text from bytes: by its byte order mark, else UTF-8, else Windows-1252; never from binary data."""
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return content.decode("utf-16", errors="replace")
-    if b"\0" in content:
-        raise SourceError("it is not text: it holds zero bytes")
+def _encoding(path: Path) -> str:
+    """How a text is encoded: by its byte order mark, else UTF-8, else Windows-1252; binary data is no text."""
+    utf8 = codecs.getincrementaldecoder("utf-8")()
+    encoding = "utf-8-sig"
+    with path.open("rb") as file:
+        if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            return "utf-16"
+        file.seek(0)
+        while block := file.read(1 << 20):
+            if b"\0" in block:
+                raise SourceError("it is not text: it holds zero bytes")
+            encoding = encoding if _decodes(utf8, block) else "cp1252"
+    return encoding if _decodes(utf8, b"", final=True) else "cp1252"
+
+
+def _decodes(decoder: codecs.IncrementalDecoder, block: bytes, *, final: bool = False) -> bool:
     try:
-        return content.decode("utf-8-sig")
+        decoder.decode(block, final)
     except UnicodeDecodeError:
-        return content.decode("cp1252", errors="replace")
+        return False
+    return True
 
 
 def _without_markup(text: str) -> str:
@@ -113,9 +127,14 @@ def _packed(parts: Iterable[str], fits: Callable[[str], bool]) -> Iterator[str]:
 
 def _captions(path: Path, captions: Iterable[Caption]) -> Iterator[Item]:
     """Captions as items, numbered as they stand in the file; empty ones are left out."""
-    spoken = ((" ".join(text.split()), photo) for text, photo in captions)
+    spoken = ((_storable(" ".join(text.split())), photo) for text, photo in captions)
     for number, (text, photo) in enumerate((caption for caption in spoken if caption[0]), start=1):
-        yield Item("text", path, f"c{number}", text, {"photo": photo} if photo else {})
+        yield Item("text", path, f"c{number}", text, {"photo": _storable(photo)} if photo else {})
+
+
+def _storable(text: str) -> str:
+    """The text without halves of surrogate pairs, which JSON can spell and UTF-8 cannot."""
+    return text.encode(errors="replace").decode()
 
 
 def _json_lines(path: Path, _fits: Callable[[str], bool]) -> Iterator[Item]:
@@ -123,13 +142,13 @@ def _json_lines(path: Path, _fits: Callable[[str], bool]) -> Iterator[Item]:
 
 
 def _json_records(path: Path) -> Iterator[Mapping[str, Any]]:
-    with path.open(encoding="utf-8-sig", errors="replace") as lines:
+    with path.open(encoding=_encoding(path), errors="replace") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             try:
                 record = json.loads(line)
-            except (json.JSONDecodeError, RecursionError) as error:
+            except (ValueError, RecursionError) as error:
                 raise SourceError(f"line {number} is not JSON ({error})") from error
             yield record if isinstance(record, dict) else {"text": record}
 
@@ -146,7 +165,7 @@ def _record_captions(record: Mapping[str, Any]) -> Iterator[Caption]:
 def _table(path: Path, _fits: Callable[[str], bool]) -> Iterator[Item]:
     """CSV or TSV with a header that names a caption column; any other table holds no captions."""
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
+    with path.open(encoding=_encoding(path), errors="replace", newline="") as lines:
         rows = csv.DictReader(lines, delimiter=delimiter)
         try:
             rows.fieldnames = [name.strip().lower() for name in rows.fieldnames or ()]
@@ -158,8 +177,8 @@ def _table(path: Path, _fits: Callable[[str], bool]) -> Iterator[Item]:
 def _coco(path: Path, _fits: Callable[[str], bool]) -> Iterator[Item]:
     """COCO's captions JSON; any other JSON (settings, a camera app's notes) holds no captions."""
     try:
-        document = json.loads(_decode(path.read_bytes()))
-    except (json.JSONDecodeError, RecursionError) as error:
+        document = json.loads(path.read_text(_encoding(path), errors="replace"))
+    except (ValueError, RecursionError) as error:
         raise SourceError(f"it is not JSON ({error})") from error
     if not (isinstance(document, dict) and {"images", "annotations"} <= document.keys()):
         return
@@ -180,4 +199,4 @@ READERS: dict[str, Callable[[Path, Callable[[str], bool]], Iterator[Item]]] = {
     ".json": _coco,
 }
 
-TEXT = Modality("text", frozenset(READERS), read)
+TEXT = Modality("text", frozenset(READERS), read, beside=frozenset({image.IMAGE.name}))

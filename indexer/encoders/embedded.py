@@ -1,0 +1,98 @@
+"""The shipped encoder and others of its form: a folder with `config.json`, `model.safetensors` and `tokenizer.json`.
+
+`embedded` is the one in `data/models`; `embedded:/path/to/folder` is one fresh from `python -m training`.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+
+from indexer.encoders.base import Encoder
+from indexer.encoders.embedded_text import TextTower, TextWeights
+from indexer.errors import EncoderUnavailable
+from indexer.shipped import shipped
+
+if TYPE_CHECKING:
+    from indexer.encoders.embedded_image import ImageTower
+
+# What this code reads; a change of the file form that old code would misread raises it.
+FORMAT = 1
+
+CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
+
+
+def load(name: str, *, device: str = "auto") -> Encoder:
+    """The encoder `embedded` or `embedded:/path/to/folder`; its towers are read when they are first asked for.
+
+    Raises `EncoderUnavailable` if the folder does not hold such an encoder.
+    """
+    folder = Path(name.partition(":")[2]) if ":" in name else shipped("models", "embedded")
+    config = read_config(folder)
+    return Encoder(
+        name=name,
+        dimension=int(config["dimension"]),
+        checksum=str(config["checksum"]),
+        makers={
+            "image": partial(_image_tower, folder, config["image"], device),
+            "text": partial(_text_tower, folder, config["text"]),
+        },
+    )
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """What `config.json` of an encoder's folder says. Raises `EncoderUnavailable`."""
+    missing = [name for name in (CONFIG, WEIGHTS, TOKENIZER) if not (folder / name).is_file()]
+    if missing:
+        raise EncoderUnavailable(f"{folder} holds no encoder ({missing[0]} is missing); {_REMEDY}")
+    try:
+        config: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        form = config["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise EncoderUnavailable(f"{folder / CONFIG} cannot be read ({error}); {_REMEDY}") from error
+    if form != FORMAT:
+        raise EncoderUnavailable(f"{folder} is of format {form}, this Descry reads format {FORMAT}; update Descry.")
+    return config
+
+
+_REMEDY = "install Descry again, or name the folder that `python -m training export` wrote."
+
+
+def read_weights(folder: Path, prefix: str) -> dict[str, npt.NDArray[Any]]:
+    """The arrays whose names begin with `prefix`, without it; the file is mapped, only these are read."""
+    try:
+        with safe_open(folder / WEIGHTS, framework="numpy") as file:
+            return {name.removeprefix(prefix): file.get_tensor(name) for name in file.keys() if name.startswith(prefix)}
+    except (SafetensorError, OSError) as error:
+        raise EncoderUnavailable(f"{folder / WEIGHTS} cannot be read ({error}); {_REMEDY}") from error
+
+
+def _text_tower(folder: Path, config: dict[str, Any]) -> TextTower:
+    weights = TextWeights(read_weights(folder, "text."), config["layers"], config["heads"], config["context"])
+    return TextTower(folder / TOKENIZER, weights)
+
+
+def _image_tower(folder: Path, config: dict[str, Any], device: str) -> ImageTower:
+    # Imported here because they import torch, which takes seconds and which a search by sentence does without.
+    import torch
+
+    from indexer.encoders.devices import pick_device
+    from indexer.encoders.embedded_image import ImageModel, ImageTower, read_shape
+    from indexer.pictures import ImageRecipe
+
+    chosen = pick_device(device)
+    model = ImageModel(read_shape(config["blocks"]), hidden=config["hidden"], dimension=config["dimension"])
+    arrays = read_weights(folder, "image.")
+    try:
+        model.load_state_dict({name: torch.from_numpy(array.astype(np.float32)) for name, array in arrays.items()})
+    except RuntimeError as error:
+        raise EncoderUnavailable(f"{folder}: weights and config do not fit each other; {_REMEDY}") from error
+    grey, unit = (0.5, 0.5, 0.5), (1.0, 1.0, 1.0)  # the model scales bytes itself
+    recipe = ImageRecipe(config["size"], grey, unit, interpolation="bilinear", mode=config["mode"])
+    return ImageTower(recipe, model, chosen)

@@ -1,0 +1,168 @@
+"""The image side of the shipped encoder: a small convolutional trunk and a head, and the tower that runs them.
+
+The same modules are trained in `training`, so that what is learned and what is served cannot drift apart.
+Only this module of the family imports torch: a search by sentence never loads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional
+
+from indexer.encoders.base import unit_rows
+from indexer.encoders.devices import pick_dtype
+from indexer.items import Float32Array
+from indexer.pictures import ImageRecipe
+
+# The trunk's own input scale, `(byte - 128) * 0.00787402`, in the order that bfloat16 keeps exact: bytes less
+# 128 are small integers, so the only rounding is the product's.
+MIDDLE = 128.0
+SCALE = 0.00787402
+
+
+@dataclass(frozen=True)
+class ConvShape:
+    """One convolution of the trunk: square kernel, TensorFlow's SAME padding, batch norm folded in."""
+
+    inputs: int
+    outputs: int
+    kernel: int
+    stride: int
+    groups: int
+    relu: bool
+
+
+@dataclass(frozen=True)
+class BlockShape:
+    """Convolutions in a row; `residual` adds what went in to what comes out."""
+
+    residual: bool
+    convs: tuple[ConvShape, ...]
+
+
+def read_shape(blocks: Sequence[dict[str, Any]]) -> tuple[BlockShape, ...]:
+    """The trunk's shape from its description in `config.json`."""
+    return tuple(
+        BlockShape(bool(block["residual"]), tuple(ConvShape(**conv) for conv in block["convs"])) for block in blocks
+    )
+
+
+class Conv(nn.Conv2d):
+    """A convolution with SAME padding, which is lopsided when the stride is 2, and an optional ReLU."""
+
+    def __init__(self, shape: ConvShape) -> None:
+        symmetric = shape.kernel // 2 if shape.stride == 1 else 0
+        super().__init__(
+            shape.inputs, shape.outputs, shape.kernel, shape.stride, padding=symmetric, groups=shape.groups
+        )
+        self.relu = shape.relu
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[n, inputs, h, w]` -> `[n, outputs, ceil(h / stride), ceil(w / stride)]`."""
+        if self.stride[0] > 1:
+            x = functional.pad(x, self._lopsided(x.shape[-1]) + self._lopsided(x.shape[-2]))
+        x = super().forward(x)
+        return functional.relu(x, inplace=True) if self.relu else x
+
+    def _lopsided(self, size: int) -> tuple[int, int]:
+        """Padding before and after along one axis: the odd pixel goes after."""
+        kernel, stride = self.kernel_size[0], self.stride[0]
+        total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+        return total // 2, total - total // 2
+
+
+class Block(nn.Module):
+    """Convolutions in a row, perhaps around a residual connection."""
+
+    def __init__(self, shape: BlockShape) -> None:
+        super().__init__()
+        self.convs = nn.Sequential(*(Conv(conv) for conv in shape.convs))
+        self.residual = shape.residual
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[n, c, h, w]` -> `[n, c', h', w']`."""
+        y: Tensor = self.convs(x)
+        return y + x if self.residual else y
+
+
+class Trunk(nn.Module):
+    """The convolutional feature extractor."""
+
+    def __init__(self, shape: Sequence[BlockShape]) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(*(Block(block) for block in shape))
+        self.width = shape[-1].convs[-1].outputs
+
+    def forward(self, photos: Tensor) -> Tensor:
+        """Photos `[n, 3, s, s]` uint8 -> pooled features `[n, width]` in the trunk's own number format."""
+        dtype = self.blocks[0].convs[0].weight.dtype  # type: ignore[union-attr, index]
+        x = (photos.to(dtype) - MIDDLE) * SCALE
+        features: Tensor = self.blocks(x.contiguous(memory_format=torch.channels_last))
+        return features.mean(dim=(2, 3))
+
+
+class Head(nn.Module):
+    """From pooled features to the shared space: a linear map plus a hidden layer's correction to it."""
+
+    def __init__(self, width: int, hidden: int, dimension: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.direct = nn.Linear(width, dimension)
+        self.into = nn.Linear(width, hidden)
+        self.out = nn.Linear(hidden, dimension, bias=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features `[n, width]` -> `[n, dimension]`, not yet of unit length."""
+        x = self.norm(features)
+        y: Tensor = self.direct(x) + self.out(functional.gelu(self.into(x)))
+        return y
+
+
+class ImageModel(nn.Module):
+    """Trunk and head."""
+
+    def __init__(self, shape: Sequence[BlockShape], *, hidden: int, dimension: int) -> None:
+        super().__init__()
+        self.trunk = Trunk(shape)
+        self.head = Head(self.trunk.width, hidden, dimension)
+
+    def forward(self, photos: Tensor) -> Tensor:
+        """Photos `[n, 3, s, s]` uint8 -> unit rows `[n, dimension]` float32."""
+        features = self.trunk(photos)
+        vectors = self.head(features.to(self.head.norm.weight.dtype))
+        return functional.normalize(vectors.float(), dim=-1)
+
+
+class ImageTower:
+    """Embeds pictures with the shipped weights: the recipe's squares on loader threads, the model on the device."""
+
+    def __init__(self, recipe: ImageRecipe, model: ImageModel, device: torch.device) -> None:
+        self.recipe = recipe
+        self.device = device
+        model.eval().requires_grad_(False)
+        # The trunk in the device's fast format, the head in float32: it costs nothing and is where vectors are made.
+        # On 256 Flickr8k photos bfloat16 trunks gave vectors within cosine 0.9995 of float32.
+        model.trunk.to(pick_dtype(device))
+        self._model = model.to(device, memory_format=torch.channels_last)
+
+    def fits(self, value: Image.Image) -> bool:  # noqa: ARG002  (a picture always fits)
+        """True: the recipe squashes every picture to what the tower sees."""
+        return True
+
+    def prepare(self, value: Image.Image) -> npt.NDArray[np.uint8]:
+        """A picture as `[3, size, size]` uint8."""
+        return self.recipe.prepare(value)
+
+    def embed(self, prepared: Sequence[npt.NDArray[Any]]) -> Float32Array:
+        """Prepared pictures as unit rows `[n, dim]`."""
+        with torch.inference_mode():
+            photos = torch.from_numpy(np.stack(prepared)).to(self.device)
+            return unit_rows(self._model(photos).cpu().numpy())

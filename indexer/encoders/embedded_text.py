@@ -1,0 +1,122 @@
+"""The text side of the shipped encoder in numpy: a query is answered without importing torch.
+
+The same arithmetic is trained as `training.text_model.TextModel`; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from indexer.encoders.base import unit_rows
+from indexer.items import Float32Array, Int64Array
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+# Rows embedded at once: enough for the matrix products to be efficient, few enough for the hidden layer
+# (rows x tokens x 1024 numbers) to stay within a few dozen megabytes.
+BATCH = 128
+NORM_EPSILON = 1e-5  # torch's LayerNorm default, with which the weights were trained
+
+
+@dataclass(frozen=True)
+class TextWeights:
+    """The tower's arrays by their names in `model.safetensors` (without the prefix `text.`), and its few sizes."""
+
+    arrays: Mapping[str, npt.NDArray[Any]]
+    layers: int
+    heads: int
+    context: int
+
+
+class TextTower:
+    """Embeds sentences: WordPiece, static token vectors, a small transformer, a mean."""
+
+    def __init__(self, tokenizer: Path, weights: TextWeights) -> None:
+        self._tokenizer = _open_tokenizer(tokenizer)
+        # Without a known token (an emoji, nothing at all) a sentence is one unknown token: a vector, not NaN.
+        self._unknown = int(self._tokenizer.token_to_id("[UNK]"))
+        self._context, self._layers, self._heads = weights.context, weights.layers, weights.heads
+        table = ("table", "table_scale")
+        self._table, self._table_scale = (weights.arrays[name] for name in table)
+        # Cast once: float16 matrix products in numpy cost far more than they save.
+        self._w = {name: array.astype(np.float32) for name, array in weights.arrays.items() if name not in table}
+
+    def fits(self, value: str) -> bool:
+        """Whether the sentence has no more tokens than the tower's context."""
+        return len(self._tokenizer.encode(value, add_special_tokens=False).ids) <= self._context
+
+    def prepare(self, value: str) -> Int64Array:
+        """A sentence as token ids `[t]`, 1 <= t <= context; what is beyond is not seen."""
+        ids = self._tokenizer.encode(value, add_special_tokens=False).ids[: self._context]
+        return np.asarray(ids or [self._unknown], dtype=np.int64)
+
+    def embed(self, prepared: Sequence[npt.NDArray[Any]]) -> Float32Array:
+        """Sentences as unit rows `[n, dim]`.
+
+        Sentences of one length go together, so that none is padded and a row does not depend on its company.
+        """
+        rows = np.empty((len(prepared), self._w["leave.bias"].shape[0]), np.float32)
+        for positions in _batches_of_one_length([len(ids) for ids in prepared]):
+            rows[positions] = self._embed(np.stack([prepared[position] for position in positions]))
+        return unit_rows(rows)
+
+    def _embed(self, ids: Int64Array) -> Float32Array:
+        """Ids `[n, t]` -> vectors `[n, dim]`."""
+        tokens = self._table[ids].astype(np.float32) * self._table_scale[ids].astype(np.float32)[..., None]
+        x = self._linear("enter", tokens) + self._w["positions"][: ids.shape[1]]  # (n, t, width)
+        for layer in range(self._layers):
+            x = self._block(f"blocks.{layer}.", x)
+        order = self._linear("leave", self._norm("norm", x).mean(axis=1))
+        return order + tokens.mean(axis=1) @ self._w["direct.weight"].T
+
+    def _block(self, prefix: str, x: Float32Array) -> Float32Array:
+        n, t, width = x.shape
+        qkv = self._linear(prefix + "attend", self._norm(prefix + "norm1", x))
+        query, key, value = qkv.reshape(n, t, 3, self._heads, width // self._heads).transpose(2, 0, 3, 1, 4)
+        scores = query @ key.swapaxes(-1, -2) / np.float32(np.sqrt(width // self._heads))
+        mixed = (_softmax(scores) @ value).swapaxes(1, 2).reshape(n, t, width)
+        x = x + self._linear(prefix + "mix", mixed)
+        hidden = _gelu(self._linear(prefix + "into", self._norm(prefix + "norm2", x)))
+        return x + self._linear(prefix + "out", hidden)
+
+    def _linear(self, name: str, x: Float32Array) -> Float32Array:
+        return x @ self._w[name + ".weight"].T + self._w[name + ".bias"]
+
+    def _norm(self, name: str, x: Float32Array) -> Float32Array:
+        x = x - x.mean(axis=-1, keepdims=True)
+        x /= np.sqrt(np.square(x).mean(axis=-1, keepdims=True) + np.float32(NORM_EPSILON))
+        return x * self._w[name + ".weight"] + self._w[name + ".bias"]
+
+
+def _open_tokenizer(path: Path) -> Tokenizer:
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_file(str(path))
+
+
+def _batches_of_one_length(lengths: Sequence[int]) -> list[list[int]]:
+    """Positions grouped by length, at most `BATCH` a group."""
+    groups: dict[int, list[int]] = defaultdict(list)
+    for position, length in enumerate(lengths):
+        groups[length].append(position)
+    return [group[start : start + BATCH] for group in groups.values() for start in range(0, len(group), BATCH)]
+
+
+def _softmax(x: Float32Array) -> Float32Array:
+    """Over the last axis."""
+    x = np.exp(x - x.max(axis=-1, keepdims=True))
+    return x / x.sum(axis=-1, keepdims=True)
+
+
+def _gelu(x: Float32Array) -> Float32Array:
+    """Hendrycks and Gimpel's GELU in its tanh form, which numpy has the parts for (it has no erf)."""
+    inner = np.float32(0.7978845608) * (x + np.float32(0.044715) * x * x * x)
+    return np.float32(0.5) * x * (np.float32(1.0) + np.tanh(inner))

@@ -1,0 +1,218 @@
+"""An open_clip model at work: its two towers on torch, and its text tower written down for searches without it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import open_clip
+import torch
+from PIL import Image
+
+from indexer.encoders.base import unit_rows
+from indexer.encoders.devices import pick_dtype
+from indexer.encoders.open_clip import Source, quiet
+from indexer.encoders.storing import store_text_tower
+from indexer.errors import EncoderUnavailable
+from indexer.items import Float32Array, Int64Array
+from indexer.pictures import ImageRecipe
+
+# A tower runs in bfloat16 only if its vectors stay this near to those of float32.
+LEAST_COSINE = 0.999
+
+
+class Model:
+    """An open_clip model from which towers are made; built when the first of them is."""
+
+    def __init__(self, source: Source, device: torch.device, *, checksum: str) -> None:
+        self._source, self._device, self.checksum = source, device, checksum
+        with quiet(), explained(source):
+            self._config = open_clip.get_model_config(source.architecture)
+            self.dimension = int(self._config["embed_dim"])
+
+    @cached_property
+    def _network(self) -> Any:
+        """The model itself, float32, on the device."""
+        source = self._source
+        with quiet(), explained(source):
+            network = open_clip.create_model(
+                source.architecture,
+                str(source.checkpoint) if source.checkpoint else None,
+                force_quick_gelu=source.quick_gelu,
+                force_preprocess_cfg=dict(source.preprocess),
+                require_pretrained=True,
+            )
+        return network.eval().requires_grad_(False).to(self._device)
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        architecture, text = self._source.architecture, self._config["text_cfg"]
+        with quiet(), explained(self._source):
+            if not text.get("hf_tokenizer_name"):
+                return open_clip.get_tokenizer(architecture)
+            try:  # what is in the cache is not asked for on the network again
+                return open_clip.get_tokenizer(architecture, local_files_only=True)
+            except OSError:
+                return open_clip.get_tokenizer(architecture)
+
+    def image_tower(self) -> ImageTower:
+        """The tower for pictures."""
+        return ImageTower(self._network, _recipe(self._network, self._source.name), self._device, self.dimension)
+
+    def text_tower(self) -> TextTower:
+        """The tower for sentences."""
+        return TextTower(self._network, self._tokenizer, self._device, self.dimension, pick_dtype(self._device))
+
+    def store_text(self, folder: Path) -> None:
+        """Writes the text tower in the form that opens without torch, if it can be written so; see `storing`."""
+        store_text_tower(
+            self._network,
+            self._tokenizer,
+            TextTower(self._network, self._tokenizer, self._device, self.dimension, torch.float32),
+            folder,
+            name=self._source.name,
+            dimension=self.dimension,
+            checksum=self.checksum,
+        )
+
+
+def _recipe(network: Any, name: str) -> ImageRecipe:
+    """How the model wants its pictures, from open_clip's own record of it."""
+    config = network.visual.preprocess_cfg
+    size = config["size"]
+    height, width = (size, size) if isinstance(size, int) else size
+    if height != width:
+        raise EncoderUnavailable(f"{name} wants pictures of {width} x {height}; choose a model with square ones.")
+    return ImageRecipe(
+        size=height,
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
+        interpolation=config["interpolation"],
+        mode=config["resize_mode"],
+        fill=config["fill_color"],
+    )
+
+
+class ImageTower:
+    """Embeds pictures with the image half of an open_clip model. A `Tower`.
+
+    It runs in bfloat16 where the device multiplies that in hardware, unless the model does not bear it.
+    """
+
+    def __init__(self, network: Any, recipe: ImageRecipe, device: torch.device, dimension: int) -> None:
+        self._network, self._recipe, self._device, self._dimension = network, recipe, device, dimension
+        self.dtype = torch.float32
+        # byte * scale + shift = (byte / 255 - mean) / std, [3, 1, 1] each
+        mean, std = (torch.tensor(values, device=device).view(3, 1, 1) for values in (recipe.mean, recipe.std))
+        self._scale, self._shift = 1 / (255 * std), -mean / std
+        if device.type == "cuda":
+            # the layout in which tensor cores convolve without a copy
+            network.visual.to(memory_format=torch.channels_last)
+        self._narrow(pick_dtype(device))
+
+    def fits(self, value: Image.Image) -> bool:  # noqa: ARG002  a tower of texts looks at it
+        """True: any picture is seen, whole or its middle."""
+        return True
+
+    def prepare(self, value: Image.Image) -> npt.NDArray[np.uint8]:
+        """The picture as the model wants it, `[3, size, size]` uint8."""
+        return self._recipe.prepare(value)
+
+    def embed(self, prepared: Sequence[npt.NDArray[Any]]) -> Float32Array:
+        """A batch of prepared pictures as `[n, dim]` float32 unit rows."""
+        if not prepared:
+            return np.zeros((0, self._dimension), dtype=np.float32)
+        pixels = torch.from_numpy(np.stack(prepared)).to(self._device)  # (n, 3, size, size) uint8
+        pixels = (pixels * self._scale + self._shift).to(self.dtype)
+        if self._device.type == "cuda":
+            pixels = pixels.contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode():
+            return unit_rows(self._network.encode_image(pixels).float().cpu().numpy())
+
+    def _narrow(self, dtype: torch.dtype) -> None:
+        """Goes over to a number format, and back if the vectors of a few pictures show too much of it.
+
+        Smallest cosine of 16 photos to float32, bfloat16, random weights, a CPU with AMX: ViT-B-32 0.99995,
+        ViT-B-16-SigLIP2 0.99997, ViT-L-14 0.99992, ConvNeXt-B 0.99997; trained weights are asked again, here.
+        """
+        if dtype == self.dtype:
+            return
+        pictures = _sample_pictures(self._recipe.size)
+        visual, exact = self._network.visual, self.embed(pictures)
+        self._network.visual, self.dtype = deepcopy(visual).to(dtype), dtype
+        if not np.vecdot(exact, self.embed(pictures)).min() > LEAST_COSINE:
+            self._network.visual, self.dtype = visual, torch.float32
+
+
+def _sample_pictures(size: int) -> list[npt.NDArray[np.uint8]]:
+    """Four made-up pictures, `[3, size, size]` each: from large soft patches of colour to fine grain."""
+    random = np.random.default_rng(0)
+    pictures = []
+    for cells in (2, 5, 16, size):
+        patches = Image.fromarray(random.integers(0, 256, (cells, cells, 3), dtype=np.uint8))
+        pictures.append(np.asarray(patches.resize((size, size), Image.Resampling.BICUBIC)).transpose(2, 0, 1))
+    return pictures
+
+
+class TextTower:
+    """Embeds sentences with the text half of an open_clip model. A `Tower`.
+
+    Its weights stay float32, so that they can be written down as they are; on CUDA it computes in `dtype`.
+    """
+
+    def __init__(self, network: Any, tokenizer: Any, device: torch.device, dimension: int, dtype: torch.dtype) -> None:
+        self._network, self._tokenizer, self._device, self._dimension = network, tokenizer, device, dimension
+        # On a CPU autocast costs more than it gains (a third of the rate at a batch of 8).
+        self._autocast = torch.autocast(device.type, dtype, enabled=device.type == "cuda" and dtype != torch.float32)
+
+    def fits(self, value: str) -> bool:
+        """Whether all tokens of the sentence fit into the context."""
+        return _count_tokens(self._tokenizer, value) <= int(self._tokenizer.context_length)
+
+    def prepare(self, value: str) -> Int64Array:
+        """The sentence's token ids, `[context]` int64, padded or cut."""
+        ids: Int64Array = self._tokenizer([value])[0].numpy()
+        return ids
+
+    def embed(self, prepared: Sequence[npt.NDArray[Any]]) -> Float32Array:
+        """A batch of prepared sentences as `[n, dim]` float32 unit rows."""
+        if not prepared:
+            return np.zeros((0, self._dimension), dtype=np.float32)
+        ids = torch.from_numpy(np.stack(prepared)).to(self._device)  # (n, context)
+        with torch.inference_mode(), self._autocast:
+            return unit_rows(self._network.encode_text(ids).float().cpu().numpy())
+
+
+def _count_tokens(tokenizer: Any, text: str) -> int:
+    """How many tokens a text makes, start and end included, before anything is cut."""
+    if hasattr(tokenizer, "encode"):  # CLIP's own
+        return len(tokenizer.encode(text)) + 2
+    return len(tokenizer.tokenizer(tokenizer.clean_fn(text)).input_ids)
+
+
+@contextmanager
+def explained(source: Source) -> Iterator[None]:
+    """Turns whatever a loader raises on files that it cannot use into an `EncoderUnavailable` that says why."""
+    try:
+        yield
+    except ImportError as error:
+        package = error.name or error
+        raise EncoderUnavailable(f"{source.name} needs the package {package}: pip install {package}.") from error
+    # Loaders answer foreign bytes with every kind of exception: pickle's, safetensors', KeyError, StopIteration ...
+    except Exception as error:
+        where = ", ".join(str(path) for path in source.files)
+        raise EncoderUnavailable(f"{source.name} cannot be loaded from {where}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    text = str(error)
+    if "state_dict" in text or isinstance(error, AssertionError):  # open_clip asserts the shapes that it resizes
+        return "these are the weights of another architecture; name the one that they were trained for."
+    first_line = (text.strip() or type(error).__name__).splitlines()[0][:200]
+    return f"the file is damaged or no checkpoint ({first_line}); fetch it again."

@@ -1,0 +1,5 @@
+"""`python -m search` is `descry`."""
+
+from search.cli import main
+
+main(prog_name="descry")

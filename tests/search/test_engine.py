@@ -1,0 +1,170 @@
+"""Answers, checked by eye: pictures of one colour, and sentences that name colours."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from indexer import Library, index_sources
+from indexer.errors import EncoderMismatch, QueryError
+from indexer.testing import COLORS, color_encoder
+from search import Engine, Hit, Query, Term, parse
+from search.query import like
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name, color in COLORS.items():
+        Image.new("RGB", (32, 24), tuple(round(255 * part) for part in color)).save(folder / f"{name}.png")
+    (folder / "notes.txt").write_text("something red\n\nsomething blue\n\nnothing of a colour\n")
+    return folder
+
+
+@pytest.fixture
+def library(tmp_path: Path, photos: Path) -> Iterator[Library]:
+    encoder = color_encoder()
+    with Library.create(tmp_path / "library", encoder) as library:
+        index_sources(library, [photos], encoder)
+        yield library
+
+
+@pytest.fixture
+def engine(library: Library) -> Engine:
+    return Engine(library, color_encoder())
+
+
+def names(hits: list[Hit]) -> list[str]:
+    return [hit.item.path.name for hit in hits]
+
+
+def test_a_sentence_finds_the_photo(engine: Engine) -> None:
+    hits = engine.search("a red one")
+    assert names(hits)[0] == "red.png"
+    assert hits[0].score == pytest.approx(1, abs=1e-3)
+    assert len(hits) == len(COLORS)
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+
+
+def test_scores_are_the_cosines_of_brute_force(engine: Engine, library: Library) -> None:
+    (vectors,) = library.catalog.vectors_since("image", 0)
+    row = engine.embed([parse("orange")])[0]
+    expected = {id: float(vector @ row) for id, vector in zip(vectors.ids.tolist(), vectors.rows, strict=True)}
+    hits = engine.search(parse("orange", k=100))
+    assert [hit.item.id for hit in hits] == sorted(expected, key=lambda id: (-expected[id], id))
+    assert [hit.score for hit in hits] == pytest.approx([expected[hit.item.id or 0] for hit in hits], abs=1e-4)
+
+
+def test_a_photo_finds_photos_like_it_and_leaves_itself_out(engine: Engine, photos: Path) -> None:
+    assert names(engine.search(like(photos / "red.png", k=2))) == ["orange.png", "magenta.png"]
+    assert names(engine.search(like(photos / "red.png", k=1, include_self=True))) == ["red.png"]
+
+
+def test_a_photo_leaves_itself_out_by_whatever_path_it_is_named(
+    engine: Engine, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "link.png").symlink_to(photos / "red.png")
+    monkeypatch.chdir(photos)
+    for path in (Path("red.png"), photos / ".." / "photos" / "red.png", tmp_path / "link.png"):
+        assert "red.png" not in names(engine.search(like(path)))
+
+
+def test_a_photo_from_elsewhere_needs_no_library_entry(engine: Engine, tmp_path: Path) -> None:
+    Image.new("RGB", (9, 9), "blue").save(tmp_path / "sea.jpg")
+    assert names(engine.search(like(tmp_path / "sea.jpg", k=1))) == ["blue.png"]
+
+
+def test_a_photo_finds_sentences(engine: Engine, photos: Path) -> None:
+    hits = engine.search(like(photos / "blue.png", wanted="text"))
+    assert hits[0].item.text == "something blue"
+    assert hits[0].item.part == "p2"
+
+
+def test_a_sentence_finds_sentences(engine: Engine) -> None:
+    assert engine.search(parse("red", wanted="text", k=1))[0].item.text == "something red"
+
+
+def test_terms_are_added_and_taken_away(engine: Engine) -> None:
+    assert names(engine.search(parse("red + green", k=1))) == ["yellow.png"]
+    assert names(engine.search(parse("yellow - red", k=1))) == ["green.png"]
+    assert engine.search(parse("2:red + green", k=1))[0].item.path.name == "orange.png"
+
+
+def test_a_photo_and_words_make_one_query(engine: Engine, photos: Path) -> None:
+    assert names(engine.search(parse([str(photos / "red.png"), "+", "green"], k=1))) == ["yellow.png"]
+
+
+def test_terms_that_cancel_each_other_out_are_refused(engine: Engine) -> None:
+    with pytest.raises(QueryError, match="cancel"):
+        engine.search("red - red")
+
+
+def test_many_queries_are_answered_like_one_by_one(engine: Engine, photos: Path) -> None:
+    queries: list[Query | str] = ["red", like(photos / "blue.png"), parse("green", wanted="text", k=1)]
+    assert engine.search_many(queries) == [engine.search(query) for query in queries]
+    assert engine.search_many([]) == []
+
+
+def test_asking_for_more_than_there_is_gives_all_there_is(engine: Engine) -> None:
+    assert len(engine.search(parse("red", k=10**9))) == len(COLORS)
+
+
+def test_equal_scores_keep_their_order_whatever_is_asked_for(engine: Engine, library: Library, photos: Path) -> None:
+    for copy in range(20):
+        Image.new("RGB", (10 + copy, 10), "red").save(photos / f"copy-{copy:02}.png")
+    index_sources(library, [photos], color_encoder())
+    everything = engine.search(parse("red", k=100))
+    for k in range(1, 25):
+        assert engine.search(parse("red", k=k)) == everything[:k]
+
+
+def test_a_vanished_photo_is_marked_not_hidden(engine: Engine, photos: Path) -> None:
+    (photos / "red.png").unlink()
+    (hit,) = engine.search(parse("red", k=1))
+    assert hit.missing
+    assert hit.item.path.name == "red.png"
+
+
+def test_photos_indexed_meanwhile_are_found_by_an_open_engine(engine: Engine, library: Library, photos: Path) -> None:
+    engine.search("red")
+    Image.new("RGB", (5, 5), (90, 0, 0)).save(photos / "dark.png")
+    (photos / "blue.png").unlink()
+    index_sources(library, [photos], color_encoder())
+    found = names(engine.search(parse("red", k=100)))
+    assert "dark.png" in found
+    assert "blue.png" not in found
+
+
+def test_an_unknown_modality_is_refused_by_name(engine: Engine) -> None:
+    with pytest.raises(QueryError, match=r"'sound' cannot be looked for; image and text can"):
+        engine.search(Query((Term("text", "red"),), wanted="sound"))
+
+
+def test_a_file_that_is_no_photo_is_refused_with_the_reason(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "fake.jpg").write_text("words")
+    with pytest.raises(QueryError, match=r"fake\.jpg cannot be searched with: it is not a photo"):
+        engine.search(like(tmp_path / "fake.jpg"))
+
+
+def test_an_empty_library_answers_with_nothing(tmp_path: Path) -> None:
+    encoder = color_encoder()
+    with Library.create(tmp_path / "empty", encoder) as library:
+        assert Engine(library, encoder).search("red") == []
+
+
+def test_another_encoder_is_refused(library: Library) -> None:
+    with pytest.raises(EncoderMismatch):
+        Engine(library, color_encoder(checksum="1"))
+
+
+def test_a_sentence_that_does_not_fit_is_told(engine: Engine) -> None:
+    assert engine.truncated(parse("red")) == []
+    assert engine.truncated(parse("red " * 40)) == [("red " * 40).strip()]
+
+
+def test_query_rows_are_unit_rows(engine: Engine) -> None:
+    rows = engine.embed([parse("red + 3:green"), parse("nothing")])
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, rtol=1e-6)

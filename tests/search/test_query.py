@@ -1,0 +1,90 @@
+"""Questions as typed become terms."""
+
+from pathlib import Path
+
+import pytest
+
+from indexer.errors import QueryError
+from search import Query, Term, parse
+from search.query import like
+
+
+def text(value: str, weight: float = 1.0) -> Term:
+    return Term("text", value, weight)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "my friend.jpg"
+    path.write_bytes(b"only the name matters here")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("words", "terms"),
+    [
+        (["two dogs in snow"], [text("two dogs in snow")]),
+        (["two", "dogs"], [text("two dogs")]),
+        (["beach", "+", "sunset"], [text("beach"), text("sunset")]),
+        (["beach", "-", "many", "people"], [text("beach"), text("many people", -1)]),
+        (["2:sunset", "-", "0.5:people"], [text("sunset", 2), text("people", -0.5)]),
+        (["beach - 2:many people"], [text("beach"), text("many people", -2)]),
+        (["-", "people"], [text("people", -1)]),
+        (["12:30 on the clock"], [text("12:30 on the clock")]),
+        (["ratio 16:9"], [text("ratio 16:9")]),
+        (["a.b"], [text("a.b")]),
+        (["Mr. Smith and Dr. Jones"], [text("Mr. Smith and Dr. Jones")]),
+    ],
+)
+def test_words_become_weighed_sentences(words: list[str], terms: list[Term]) -> None:
+    assert parse(words).terms == tuple(terms)
+
+
+def test_one_line_is_read_like_the_words_of_a_command_line() -> None:
+    assert parse("beach + sunset - 2:many people") == parse(["beach", "+", "sunset", "-", "2:many", "people"])
+
+
+def test_a_hyphen_within_a_word_takes_nothing_away() -> None:
+    assert parse("a three-legged dog").terms == (text("a three-legged dog"),)
+
+
+def test_the_name_of_a_photo_is_what_it_shows(photo: Path) -> None:
+    assert parse(["beach", "+", f"2:{photo}"]).terms == (text("beach"), Term("image", photo, 2.0))
+
+
+def test_a_photo_whose_name_holds_a_dash_stays_whole(tmp_path: Path) -> None:
+    (tmp_path / "sea - storm.jpg").touch()
+    assert parse([str(tmp_path / "sea - storm.jpg")]).terms == (Term("image", tmp_path / "sea - storm.jpg"),)
+
+
+def test_a_photo_between_words_ends_the_sentence(photo: Path) -> None:
+    assert parse(["on the beach", str(photo)]).terms == (text("on the beach"), Term("image", photo))
+
+
+def test_the_question_is_kept_as_it_was_put() -> None:
+    assert parse(["beach", "+", "sunset"]).words == "beach + sunset"
+
+
+@pytest.mark.parametrize("words", [[], [""], ["   "], ["+"], ["-", "+"]])
+def test_an_empty_question_is_refused(words: list[str]) -> None:
+    with pytest.raises(QueryError, match="empty"):
+        parse(words)
+
+
+def test_a_photo_that_is_not_there_is_refused_by_name() -> None:
+    with pytest.raises(QueryError, match=r"no file nowhere\.jpg"):
+        parse(["nowhere.jpg"])
+
+
+def test_fewer_than_one_result_cannot_be_asked_for() -> None:
+    with pytest.raises(QueryError, match="at least 1"):
+        Query((text("dog"),), k=0)
+
+
+def test_likeness_needs_a_file_that_is_there_and_of_a_known_kind(tmp_path: Path, photo: Path) -> None:
+    assert like(photo).terms == (Term("image", photo),)
+    (tmp_path / "program.exe").touch()
+    with pytest.raises(QueryError, match="neither a photo nor a text"):
+        like(tmp_path / "program.exe")
+    with pytest.raises(QueryError, match="not there"):
+        like(tmp_path / "nothing")

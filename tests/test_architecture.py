@@ -1,0 +1,92 @@
+"""Imports point one way, and heavy ones stay out of where they would be waited for."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+LAYERS = ("indexer", "search", "evaluation", "training")  # each may import those before it
+
+# Inside `indexer`, what stands higher may import what stands lower, never the other way round.
+INDEXER = (
+    ("errors", "items", "shipped", "migrations"),
+    ("pictures", "catalog", "vectors"),
+    ("encoders", "modalities"),
+    ("walk", "testing"),
+    ("changes", "chunks", "library"),
+    ("pipeline",),
+)
+
+
+def modules(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_packages_import_only_those_below_them(package: str) -> None:
+    above = LAYERS[LAYERS.index(package) + 1 :]
+    wrong = [(str(path), name) for path in modules(package) for name in imports(path) if name.split(".")[0] in above]
+    assert not wrong
+
+
+def test_inside_the_indexer_imports_point_down() -> None:
+    level = {name: number for number, names in enumerate(INDEXER) for name in names}
+    wrong = []
+    for path in modules("indexer"):
+        own = path.relative_to(ROOT / "indexer").parts[0].removesuffix(".py")
+        if own == "__init__":
+            continue
+        for name in imports(path):
+            parts = name.split(".")
+            if parts[0] == "indexer" and len(parts) > 1 and parts[1] != own and level[parts[1]] > level[own]:
+                wrong.append((str(path), name))
+    assert not wrong
+
+
+def test_every_module_says_why_it_exists() -> None:
+    silent = [path for package in LAYERS for path in modules(package) if not ast.get_docstring(_tree(path))]
+    assert not silent
+
+
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def test_no_module_prints_but_the_edges() -> None:
+    edges = {"cli.py", "asking.py", "progress.py", "__main__.py"}
+    wrong = [
+        str(path)
+        for package in ("indexer", "search")
+        for path in modules(package)
+        if path.name not in edges
+        for node in ast.walk(_tree(path))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("search", {"torch", "open_clip", "torchvision", "PIL", "sqlite_utils", "tqdm"}),
+        ("indexer", {"torch", "open_clip", "torchvision", "PIL", "sqlite_utils", "tqdm"}),
+        ("search.cli", {"torch", "open_clip", "torchvision", "PIL", "sqlite_utils", "tqdm", "filelock"}),
+        ("indexer.encoders.stored", {"torch", "open_clip", "torchvision", "ftfy"}),
+    ],
+)
+def test_importing_it_leaves_out_what_a_query_does_not_need(module: str, heavy: set[str]) -> None:
+    code = f"import sys, {module}; print(*sorted(name for name in sys.modules if '.' not in name))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert not heavy & set(loaded.stdout.split())
