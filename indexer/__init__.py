@@ -1,8 +1,15 @@
 """What a library of photos and texts is, and how it is made."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from indexer.encoders import Encoder, load_encoder
 from indexer.items import Item, Vectors
 from indexer.library import Library
+
+if TYPE_CHECKING:
+    from indexer.pipeline import Report, Watcher, index_sources
 
 __all__ = ["Encoder", "Item", "Library", "Report", "Vectors", "Watcher", "index_sources", "load_encoder"]
 

@@ -286,7 +286,8 @@ class Catalog:
         """The file's id, its state recorded; what was at its place before is displaced."""
         self._displace(source)
         cursor = self.connection.execute(
-            "INSERT INTO files (folder_id, name, modality, size, mtime_ns, fingerprint, error) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO files (folder_id, name, modality, size, mtime_ns, fingerprint, error) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
                 self._folder_id(source.path.parent),
                 source.path.name,
@@ -308,7 +309,7 @@ class Catalog:
         self.connection.execute("UPDATE files SET mtime_ns = ? WHERE id = ?", (source.mtime_ns, file_id))
 
     def move_file(self, file_id: int, source: Source, items: Iterable[Item]) -> bool:
-        """Gives a stored file, its items and their vectors a new place; ids stay. False if it has not left its old one."""
+        """Gives a stored file with its items and vectors a new place; ids stay. False if it is still at its old one."""
         donor = next(iter(self._donors("files.id = ?", (file_id,))), None)
         if donor is None or not (donor.path == source.path or donor.has_left):
             return False

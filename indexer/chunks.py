@@ -1,7 +1,6 @@
 """The loader's half of indexing: a changed file becomes chunks of items with arrays ready to be embedded.
 
-Runs on loader threads, each with its own reading connection to the catalog. A file's trouble is a
-chunk too, so that errors are handled where results are.
+Runs on loader threads. A file's trouble is a chunk too, so that errors are handled where results are.
 """
 
 from __future__ import annotations
@@ -58,19 +57,26 @@ class Chunk:
 
 
 class ChunkReader:
-    """Reads changed files. Safe to use from several threads."""
+    """Reads changed files. Safe to use from several threads; close it in the end."""
 
     def __init__(self, catalog: Path, encoder: Encoder, max_pixels: int) -> None:
-        self._catalog = catalog
+        # the threads take turns with one connection: what they ask takes a tenth of a millisecond
+        self._catalog = Catalog(catalog, readonly=True)
+        self._turn = threading.Lock()
         self._encoder = encoder
         self._max_pixels = max_pixels
-        self._local = threading.local()
+
+    def close(self) -> None:
+        """Closes its connection to the catalog."""
+        with self._turn:
+            self._catalog.close()
 
     def first(self, source: Source) -> Chunk:
         """The first chunk of a file; all of it, if another file of the same content has its vectors."""
         try:
             print_ = fingerprint(source.path)
-            donor = self._reader().donor(print_, source.modality)
+            with self._turn:
+                donor = self._catalog.donor(print_, source.modality)
             return (donor and self._donated(source, print_, donor)) or self._next(source, print_, self._work(source))
         except (OSError, SourceError) as error:
             return Chunk(source, error=_reason(error))
@@ -105,18 +111,13 @@ class ChunkReader:
     def _donated(self, source: Source, print_: bytes, donor: Donor) -> Chunk | None:
         """The whole file with the donor's vectors; None if they do not fit (prose that has become a caption)."""
         items = [item for item, _ in self._read(source)]
-        vectors = self._reader().vectors_of_file(donor.file_id)
+        with self._turn:
+            vectors = self._catalog.vectors_of_file(donor.file_id)
         if not items or any(item.part not in vectors for item in items) or len(items) != len(vectors):
             return None
         _check_unchanged(source)
         rows = np.stack([vectors[item.part] for item in items])
         return Chunk(source, print_, items, rows=rows, donor=donor)
-
-    def _reader(self) -> Catalog:
-        if not hasattr(self._local, "catalog"):
-            self._local.catalog = Catalog(self._catalog, readonly=True)
-        catalog: Catalog = self._local.catalog
-        return catalog
 
 
 def fingerprint(path: Path) -> bytes:

@@ -17,9 +17,11 @@ from indexer.errors import EncoderMismatch, LibraryError, LibraryFull, LibraryLo
 from indexer.vectors import VectorIndex, saved_revision
 
 CATALOG = "catalog.sqlite3"
-TEXT_TOWER = "text_tower"
 LOCK = "lock"
-LOCK_HOLDER = "lock-holder.json"
+
+# A library may lie in a folder that it indexes: what looks like texts has names that the walk passes over.
+TEXT_TOWER = ".text_tower"
+LOCK_HOLDER = ".lock-holder.json"
 
 # A saved index is written anew when this many changes are newer than it: fewer are cheaper to read from
 # the catalog at each opening (10 microseconds a vector) than a large index is to write.
@@ -48,7 +50,7 @@ class Library:
         if not (path / CATALOG).is_file():
             raise LibraryNotFound(f"There is no library at {path}: `descry index FOLDER` makes one.")
         library = cls(path, Catalog(path / CATALOG, readonly=readonly))
-        if "encoder" not in library.catalog.meta():  # killed between making the file and recording what it is
+        if not library.catalog.is_begun:
             library.close()
             raise LibraryNotFound(f"The library at {path} was never begun: `descry index FOLDER` does it.")
         return library
@@ -73,11 +75,19 @@ class Library:
         return library
 
     def _adopt(self, encoder: Encoder) -> None:
-        if "encoder" in self.catalog.meta():
-            self.check(encoder)
+        if not self.catalog.is_begun:
+            with self.lock():
+                self._begin(encoder)
+        self.check(encoder)
+
+    def _begin(self, encoder: Encoder) -> None:
+        if self.catalog.is_begun:  # by another process, while this one waited
             return
         if encoder.store_text is not None:
-            encoder.store_text(self.path / TEXT_TOWER)
+            try:
+                encoder.store_text(self.path / TEXT_TOWER)
+            except OSError as error:
+                raise self._full(self.path / TEXT_TOWER, error) from error
         with self.catalog.atomic():
             self.catalog.set_meta(encoder=encoder.name, checksum=encoder.checksum, dimension=encoder.dimension)
 
@@ -134,23 +144,28 @@ class Library:
 
         A cached index that is missing, damaged or from another state is caught up or made anew.
         """
-        index = self._indexes.get(modality) or self._saved_index(modality)
-        revision = self.catalog.revision
-        if index.revision > revision:  # the catalog was replaced by an older copy: the cache knows too much
-            index = VectorIndex(self.dimension)
-        if index.revision < revision:
-            changes = self._catch_up(index, modality, revision)
-            if changes >= WORTH_SAVING:
-                self._save_in_passing(index, modality)
-        self._indexes[modality] = index
-        return index
+        with self.catalog.snapshot():
+            index = self._indexes.pop(modality, None)
+            if index is None or not self._can_catch_up(index):
+                index = self._saved_index(modality)
+            revision = self.catalog.revision
+            if index.revision < revision:
+                changes = self._catch_up(index, modality, revision)
+                if changes >= WORTH_SAVING:
+                    self._save_in_passing(index, modality)
+            self._indexes[modality] = index
+            return index
 
     def _saved_index(self, modality: str) -> VectorIndex:
         with suppress(OSError, ValueError):
             index = VectorIndex.open(self._index_file(modality))
-            if index.dimension == self.dimension:
+            if index.dimension == self.dimension and self._can_catch_up(index):
                 return index
         return VectorIndex(self.dimension)
+
+    def _can_catch_up(self, index: VectorIndex) -> bool:
+        """Whether the catalog can tell what is new since the index: it must not be too old, nor from a newer copy."""
+        return self.catalog.pruned <= index.revision <= self.catalog.revision
 
     def _catch_up(self, index: VectorIndex, modality: str, revision: int) -> int:
         """Brings the index from its revision to the catalog's; how many changes that were."""
@@ -165,7 +180,7 @@ class Library:
 
     def _save_in_passing(self, index: VectorIndex, modality: str) -> None:
         """Saves a reader's catching up for the next one; it is only a cache, so no place to write is no error."""
-        with suppress(LibraryLocked, OSError), self.lock():
+        with suppress(LibraryError, OSError), self.lock():
             index.save(self._index_file(modality))
 
     def _index_file(self, modality: str) -> Path:
@@ -222,12 +237,16 @@ class Library:
             raise LibraryLocked(
                 f"The library {self.path} is being written by {self._lock_holder()}: wait for it, or stop it."
             ) from None
+        except OSError as error:
+            raise LibraryError(f"The library {self.path} cannot be written ({error.strerror}).") from error
         holder = self.path / LOCK_HOLDER
         try:
-            holder.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+            with suppress(OSError):  # the lock holds without the name of its holder, also on a full disk
+                holder.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
             yield
         finally:
-            holder.unlink(missing_ok=True)
+            with suppress(OSError):
+                holder.unlink()
             lock.release()
 
     def _lock_holder(self) -> str:
@@ -238,7 +257,11 @@ class Library:
 
     def size(self) -> int:
         """Bytes on disk, all files together."""
-        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+        total = 0
+        for file in self.path.rglob("*"):
+            with suppress(OSError):  # the log and new indexes come and go
+                total += file.stat().st_size if file.is_file() else 0
+        return total
 
     def close(self) -> None:
         """Closes the catalog."""

@@ -27,7 +27,7 @@ from indexer.items import Source
 from indexer.library import Library
 from indexer.modalities import modality_of
 from indexer.pictures import MAX_PIXELS
-from indexer.walk import mount_point, walk
+from indexer.walk import NOT_UTF8, is_utf8, mount_point, walk
 
 # Items embedded and committed together, and what a kill may cost: a bigger batch gains under 3 % on a CPU.
 BATCH = 32
@@ -104,10 +104,12 @@ def _roots(library: Library, paths: Iterable[Path | str]) -> list[Path]:
     """The paths, absolute, without those that lie inside another."""
     roots = {Path(os.path.abspath(Path(path).expanduser())) for path in paths}  # noqa: PTH100 - resolves "..", not links
     for root in roots:
-        if root.is_file() and modality_of(root.name) is None:
+        if not is_utf8(root):
+            raise PathError(f"{str(root)!a} cannot be indexed: {NOT_UTF8}.")
+        if _exists(root) and root.is_file() and modality_of(root.name) is None:
             raise PathError(f"{root} is neither a photo nor a text, by its name.")
-        if not root.exists() and not library.catalog.knows(root):
-            raise PathError(f"There is no folder or file {root}.")
+        if not _exists(root) and not library.catalog.knows(root):
+            raise PathError(f"There is no folder or file {root}, or it may not be looked at.")
     return sorted(root for root in roots if roots.isdisjoint(root.parents))
 
 
@@ -117,9 +119,13 @@ class _Run:
     def __init__(self, library: Library, encoder: Encoder, max_pixels: int, watcher: Watcher) -> None:
         self.catalog = library.catalog
         self.encoder = encoder
-        self.reader = ChunkReader(self.catalog.path, encoder, max_pixels)
+        self.max_pixels = max_pixels
         self.watcher = watcher
         self.report = Report()
+        # a thread of its own, so that Ctrl-C need not wait for the end of a batch
+        self.embedder = ThreadPoolExecutor(1, thread_name_prefix="descry-embedder")
+        # the roots that were on a drive that is not mounted now: what the library holds of them stays
+        self.unmounted = [root for root, volume in self.catalog.roots().items() if not os.path.ismount(volume)]
         self.vanished: set[int] = set()
         self.unfinished: dict[Path, int] = {}  # files of which more chunks come, with their ids
 
@@ -132,21 +138,23 @@ class _Run:
             try:
                 self._index(source for root in present for source in self._changed(root))
             finally:
+                self.embedder.shutdown(wait=False)
                 self.watcher.end()
         # last, because a moved file's vector stays at the old place until the new one was read
         self._forget_vanished()
+        self.catalog.forget_displaced()
 
     def _is_present(self, root: Path) -> bool:
         """Whether the root can be taken at its word; what the library holds of an absent one is kept."""
-        volume = self.catalog.roots().get(root)
-        gone = not root.exists() or (root.is_dir() and _is_empty(root))
-        unmounted = volume is not None and mount_point(root) != volume
-        if unmounted or (gone and self.catalog.knows(root)):
+        emptied = _is_empty(root) and bool(self.catalog.folders_under(root))
+        if not _exists(root) or emptied or self._is_unmounted(root):
             self.report.absent.append(root)
             return False
-        if volume is None:
-            self.catalog.add_root(root, mount_point(root))
+        self.catalog.add_root(root, mount_point(root))
         return True
+
+    def _is_unmounted(self, path: Path) -> bool:
+        return any(path.is_relative_to(place) for place in self.unmounted)
 
     def _survey(self, root: Path) -> int:
         """How many files have to be read; notes what is gone, unchanged or cannot be looked at. Opens no file.
@@ -154,37 +162,37 @@ class _Run:
         A walk of its own, so that the total is known before the first file is read; most runs change
         nothing and need no second one.
         """
-        total, visited, closed = 0, set(), self._unmounted_below(root)
-        blocked: list[Failure] = []
+        total, visited = 0, set()
+        unseen, blocked = [place for place in self.unmounted if place.is_relative_to(root)], []
+        self.report.absent += unseen
         for folder in walk(root):
             changes = compare(folder, self.catalog)
             total += len(changes.changed)
-            self.vanished.update(changes.vanished)
+            if not self._is_unmounted(folder.path):
+                self.vanished.update(changes.vanished)
             self.report.unchanged += changes.unchanged
             self.report.old_failures += changes.old_failures
             blocked += folder.failures
+            unseen += folder.unseen
             visited.add(folder.path)
-            if not folder.is_whole:
-                closed.append(folder.path)
-            elif folder.path != root and folder.path.is_mount():
-                self.catalog.add_root(folder.path, folder.path)
+            self._note_volume(root, folder.path)
         self._note_blocked(root, blocked)
         for path in self.catalog.folders_under(root):
-            if path not in visited and not any(path.is_relative_to(place) for place in closed):
+            if path not in visited and not any(path.is_relative_to(place) for place in unseen):
                 self.vanished.update(state.id for state in self.catalog.files_in(path).values())
         return total
+
+    def _note_volume(self, root: Path, folder: Path) -> None:
+        """Remembers a drive that is mounted inside the root, or that a link there leads to."""
+        if folder != root and not self._is_unmounted(folder) and (os.path.ismount(folder) or folder.is_symlink()):
+            volume = mount_point(folder)
+            if volume != mount_point(root):
+                self.catalog.add_root(folder, volume)
 
     def _note_blocked(self, root: Path, places: Sequence[Failure]) -> None:
         self.catalog.set_blocked(root, places)
         for failure in places:
             self._fail(failure)
-
-    def _unmounted_below(self, root: Path) -> list[Path]:
-        """Places inside the root where a drive was mounted and now is not."""
-        drives = [path for path, volume in self.catalog.roots().items() if path != root and path == volume]
-        absent = [path for path in drives if path.is_relative_to(root) and not path.is_mount()]
-        self.report.absent += absent
-        return absent
 
     def _changed(self, root: Path) -> Iterator[Source]:
         for folder in walk(root):
@@ -205,23 +213,25 @@ class _Run:
         """The files' chunks in order, read ahead by as much as the window holds."""
         threads = _processors()
         pool = ThreadPoolExecutor(threads, thread_name_prefix="descry-loader")
+        reader = ChunkReader(self.catalog.path, self.encoder, self.max_pixels)
         window: deque[Future[Chunk]] = deque()
 
         def oldest() -> Chunk:
             chunk = window.popleft().result()
             if not chunk.is_last:
-                window.appendleft(pool.submit(self.reader.next, chunk))
+                window.appendleft(pool.submit(reader.next, chunk))
             return chunk
 
         try:
             for source in sources:
-                window.append(pool.submit(self.reader.first, source))
+                window.append(pool.submit(reader.first, source))
                 while len(window) >= AHEAD * threads:
                     yield oldest()
             while window:
                 yield oldest()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+            reader.close()
 
     def _embed(self, batch: Sequence[Chunk]) -> None:
         """Gives every chunk of the batch that lacks them its vectors, all of a modality in one go."""
@@ -230,7 +240,8 @@ class _Run:
             if chunk.prepared:
                 waiting[chunk.source.modality].append(chunk)
         for modality, chunks in waiting.items():
-            rows = self.encoder.tower(modality).embed([array for chunk in chunks for array in chunk.prepared])
+            prepared = [array for chunk in chunks for array in chunk.prepared]
+            rows = self.embedder.submit(self.encoder.tower(modality).embed, prepared).result()
             ends = np.cumsum([len(chunk.items) for chunk in chunks])
             for chunk, part in zip(chunks, np.split(rows, ends[:-1]), strict=True):
                 chunk.rows = part
@@ -242,6 +253,7 @@ class _Run:
         self.report.embedded += outcomes["embedded"]
         self.report.moved += outcomes["moved"]
         self.report.copied += outcomes["copied"]
+        self.report.unchanged += outcomes["unchanged"]
         for chunk in batch:
             if chunk.error is not None:
                 self._fail(Failure(chunk.source.path, chunk.error))
@@ -254,9 +266,9 @@ class _Run:
             self.unfinished.pop(source.path, None)
             self.catalog.put_file(source, error=chunk.error)
             return "failed"
-        if donor and not donor.path.exists() and self.catalog.move_file(donor, source, chunk.items):
+        if donor and not self._is_unmounted(donor.path) and self.catalog.move_file(donor.file_id, source, chunk.items):
             self.vanished.discard(donor.file_id)
-            return "moved"
+            return "unchanged" if donor.path == source.path else "moved"
         file_id = self.unfinished.pop(source.path, None) or self.catalog.put_file(source, chunk.fingerprint)
         if chunk.rows is not None:
             self.catalog.put_items(file_id, chunk.items, chunk.rows, revision)
@@ -278,10 +290,14 @@ class _Run:
             self.report.removed = len(self.vanished)
 
 
-def _is_empty(folder: Path) -> bool:
+def _exists(path: Path) -> bool:
+    return os.path.exists(path)  # noqa: PTH110 - Path's own raises where a folder above is closed
+
+
+def _is_empty(path: Path) -> bool:
     try:
-        return next(folder.iterdir(), None) is None
-    except OSError:  # not to be looked into: the walk says why
+        return next(path.iterdir(), None) is None
+    except OSError:  # a file, or not to be looked into: the walk says why
         return False
 
 

@@ -20,7 +20,7 @@ WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
 # Seconds in which the hub has to answer. A good answer takes well under one; importing torch before it
 # takes up to eight on a busy machine, and the user is promised an answer within fifteen.
-PATIENCE = 5.0
+PATIENCE = 4.0
 
 
 class _Late(Exception):

@@ -39,9 +39,9 @@ MODELS = (
         alias="embedded",
         name="embedded",
         dimension=256,
-        megabytes=25,
+        megabytes=12,
         quality=None,
-        speed=0,
+        speed=42.6,
         note="travels with Descry; small and quick, knows everyday scenes",
     ),
     ModelCard(
@@ -91,7 +91,7 @@ MODELS = (
         megabytes=1501,
         quality=79.1,
         speed=2.8,
-        note="multilingual; Apache-2.0; needs `pip install transformers`",
+        note="multilingual; Apache-2.0; needs the extra descry[multilingual]",
         repository="timm/ViT-B-16-SigLIP2-256",
     ),
     ModelCard(
@@ -111,7 +111,7 @@ MODELS = (
         megabytes=4544,
         quality=84.1,
         speed=0.2,
-        note="the best, multilingual, wants a GPU; Apache-2.0; needs `pip install transformers`",
+        note="the best, multilingual, wants a GPU; Apache-2.0; needs the extra descry[multilingual]",
         repository="timm/ViT-SO400M-16-SigLIP2-384",
     ),
 )

@@ -145,7 +145,7 @@ def _fetch_text_side(architecture: str, text: Mapping[str, Any]) -> None:
     }
     names = {key: text[key] for key in needed if text.get(key)}
     if names and find_spec("transformers") is None:
-        raise EncoderUnavailable(f"{architecture} needs the package transformers: pip install transformers.")
+        raise EncoderUnavailable(f"{architecture} needs an extra: pip install 'descry[multilingual]'.")
     for key, name in names.items():
         hub.fetch(name, needed[key], remedy="try again with a network.")
 
@@ -181,9 +181,12 @@ def _checksum(files: Sequence[Path]) -> str:
     """A hash of the bytes of the files, 32 hexadecimal digits: the same wherever they lie."""
     digest = xxhash.xxh3_128()
     for path in files:
-        with path.open("rb") as file:
-            while block := file.read(1 << 22):
-                digest.update(block)
+        try:
+            with path.open("rb") as file:
+                while block := file.read(1 << 22):
+                    digest.update(block)
+        except OSError as error:
+            raise EncoderUnavailable(f"{path} cannot be read ({error.strerror}); see to its permissions.") from error
     return digest.hexdigest()
 
 

@@ -101,7 +101,7 @@ class StoredTextTower:
         lengths = np.array([len(ids) for ids in prepared], dtype=np.int64)
         for length in np.unique(lengths):
             (positions,) = np.nonzero(lengths == length)
-            rows[positions] = self._embedded(np.stack([prepared[position] for position in positions]))
+            rows[positions] = self._embedded(np.stack([prepared[int(position)] for position in positions]))
         return rows
 
     def _embedded(self, ids: npt.NDArray[Any]) -> Float32Array:

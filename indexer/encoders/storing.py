@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import save_file
 
 from indexer.encoders.base import Tower
 from indexer.encoders.clip_tokens import CLEANERS, merge_table
@@ -56,15 +58,13 @@ def store_text_tower(
         _write(scratch, model, tokenizer, name=name, dimension=dimension, checksum=checksum)
         _check(scratch, reference)
         _replace(scratch, folder)
-    except NotStorable as reason:
+    except (NotStorable, OSError, SafetensorError) as reason:
         log.info("The text tower of %s is not stored, searches will load the model: %s", name, reason)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _write(folder: Path, model: Any, tokenizer: Any, *, name: str, dimension: int, checksum: str) -> None:
-    from safetensors.numpy import save_file
-
     # CLIP carries the parts of its text tower itself, every other model has a tower of its own.
     text = getattr(model, "text", model)
     shape = _shape(model, text)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from indexer.encoders import ALIASES, DEFAULT, SCHEMES
+from indexer.encoders import ALIASES, DEFAULT, SCHEMES, load_encoder
 from indexer.encoders.models import MODELS, ModelCard, is_here
+from indexer.shipped import shipped
 
 PUBLISHED = [card for card in MODELS if card.repository]
 
@@ -43,6 +44,12 @@ def test_its_megabytes_are_those_of_its_parameters(alias: str) -> None:
     with torch.device("meta"):
         parameters = sum(weight.numel() for weight in kind(**config).parameters())
     assert card.megabytes == round(4 * parameters / 1e6)
+
+
+def test_the_shipped_encoder_is_as_large_as_its_card_says() -> None:
+    files = list(shipped("models", "embedded").glob("*"))
+    assert MODELS[0].dimension == load_encoder("embedded", device="cpu").dimension
+    assert MODELS[0].megabytes == pytest.approx(sum(path.stat().st_size for path in files) / 1e6, abs=1)
 
 
 def test_a_model_is_here_once_its_weights_are_in_the_cache(tmp_path: Path) -> None:

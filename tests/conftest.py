@@ -1,0 +1,59 @@
+"""What many tests begin with: a library of colours, and a folder for its photos."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from painting import WatchedEncoder
+
+from indexer import Encoder, Library
+from indexer.testing import color_encoder
+
+NOBODY = 65534
+
+
+@pytest.fixture
+def encoder() -> Encoder:
+    return color_encoder()
+
+
+@pytest.fixture
+def watched() -> WatchedEncoder:
+    return WatchedEncoder()
+
+
+@pytest.fixture
+def library(tmp_path: Path, encoder: Encoder) -> Iterator[Library]:
+    with Library.create(tmp_path / "library", encoder) as library:
+        yield library
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def unprivileged() -> Iterator[Path]:
+    """A folder of one's own, as a user to whom things can be closed: root lays its rights down meanwhile."""
+    folder = Path(tempfile.mkdtemp(prefix="descry-test-"))
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.chown(folder, NOBODY, NOBODY)
+        os.seteuid(NOBODY)
+    try:
+        yield folder
+    finally:
+        if is_root:
+            os.seteuid(0)
+        for place in folder.rglob("*"):
+            if place.is_dir():
+                place.chmod(0o700)
+        shutil.rmtree(folder)

@@ -1,0 +1,216 @@
+"""Photos in every format against plain decoding, and the facts that they carry."""
+
+import math
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from make_bad_files import BAD_FILES
+from make_photos import CAT, PHOTOS, SIZE, cat, over_white, with_exif
+from PIL import Image, ImageOps
+
+from indexer.errors import SourceError
+from indexer.pictures import ImageRecipe, open_picture, picture_facts, upright_rgb
+
+LOSSLESS = (".png", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
+RECIPES = {
+    "shortest": ImageRecipe(224, (0.5,) * 3, (0.5,) * 3),
+    "longest": ImageRecipe(224, (0.5,) * 3, (0.5,) * 3, mode="longest", fill=128),
+    "squash": ImageRecipe(224, (0.5,) * 3, (0.5,) * 3, mode="squash", interpolation="bilinear"),
+}
+
+
+def expected(name: str) -> np.ndarray:
+    """The cat as that file has to look, `[h, w, 3]`."""
+    picture = cat()
+    if "grey" in name:
+        picture = picture.convert("L").convert("RGB")
+    if "one_bit" in name:
+        picture = picture.convert("1").convert("RGB")
+    if any(word in name for word in ("alpha", "clear", "rgba")):
+        picture = over_white(picture)
+    return np.asarray(picture, dtype=float)
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+def test_every_format_shows_the_cat_upright_over_white(name: str, tmp_path: Path) -> None:
+    PHOTOS[name](cat(), tmp_path / name)
+
+    pixels = np.asarray(upright_rgb(open_picture(tmp_path / name)), dtype=float)
+
+    truth = expected(name)
+    assert pixels.shape == truth.shape
+    is_exact = name.lower().endswith(LOSSLESS) and "palette" not in name
+    assert np.abs(pixels - truth).mean() < (0.01 if is_exact else 16 if name == "palette.png" else 3)
+    assert np.abs(pixels.mean(axis=(0, 1)) - truth.mean(axis=(0, 1))).max() < 0.5
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+def test_width_and_height_are_those_of_the_upright_photo(name: str, tmp_path: Path) -> None:
+    PHOTOS[name](cat(), tmp_path / name)
+    facts = picture_facts(open_picture(tmp_path / name))
+    assert (facts["width"], facts["height"]) == SIZE
+
+
+def enlarged(path: Path, megapixels: float, folder: Path) -> Path:
+    """A demo photo as a JPEG of that many megapixels."""
+    with Image.open(path) as photo:
+        factor = math.sqrt(megapixels * 1e6 / (photo.width * photo.height))
+        size = round(photo.width * factor), round(photo.height * factor)
+        large = photo.convert("RGB").resize(size, Image.Resampling.BICUBIC)
+    large.save(folder / f"{megapixels}-{path.name}", quality=90)
+    return folder / f"{megapixels}-{path.name}"
+
+
+def plainly(path: Path, recipe: ImageRecipe) -> np.ndarray:
+    """The slow truth: all pixels decoded, then resized and cut or padded as the words say. `[3, size, size]`."""
+    with Image.open(path) as photo:
+        photo = ImageOps.exif_transpose(photo).convert("RGB")
+    size, method = (recipe.size, recipe.size), getattr(Image.Resampling, recipe.interpolation.upper())
+    if recipe.mode == "squash":
+        square = photo.resize(size, method)
+    elif recipe.mode == "shortest":
+        scaled = tuple(recipe.size * side // min(photo.size) for side in photo.size)
+        left, top = (round((side - recipe.size) / 2) for side in scaled)
+        square = photo.resize(scaled, method).crop((left, top, left + recipe.size, top + recipe.size))
+    else:
+        square = ImageOps.pad(photo, size, method, color=(recipe.fill,) * 3)
+    return np.asarray(square).transpose(2, 0, 1)
+
+
+def cosine(one: np.ndarray, other: np.ndarray) -> float:
+    """Of two tensors as a model sees them, scaled to -1..1."""
+    one, other = (values.astype(float).ravel() / 127.5 - 1 for values in (one, other))
+    return float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
+
+
+@pytest.mark.parametrize("mode", RECIPES)
+@pytest.mark.parametrize("photo", [CAT, CAT.with_name("grass.jpg"), CAT.with_name("page.jpg")], ids=lambda p: p.stem)
+def test_the_prepared_photo_is_that_of_plain_decoding(photo: Path, mode: str, tmp_path: Path) -> None:
+    recipe = RECIPES[mode]
+    for path in (photo, enlarged(photo, 2, tmp_path)):
+        prepared = recipe.prepare(open_picture(path))
+        assert prepared.shape == (3, 224, 224)
+        assert prepared.dtype == np.uint8
+        assert cosine(prepared, plainly(path, recipe)) > 0.999
+
+
+def test_a_photo_of_twelve_megapixels_is_prepared_like_plain_decoding(tmp_path: Path) -> None:
+    path = enlarged(CAT.with_name("motorcycle.jpg"), 12, tmp_path)
+    for recipe in RECIPES.values():
+        assert cosine(recipe.prepare(open_picture(path)), plainly(path, recipe)) > 0.999
+
+
+@pytest.mark.parametrize("mode", RECIPES)
+@pytest.mark.parametrize("size", [(1, 1), (1, 60000), (60000, 1), (225, 224), (5, 7)])
+def test_any_shape_becomes_the_square_that_the_model_wants(size: tuple[int, int], mode: str, tmp_path: Path) -> None:
+    Image.new("RGB", size, "orange").save(tmp_path / "odd.png")
+    prepared = RECIPES[mode].prepare(open_picture(tmp_path / "odd.png"))
+    assert prepared.shape == (3, 224, 224)
+    if mode != "longest":
+        assert (prepared == np.array([255, 165, 0]).reshape(3, 1, 1)).all()
+
+
+def test_exif_facts_are_kept(tmp_path: Path) -> None:
+    path = with_exif(
+        tmp_path / "exif.jpg",
+        taken=datetime(2023, 5, 4, 12, 30),
+        make="NIKON CORPORATION",
+        camera="NIKON D750",
+        lens="50mm f/1.8",
+        latitude=-33.856784,
+        longitude=151.215297,
+    )
+    facts = picture_facts(open_picture(path))
+    assert facts == {
+        "width": 160,
+        "height": 106,
+        "taken": "2023-05-04T12:30:00",
+        "camera": "NIKON D750",
+        "lens": "50mm f/1.8",
+        "latitude": pytest.approx(-33.856784, abs=1e-6),
+        "longitude": pytest.approx(151.215297, abs=1e-6),
+    }
+
+
+def test_the_maker_is_named_unless_the_model_names_it(tmp_path: Path) -> None:
+    facts = [
+        picture_facts(open_picture(with_exif(tmp_path / "a.jpg", make=make, camera=camera)))
+        for make, camera in (("Canon", "Canon EOS R5"), ("Apple", "iPhone 15"), ("Apple", None), (None, "X100"))
+    ]
+    assert [fact["camera"] for fact in facts] == ["Canon EOS R5", "Apple iPhone 15", "Apple", "X100"]
+
+
+def test_facts_that_say_nothing_are_left_out(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[306] = "0000:00:00 00:00:00"
+    exif[271] = " \0"
+    cat().save(tmp_path / "a.jpg", exif=exif)
+    assert picture_facts(open_picture(tmp_path / "a.jpg")) == {"width": 160, "height": 106}
+
+
+@pytest.mark.parametrize("latitude", [(1.0, 0.0, 0.0, 0.0), (100.0, 0.0, 0.0), (1.0,)])
+def test_a_place_that_is_none_is_left_out(latitude: object, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    place = exif.get_ifd(0x8825)
+    place[1], place[2], place[3], place[4] = "N", latitude, "E", (8.0, 0.0, 0.0)
+    cat().save(tmp_path / "a.jpg", exif=exif)
+    assert picture_facts(open_picture(tmp_path / "a.jpg")) == {"width": 160, "height": 106}
+
+
+def test_a_broken_exif_block_costs_no_photo(tmp_path: Path) -> None:
+    cat().save(tmp_path / "a.jpg", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff" + bytes(range(100)))
+    picture = open_picture(tmp_path / "a.jpg")
+    assert picture_facts(picture) == {"width": 160, "height": 106}
+    assert upright_rgb(picture).size == SIZE
+
+
+def test_a_bomb_is_refused_by_its_header(tmp_path: Path) -> None:
+    bomb = BAD_FILES["decompression_bomb"](tmp_path)
+    assert bomb is not None
+    with pytest.raises(SourceError, match="900 megapixels, the limit is 250; --max-megapixels raises it"):
+        open_picture(bomb.path)
+    assert open_picture(bomb.path, max_pixels=900_000_000).size == (30000, 30000)
+
+
+def test_the_limit_itself_is_allowed(tmp_path: Path) -> None:
+    cat().save(tmp_path / "cat.png")
+    assert open_picture(tmp_path / "cat.png", max_pixels=160 * 106)
+    with pytest.raises(SourceError):
+        open_picture(tmp_path / "cat.png", max_pixels=160 * 106 - 1)
+
+
+@pytest.mark.parametrize("name", [name for name in BAD_FILES if name.split("_")[0] not in ("unreadable", "zeros")])
+def test_what_is_no_photo_says_why_as_a_source_error(name: str, tmp_path: Path) -> None:
+    bad = BAD_FILES[name](tmp_path)
+    if bad is None or bad.path.suffix == ".jsonl" or bad.reason == "utf-8":
+        return
+    with pytest.raises(SourceError) as error:
+        upright_rgb(open_picture(bad.path))
+    assert bad.reason in str(error.value).lower()
+
+
+def test_deep_grey_and_float_photos_are_scaled_to_what_can_be_seen(tmp_path: Path) -> None:
+    ramp = np.tile(np.linspace(0, 1, 256, dtype=np.float32), (16, 1))
+    Image.fromarray(ramp).save(tmp_path / "float.tif")
+    Image.fromarray((ramp * 65535).astype(np.uint16)).save(tmp_path / "sixteen.tif")
+    Image.fromarray((ramp * 2**31).astype(np.int64).clip(0, 2**31 - 1).astype(np.int32)).save(tmp_path / "long.tif")
+    for name in ("float.tif", "sixteen.tif", "long.tif"):
+        pixels = np.asarray(upright_rgb(open_picture(tmp_path / name)))
+        assert np.abs(pixels[0, :, 0].astype(int) - np.arange(256)).max() <= 1, name
+
+
+def test_a_jpeg_is_not_decoded_smaller_than_twice_the_target(tmp_path: Path) -> None:
+    path = enlarged(CAT, 2, tmp_path)
+    for side in (100, 224, 400):
+        assert min(upright_rgb(open_picture(path), side=side).size) >= 2 * side
+    assert upright_rgb(open_picture(path), side=100).size < upright_rgb(open_picture(path)).size
+
+
+def test_the_middle_of_a_panorama_is_what_is_seen(tmp_path: Path) -> None:
+    panorama = Image.new("RGB", (1000, 100), "red")
+    panorama.paste("blue", (450, 0, 550, 100))
+    panorama.save(tmp_path / "panorama.png")
+    prepared = RECIPES["shortest"].prepare(open_picture(tmp_path / "panorama.png"))
+    assert (prepared[:, :, 2:-2] == np.array([0, 0, 255]).reshape(3, 1, 1)).all()
