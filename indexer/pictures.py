@@ -39,10 +39,6 @@ MAX_PIXELS = 250_000_000
 # a third of the time; at the target itself the loss is visible (0.998).
 DECODE_MARGIN = 2
 
-# A side that the scale does not divide is rounded up, which stretches the photo by a fraction of a pixel. At
-# most by this much of its length: twice as much shifts fine print by 0.2 pixels of 224, a cosine of 0.998.
-STRETCH = 1 / 2000
-
 INTERPOLATIONS = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -95,21 +91,11 @@ def upright_rgb(picture: Image.Image, *, side: int | None = None) -> Image.Image
     """
     with reasons():
         if side is not None:
-            _draft(picture, side)
+            picture.draft(None, (DECODE_MARGIN * side, DECODE_MARGIN * side))
         picture.load()
         with suppress(Exception):  # an EXIF block that cannot be read does not make the photo unreadable
             picture = ImageOps.exif_transpose(picture)
         return _rgb(picture)
-
-
-def _draft(picture: Image.Image, side: int) -> None:
-    """Chooses the scale at which a JPEG will be decoded; other formats know no scales."""
-    for factor in (8, 4, 2):
-        reduced = tuple(length // factor for length in picture.size)
-        fits = all(-length % factor <= STRETCH * length for length in picture.size)
-        if fits and min(reduced) >= DECODE_MARGIN * side:
-            picture.draft(None, (reduced[0], reduced[1]))
-            return
 
 
 def upright_size(picture: Image.Image) -> tuple[int, int]:
@@ -160,10 +146,10 @@ class ImageRecipe:
 
     def prepare(self, picture: Image.Image) -> npt.NDArray[np.uint8]:
         """The picture as `[3, size, size]` uint8, RGB; the tower scales and normalises on its device."""
-        scaled = self._scaled(upright_size(picture))
+        whole = upright_size(picture)
         pixels = upright_rgb(picture, side=self.size)
         with reasons():
-            square = self._square(pixels, scaled)
+            square = self._square(pixels, whole)
         return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))  # (h, w, 3) -> (3, h, w)
 
     def _scaled(self, size: tuple[int, int]) -> tuple[int, int]:
@@ -176,17 +162,19 @@ class ImageRecipe:
             width, height = (max(1, round(self.size * side / max(size))) for side in size)
         return width, height
 
-    def _square(self, pixels: Image.Image, scaled: tuple[int, int]) -> Image.Image:
-        """The middle `size` x `size` of the pixels brought to the size `scaled`, `fill` where they do not reach."""
-        method = INTERPOLATIONS[self.interpolation]
+    def _square(self, pixels: Image.Image, whole: tuple[int, int]) -> Image.Image:
+        """The middle `size` x `size` of the photo of size `whole`, resized from its pixels, `fill` beyond its edges."""
+        method, scaled = INTERPOLATIONS[self.interpolation], self._scaled(whole)
         left, top = (round((side - self.size) / 2) for side in scaled)
         if left < 0 or top < 0:
             square = Image.new("RGB", (self.size, self.size), (self.fill,) * 3)
             square.paste(pixels.resize(scaled, method), (-left, -top))
             return square
-        # only what is kept is computed: all of a strip of 1 x 60000 pixels would be gigabytes
-        across, down = pixels.width / scaled[0], pixels.height / scaled[1]
+        # of a side that the decoder's scale does not divide, the last pixel is only partly photo
+        factor = round(max(whole) / max(pixels.size))
+        across, down = (side / factor / new for side, new in zip(whole, scaled, strict=True))
         right, bottom = (left + self.size) * across, (top + self.size) * down
+        # only what is kept is computed: all of a strip of 1 x 60000 pixels would be gigabytes
         box = (left * across, top * down, min(right, pixels.width), min(bottom, pixels.height))
         return pixels.resize((self.size, self.size), method, box=box)
 

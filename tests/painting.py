@@ -44,7 +44,7 @@ class Watched:
 
     tower: Any
     counts: Counter[str] = field(default_factory=Counter)
-    before: Callable[[Any], None] = lambda value: None
+    before: Callable[[Any], object] = id
 
     def fits(self, value: Any) -> bool:
         return bool(self.tower.fits(value))
