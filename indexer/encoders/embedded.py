@@ -68,7 +68,8 @@ def read_weights(folder: Path, prefix: str) -> dict[str, npt.NDArray[Any]]:
     """The arrays whose names begin with `prefix`, without it; the file is mapped, only these are read."""
     try:
         with safe_open(folder / WEIGHTS, framework="numpy") as file:
-            return {name.removeprefix(prefix): file.get_tensor(name) for name in file.keys() if name.startswith(prefix)}
+            names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118  (it is no dict)
+            return {name.removeprefix(prefix): file.get_tensor(name) for name in names}
     except (SafetensorError, OSError) as error:
         raise EncoderUnavailable(f"{folder / WEIGHTS} cannot be read ({error}); {_REMEDY}") from error
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from indexer.encoders.base import unit_rows
 from indexer.encoders.devices import pick_dtype
-from indexer.encoders.open_clip import Source, quiet
+from indexer.encoders.open_clip_source import Source, quiet
 from indexer.encoders.storing import store_text_tower
 from indexer.errors import EncoderUnavailable
 from indexer.items import Float32Array, Int64Array

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from indexer.encoders.open_clip import quiet
+from indexer.encoders.open_clip_source import quiet
 
 PREPROCESS = {
     "mean": [0.48, 0.46, 0.41],

@@ -52,7 +52,7 @@ def test_a_photo_does_not_depend_on_its_company(encoder):
     assert (together * alone).sum(axis=1).min() > 0.999
 
 
-def test_fast_arithmetic_gives_the_same_vectors_as_float32(encoder):
+def test_fast_arithmetic_gives_the_same_vectors_as_float32():
     import torch
 
     tower = load_encoder("embedded", device="cpu").tower("image")

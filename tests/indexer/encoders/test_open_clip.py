@@ -141,7 +141,7 @@ def test_a_checkpoint_is_named_by_its_architecture_and_path(
 
 
 def test_a_local_checkpoint_is_prepared_for_as_its_published_siblings_are() -> None:
-    from indexer.encoders.open_clip import _usual_preprocess
+    from indexer.encoders.open_clip_source import _usual_preprocess
 
     assert _usual_preprocess("ViT-B-16-SigLIP2")["resize_mode"] == "squash"
     assert _usual_preprocess("MobileCLIP2-S0")["mean"] == (0.0, 0.0, 0.0)
@@ -151,7 +151,7 @@ def test_a_local_checkpoint_is_prepared_for_as_its_published_siblings_are() -> N
 
 def test_weights_trained_with_quick_gelu_are_run_with_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from indexer.encoders import hub
-    from indexer.encoders.open_clip import find
+    from indexer.encoders.open_clip_source import find
 
     monkeypatch.setattr(hub, "fetch", lambda *_, **__: tmp_path / "weights.safetensors")
     assert find("open_clip:ViT-B-32/openai").quick_gelu
