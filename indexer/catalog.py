@@ -11,6 +11,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -93,14 +94,16 @@ def connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
 
 
 def _open_readonly(path: Path) -> sqlite3.Connection:
-    """Read-only, also where the write-ahead log's files cannot be made: then nobody can be writing either."""
+    """Read-only, also where the files beside a write-ahead log cannot be made: then nobody can be writing either."""
     uri = path.absolute().as_uri()
     connection = _connect_uri(f"{uri}?mode=ro")
     try:
         migrations.version(connection)
     except sqlite3.OperationalError:
         connection.close()
-        if os.access(path.parent, os.W_OK):
+        log = path.with_name(f"{path.name}-wal")
+        # on a full disk, all is in the catalog itself unless something is in the log
+        if os.access(path.parent, os.W_OK) and log.exists() and log.stat().st_size:
             raise
         connection = _connect_uri(f"{uri}?immutable=1")
     return connection
@@ -232,7 +235,18 @@ class Catalog:
         if self.roots().get(path) == volume:
             return
         with self.atomic():
-            self.db.table("roots").insert({"path": str(path), "volume": str(volume)}, pk="path", replace=True)
+            # plain SQL: after an insert, sqlite-utils asks for a rowid, which this table has not
+            self.connection.execute("INSERT OR REPLACE INTO roots VALUES (?, ?)", (str(path), str(volume)))
+
+    def limit(self, root: Path) -> float:
+        """The limit on pixels of the last whole run over the root; infinity before the first."""
+        return float(self.meta().get(f"max_pixels {root}", "inf"))
+
+    def set_limit(self, root: Path, max_pixels: int) -> None:
+        """Records the limit on pixels of a whole run over the root."""
+        if self.limit(root) != max_pixels:
+            with self.atomic():
+                self.set_meta(**{f"max_pixels {root}": max_pixels})
 
     def folders_under(self, root: Path) -> list[Path]:
         """The folders at or under `root` that hold files."""
@@ -276,9 +290,7 @@ class Catalog:
             return
         with self.atomic():
             self.db.table("blocked").delete_where(below, _range_below(root))
-            self.db.table("blocked").insert_all(
-                [{"path": path, "reason": reason} for path, reason in shown.items()], pk="path", replace=True
-            )
+            self.connection.executemany("INSERT INTO blocked VALUES (?, ?)", shown.items())
 
     # writing, always inside `atomic`
 
@@ -438,13 +450,13 @@ class Catalog:
         return [found[id] for id in ids if id in found]
 
     def items_at(self, path: Path, modality: str) -> list[Item]:
-        """The items of the file at `path`."""
-        where = "folders.path = ? AND name = ? AND files.modality = ?"
+        """The items of the file at `path`, in their order."""
+        where = "folders.path = ? AND name = ? AND files.modality = ? ORDER BY items.id"
         return list(map(_item, self._item_rows(where, (str(path.parent), path.name, modality))))
 
     def _item_rows(self, where: str, parameters: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
         return self.connection.execute(
-            "SELECT items.id, items.modality, folders.path, name, part, text, facts FROM items "
+            "SELECT items.id, items.modality, folders.path, name, part, text, facts, size, mtime_ns FROM items "
             f"JOIN files ON files.id = file_id JOIN folders ON folders.id = folder_id WHERE {where}",
             parameters,
         )
@@ -460,6 +472,15 @@ class Catalog:
         """The modalities of which there are, or until lately were, vectors."""
         rows = self.connection.execute("SELECT modality FROM vectors UNION SELECT modality FROM removals")
         return [modality for (modality,) in rows]
+
+    def ids(self, modality: str, where: str, values: Sequence[Any] = ()) -> Int64Array:
+        """The ids of a modality's items for which an SQL condition over `items`, `files` and `folders` holds."""
+        rows = self.connection.execute(
+            "SELECT items.id FROM items JOIN files ON files.id = file_id JOIN folders ON folders.id = folder_id "
+            f"WHERE items.modality = ? AND {where}",
+            (modality, *values),
+        )
+        return np.array([id for (id,) in rows], dtype=np.int64)
 
     def counts(self) -> dict[str, int]:
         """How many items there are of each modality."""
@@ -477,5 +498,8 @@ def _facts_json(facts: Mapping[str, Any]) -> str:
 
 
 def _item(row: tuple[Any, ...]) -> Item:
-    id, modality, folder, name, part, text, facts = row
-    return Item(modality, Path(folder, name), part, text, json.loads(facts), id)
+    id, modality, folder, name, part, text, facts, size, mtime_ns = row
+    file = {"file_size": size}
+    if mtime_ns is not None:  # a file of which only a part is stored yet
+        file["modified"] = datetime.fromtimestamp(mtime_ns / 1e9).isoformat(timespec="seconds")
+    return Item(modality, Path(folder, name), part, text, json.loads(facts) | file, id)

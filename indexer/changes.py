@@ -23,8 +23,8 @@ class Changes:
     old_failures: int
 
 
-def compare(folder: Folder, catalog: Catalog) -> Changes:
-    """The folder's differences from what the catalog knows of it."""
+def compare(folder: Folder, catalog: Catalog, *, retry: bool = False) -> Changes:
+    """The folder's differences from what the catalog knows of it; with `retry`, what failed counts as changed."""
     known = catalog.files_in(folder.path)
     there = {(source.path.name, source.modality): source for source in folder.sources}
     unsettled = _unsettled(known.keys() ^ there.keys(), there)
@@ -32,10 +32,10 @@ def compare(folder: Folder, catalog: Catalog) -> Changes:
     states: list[FileState] = []
     for key, source in there.items():
         state = known.get(key)
-        if state is not None and state.matches(source) and key not in unsettled:
-            states.append(state)
-        else:
+        if state is None or not state.matches(source) or key in unsettled or (retry and state.error):
             changed.append(source)
+        else:
+            states.append(state)
     failed = sum(state.error is not None for state in states)
     return Changes(changed, _vanished(folder, known, there), len(states) - failed, failed)
 

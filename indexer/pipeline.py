@@ -143,6 +143,8 @@ class _Run:
         # last, because a moved file's vector stays at the old place until the new one was read
         self._forget_vanished()
         self.catalog.forget_displaced()
+        for root in present:
+            self.catalog.set_limit(root, self.max_pixels)
 
     def _is_present(self, root: Path) -> bool:
         """Whether the root can be taken at its word; what the library holds of an absent one is kept."""
@@ -166,7 +168,7 @@ class _Run:
         unseen, blocked = [place for place in self.unmounted if place.is_relative_to(root)], []
         self.report.absent += unseen
         for folder in walk(root):
-            changes = compare(folder, self.catalog)
+            changes = compare(folder, self.catalog, retry=self._retries(root))
             total += len(changes.changed)
             if not self._is_unmounted(folder.path):
                 self.vanished.update(changes.vanished)
@@ -196,7 +198,11 @@ class _Run:
 
     def _changed(self, root: Path) -> Iterator[Source]:
         for folder in walk(root):
-            yield from compare(folder, self.catalog).changed
+            yield from compare(folder, self.catalog, retry=self._retries(root)).changed
+
+    def _retries(self, root: Path) -> bool:
+        """Whether what failed there is worth another try unchanged: a higher limit may let it pass."""
+        return self.max_pixels > self.catalog.limit(root)
 
     def _index(self, sources: Iterable[Source]) -> None:
         batch: list[Chunk] = []

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from search.engine import Engine, Hit
+    from search.filters import Filter
     from search.query import Query, Term, parse
 
-__all__ = ["Engine", "Hit", "Query", "Term", "parse"]
+__all__ = ["Engine", "Filter", "Hit", "Query", "Term", "parse"]
 
 _HOMES = {
     "Engine": "search.engine",
+    "Filter": "search.filters",
     "Hit": "search.engine",
     "Query": "search.query",
     "Term": "search.query",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from itertools import islice
@@ -14,6 +14,8 @@ import click
 
 from indexer.errors import QueryError
 from indexer.library import Library
+from search.filters import FIELDS, Field, Filter, negated
+from search.rerank import ORDERS
 
 if TYPE_CHECKING:
     from search.engine import Engine, Hit
@@ -38,11 +40,9 @@ Find = Callable[["Engine", "list[Query]"], "list[list[Hit]]"]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked for beside the question: see `options` for what each field means."""
+    """What was asked for beside the question: `asked` are the fields of `Query`, the others say how to answer."""
 
-    k: int
-    wanted: str
-    include_self: bool
+    asked: Mapping[str, Any]
     form: str
     queries_from: Iterable[str] | None
     device: str
@@ -54,11 +54,13 @@ def options(*, k: int, wanted: str) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
         @wraps(command)
         def gathered(*arguments: Any, **values: Any) -> Any:
-            chosen = Options(**{name: values.pop(name) for name in Options.__slots__})
-            return command(*arguments, options=chosen, **values)
+            answering = {name: values.pop(name) for name in ("form", "queries_from", "device")}
+            asked = {name: values.pop(name) for name in ("k", "wanted", "include_self", "sort")}
+            asked["filters"] = tuple(_filters(values))
+            return command(*arguments, options=Options(asked, **answering), **values)
 
         decorated: Command = gathered
-        for option in reversed(_options(k, wanted)):
+        for option in reversed([*_options(k, wanted), *_filter_options()]):
             decorated = option(decorated)
         return decorated
 
@@ -70,6 +72,7 @@ def _options(k: int, wanted: str) -> list[Callable[[Command], Command]]:
         click.option("-k", default=k, show_default=True, type=click.IntRange(min=1), help="Results at most."),
         click.option("--modality", "wanted", default=wanted, show_default=True, metavar="KIND", help="image or text."),
         click.option("--include-self", is_flag=True, help="Let a photo of the library find itself."),
+        click.option("--sort", type=click.Choice(list(ORDERS)), default="relevance", show_default=True),
         click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True),
         click.option(
             "--queries-from",
@@ -79,6 +82,32 @@ def _options(k: int, wanted: str) -> list[Callable[[Command], Command]]:
         ),
         click.option("--device", default="auto", show_default=True, metavar="NAME", help="cpu, cuda, mps ..."),
     ]
+
+
+def _filter_options() -> list[Callable[[Command], Command]]:
+    leave_out = "Leave out what a filter lets through, as in --not camera=canon."
+    return [
+        *(_filter_option(name, field) for name, field in FIELDS.items()),
+        click.option("--not", "left_out", multiple=True, metavar="FILTER=VALUE", help=leave_out),
+    ]
+
+
+def _filter_option(name: str, field: Field) -> Callable[[Command], Command]:
+    if not field.forms:
+        return click.option(f"--{name}", _parameter(name), is_flag=True, help=field.help)
+    return click.option(f"--{name}", _parameter(name), multiple=True, metavar=field.metavar, help=field.help)
+
+
+def _parameter(field: str) -> str:
+    return f"filter_{field.replace('-', '_')}"
+
+
+def _filters(values: dict[str, Any]) -> Iterator[Filter]:
+    """The filters among a command's parameters, which they leave."""
+    for name in FIELDS:
+        given = values.pop(_parameter(name))
+        yield from (Filter(name, value) for value in given) if isinstance(given, tuple) else (Filter(name),) * given
+    yield from map(negated, values.pop("left_out"))
 
 
 def answer(
@@ -125,4 +154,8 @@ def _note(engine: Engine, query: Query, hits: list[Hit]) -> None:
     for sentence in engine.truncated(query):
         click.echo(f"note: only the beginning fits the encoder: {sentence[:60]}…", err=True)
     if not hits:
-        click.echo(f"note: the library {engine.library.path} holds no {query.wanted} to find", err=True)
+        where = f"the library {engine.library.path}"
+        nothing = (
+            f"no {query.wanted} in {where} passes the filters" if query.filters else f"{where} holds no {query.wanted}"
+        )
+        click.echo(f"note: {nothing}", err=True)

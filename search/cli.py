@@ -144,7 +144,7 @@ def search(library: Path, words: tuple[str, ...], options: Options) -> None:
     from search.query import parse
 
     def ask(question: str | tuple[str, ...]) -> Query:
-        return parse(question, wanted=options.wanted, k=options.k, include_self=options.include_self)
+        return parse(question, **options.asked)
 
     asking.answer(library, words, options, ask)
 
@@ -183,7 +183,7 @@ def _like(options: Options) -> asking.Ask:
     from search.query import like
 
     def ask(photo: str | tuple[str, ...]) -> Query:
-        return like(Path(str(photo)), wanted=options.wanted, k=options.k, include_self=options.include_self)
+        return like(Path(str(photo)), **options.asked)
 
     return ask
 

@@ -11,10 +11,12 @@ import numpy as np
 
 from indexer.encoders.base import Encoder, unit_rows
 from indexer.errors import QueryError, SourceError
-from indexer.items import Float32Array, Item
+from indexer.items import Float32Array, Int64Array, Item
 from indexer.library import Library
+from search.filters import kilometres, to_sql
 from search.fusion import weighted
 from search.query import Query, Term, parse
+from search.rerank import RERANKERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class Engine:
         """`encoder` is the library's own unless one is given. Raises `EncoderMismatch` for a strange one."""
         if encoder is not None:
             library.check(encoder)
+        library.catalog.connection.create_function("kilometres", 4, kilometres, deterministic=True)
         self.library = library
         self.encoder = encoder or library.encoder(device=device)
 
@@ -81,14 +84,26 @@ class Engine:
             raise QueryError(f"{query.wanted!r} cannot be looked for; {' and '.join(self.encoder.modalities)} can.")
         own = set() if query.include_self else self._own_ids(query)
         index = self.library.index(query.wanted)
+        allowed = self._allowed(query)
         reach = min(query.k + len(own), len(index))  # asked for a million of ten, looks for ten
         if not reach:
             return []
-        scores, ids = index.search(row[np.newaxis], reach)
-        found = {int(id): float(score) for id, score in zip(ids[0], scores[0], strict=True) if id not in own}
+        scores, ids = index.search(row[np.newaxis], reach, allowed=allowed)
+        found = {
+            int(id): float(score) for id, score in zip(ids[0], scores[0], strict=True) if id >= 0 and id not in own
+        }
         nearest = list(found)[: query.k]
         items = self.library.catalog.items(nearest)
-        return [Hit(item, found[item.id or 0], missing=not item.path.exists()) for item in items]
+        hits = [Hit(item, found[item.id or 0], missing=not item.path.exists()) for item in items]
+        for rerank in RERANKERS:
+            hits = rerank(query, hits)
+        return hits
+
+    def _allowed(self, query: Query) -> Int64Array | None:
+        """The ids that the query's filters let through; None if it has none."""
+        if not query.filters:
+            return None
+        return self.library.catalog.ids(query.wanted, *to_sql(query.filters))
 
     def _own_ids(self, query: Query) -> set[int]:
         """The ids under which the query's own files stand in the library."""

@@ -6,8 +6,11 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from indexer.errors import QueryError
+from search.filters import Filter
+from search.rerank import ORDERS
 
 SIGNS = {"+": 1.0, "-": -1.0}
 
@@ -31,13 +34,16 @@ class Query:
     """What is looked for: the terms' vectors, weighed and added, among the items of the modality `wanted`.
 
     `k` is how many hits at most. A photo that is itself in the library leaves itself out of its own
-    answer unless `include_self`. `words` is the question as it was put, if it was put in words.
+    answer unless `include_self`. `filters` say what may be found at all, `sort` in which of `rerank.ORDERS`
+    the hits come. `words` is the question as it was put, if it was put in words.
     """
 
     terms: tuple[Term, ...]
     wanted: str = "image"
     k: int = 10
     include_self: bool = False
+    filters: Sequence[Filter] = ()
+    sort: str = "relevance"
     words: str = ""
 
     def __post_init__(self) -> None:
@@ -45,10 +51,12 @@ class Query:
             raise QueryError('The query is empty: say what to look for, as in `descry search "a dog on the beach"`.')
         if self.k < 1:
             raise QueryError(f"{self.k} results cannot be found: ask for at least 1.")
+        if self.sort not in ORDERS:
+            raise QueryError(f"Results cannot be sorted by {self.sort!r}: there are {', '.join(ORDERS)}.")
 
 
-def parse(words: str | Sequence[str], *, wanted: str = "image", k: int = 10, include_self: bool = False) -> Query:
-    """A query from the words of a command line, or from one line.
+def parse(words: str | Sequence[str], **options: Any) -> Query:
+    """A query from the words of a command line, or from one line; `options` are the other fields of `Query`.
 
     Words in a row are one sentence, `+` and `-` alone add and subtract the next term, a file of a known
     kind is what it shows, `2:` in front of a term weighs it. Raises `QueryError`.
@@ -58,7 +66,7 @@ def parse(words: str | Sequence[str], *, wanted: str = "image", k: int = 10, inc
     """
     words = [words] if isinstance(words, str) else words
     pieces = [piece for word in words for piece in _split_signs(word)]
-    return Query(tuple(_terms(pieces)), wanted, k, include_self, " ".join(words))
+    return Query(tuple(_terms(pieces)), words=" ".join(words), **options)
 
 
 def _split_signs(word: str) -> list[str]:
@@ -106,10 +114,13 @@ def _file_term(word: str) -> Term | None:
     return None
 
 
-def like(path: Path, *, wanted: str = "image", k: int = 10, include_self: bool = False) -> Query:
-    """A query for what resembles the file at `path`. Raises `QueryError` if it is not there."""
+def like(path: Path, **options: Any) -> Query:
+    """A query for what resembles the file at `path`; `options` are the other fields of `Query`.
+
+    Raises `QueryError` if the file is not there.
+    """
     term = _file_term(str(path))
     if term is None:
         problem = "is neither a photo nor a text, by its name" if path.exists() else "is not there"
         raise QueryError(f"{path} {problem}.")
-    return Query((term,), wanted, k, include_self, str(path))
+    return Query((term,), words=str(path), **options)

@@ -42,7 +42,7 @@ class TextTower:
     def __init__(self, tokenizer: Path, weights: TextWeights) -> None:
         self._tokenizer = _open_tokenizer(tokenizer)
         # Without a known token (an emoji, nothing at all) a sentence is one unknown token: a vector, not NaN.
-        self._unknown = int(self._tokenizer.token_to_id("[UNK]"))
+        self._unknown = self._tokenizer.token_to_id("[UNK]") or 0
         self._context, self._layers, self._heads = weights.context, weights.layers, weights.heads
         table = ("table", "table_scale")
         self._table, self._table_scale = (weights.arrays[name] for name in table)
@@ -75,7 +75,8 @@ class TextTower:
         for layer in range(self._layers):
             x = self._block(f"blocks.{layer}.", x)
         order = self._linear("leave", self._norm("norm", x).mean(axis=1))
-        return order + tokens.mean(axis=1) @ self._w["direct.weight"].T
+        vectors: Float32Array = order + tokens.mean(axis=1) @ self._w["direct.weight"].T
+        return vectors
 
     def _block(self, prefix: str, x: Float32Array) -> Float32Array:
         n, t, width = x.shape
@@ -113,10 +114,12 @@ def _batches_of_one_length(lengths: Sequence[int]) -> list[list[int]]:
 def _softmax(x: Float32Array) -> Float32Array:
     """Over the last axis."""
     x = np.exp(x - x.max(axis=-1, keepdims=True))
-    return x / x.sum(axis=-1, keepdims=True)
+    y: Float32Array = x / x.sum(axis=-1, keepdims=True)
+    return y
 
 
 def _gelu(x: Float32Array) -> Float32Array:
     """Hendrycks and Gimpel's GELU in its tanh form, which numpy has the parts for (it has no erf)."""
     inner = np.float32(0.7978845608) * (x + np.float32(0.044715) * x * x * x)
-    return np.float32(0.5) * x * (np.float32(1.0) + np.tanh(inner))
+    y: Float32Array = np.tanh(inner, dtype=np.float32)
+    return np.float32(0.5) * x * (y + np.float32(1.0))

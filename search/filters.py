@@ -1,0 +1,228 @@
+"""What may be found at all: conditions on where a file is, when, where and with what a photo was taken, and its shape.
+
+Filters run before the search. Each is a row in `FIELDS`: what its values look like, and a function that makes
+SQL of one. The command line, Python and whatever comes later share the names.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+from indexer.errors import QueryError
+
+# A place without a distance means this many kilometres around it: a town and its surroundings.
+NEAR_KM = 10.0
+
+EARTH_RADIUS_KM = 6371.0
+
+# When a photo was taken; where no camera said so, when its file was last written.
+MOMENT = (
+    "coalesce(json_extract(facts, '$.taken'), "
+    "strftime('%Y-%m-%dT%H:%M:%S', files.mtime_ns / 1000000000, 'unixepoch', 'localtime'))"
+)
+
+# The photos that some caption of the library is about, by path.
+CAPTIONED = (
+    "SELECT folders.path || '/' || json_extract(facts, '$.photo') FROM items "
+    "JOIN files ON files.id = file_id JOIN folders ON folders.id = folder_id WHERE items.modality = 'text'"
+)
+
+
+class Condition(NamedTuple):
+    """SQL over `items`, `files` and `folders` that is true or not, and the values of its question marks."""
+
+    sql: str
+    values: tuple[str | float, ...] = ()
+
+
+class Field(NamedTuple):
+    """Something to filter by. `forms` says what a value looks like ("" if there is none), `condition` makes SQL of it.
+
+    `condition` raises `ValueError` for a value of another form; `metavar` stands for a value in the help.
+    """
+
+    help: str
+    forms: str
+    condition: Callable[[str], Condition]
+    metavar: str = "WORDS"
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Only items whose `field` is `value`; with `negated`, only the others.
+
+    Raises `QueryError`, naming what there is, for an unknown field or a value of no accepted form.
+    """
+
+    field: str
+    value: str = ""
+    negated: bool = False
+
+    def __post_init__(self) -> None:
+        self.condition()
+
+    def condition(self) -> Condition:
+        """The filter as SQL."""
+        if self.field not in FIELDS:
+            raise QueryError(f"Nothing is filtered by {self.field!r}: there are {', '.join(FIELDS)}.")
+        try:
+            sql, values = FIELDS[self.field].condition(self.value)
+        except ValueError:
+            forms = FIELDS[self.field].forms
+            raise QueryError(f"{self.field} {self.value!r} cannot be understood: give {forms}.") from None
+        # a photo of which it is not known, as one without a camera, is among the others
+        return Condition(f"({sql}) IS NOT TRUE" if self.negated else sql, values)
+
+
+def to_sql(filters: Sequence[Filter]) -> Condition:
+    """The filters as one condition: those of one field are alternatives, different fields must all hold."""
+    groups: dict[object, list[Condition]] = {}
+    for filter in filters:
+        groups.setdefault(filter if filter.negated else filter.field, []).append(filter.condition())
+    sql = " AND ".join(f"({' OR '.join(f'({sql})' for sql, _ in group)})" for group in groups.values())
+    return Condition(sql, tuple(value for group in groups.values() for _, values in group for value in values))
+
+
+def negated(text: str) -> Filter:
+    """The filter that leaves out what "FIELD=VALUE" lets through.
+
+    >>> negated("camera=Canon")
+    Filter(field='camera', value='Canon', negated=True)
+    """
+    field, _, value = text.partition("=")
+    return Filter(field, value, negated=True)
+
+
+def _in_folder(value: str) -> Condition:
+    path = os.path.abspath(Path(value).expanduser())  # noqa: PTH100 - ".." is resolved, links are not
+    below = path.rstrip("/")
+    # "0" is the character behind "/": the range is what lies below
+    return Condition("folders.path = ? OR folders.path BETWEEN ? AND ?", (path, f"{below}/", f"{below}0"))
+
+
+def _path(value: str) -> Condition:
+    pattern = value if value.startswith(("/", "*")) else f"*/{value}"
+    return Condition("folders.path || '/' || files.name GLOB ?", (pattern,))
+
+
+def _type(value: str) -> Condition:
+    suffix = value.lower().removeprefix(".")
+    if not re.fullmatch(r"\w+", suffix):
+        raise ValueError(value)
+    suffixes = SAME_TYPE.get(suffix, (suffix,))
+    return Condition(" OR ".join(["files.name LIKE ?"] * len(suffixes)), tuple(f"%.{suffix}" for suffix in suffixes))
+
+
+def _after(value: str) -> Condition:
+    return Condition(f"{MOMENT} >= ?", (_period(value)[0],))
+
+
+def _before(value: str) -> Condition:
+    return Condition(f"{MOMENT} < ?", (_period(value)[0],))
+
+
+def _on(value: str) -> Condition:
+    return Condition(f"{MOMENT} >= ? AND {MOMENT} < ?", _period(value))
+
+
+def _period(value: str) -> tuple[str, str]:
+    """The first day of a year, month or day, and the first day behind it, as ISO 8601.
+
+    >>> _period("2023-12")
+    ('2023-12-01', '2024-01-01')
+    """
+    match = re.fullmatch(r"(\d{4})(?:-(\d\d?))?(?:-(\d\d?))?", value.strip())
+    if match is None:
+        raise ValueError(value)
+    year, month, day = (int(part) if part else None for part in match.groups())
+    first = date(year or 0, month or 1, day or 1)
+    # a step beyond the end, and back to its first day
+    days, start = (1, {}) if day else (31, {"day": 1}) if month else (366, {"month": 1, "day": 1})
+    return first.isoformat(), (first + timedelta(days)).replace(**start).isoformat()
+
+
+def _says(fact: str) -> Callable[[str], Condition]:
+    """A condition that a fact holds the words of the value, in any case."""
+
+    def condition(value: str) -> Condition:
+        if not value.strip():
+            raise ValueError(value)
+        escaped = re.sub(r"([%_!])", r"!\1", value.strip())
+        return Condition(f"json_extract(facts, '$.{fact}') LIKE ? ESCAPE '!'", (f"%{escaped}%",))
+
+    return condition
+
+
+def _at_least(fact: str) -> Callable[[str], Condition]:
+    def condition(value: str) -> Condition:
+        return Condition(f"json_extract(facts, '$.{fact}') >= ?", (int(value),))
+
+    return condition
+
+
+def _near(value: str) -> Condition:
+    latitude, longitude, *more = (float(part) for part in value.split(","))
+    kilometres = more[0] if more else NEAR_KM
+    if len(more) > 1 or not (abs(latitude) <= 90 and abs(longitude) <= 180 and kilometres >= 0):
+        raise ValueError(value)
+    sql = "kilometres(json_extract(facts, '$.latitude'), json_extract(facts, '$.longitude'), ?, ?) <= ?"
+    return Condition(sql, (latitude, longitude, kilometres))
+
+
+def kilometres(
+    latitude: float | None, longitude: float | None, to_latitude: float, to_longitude: float
+) -> float | None:
+    """The distance of two places on the globe by the haversine formula; None if one is not known."""
+    if latitude is None or longitude is None:
+        return None
+    here, there = math.radians(latitude), math.radians(to_latitude)
+    across = math.sin(math.radians(to_longitude - longitude) / 2) ** 2
+    chord = math.sin((there - here) / 2) ** 2 + math.cos(here) * math.cos(there) * across
+    return 2 * EARTH_RADIUS_KM * math.asin(math.sqrt(min(1.0, chord)))
+
+
+def _orientation(value: str) -> Condition:
+    if value not in ORIENTATIONS:
+        raise ValueError(value)
+    return Condition(f"json_extract(facts, '$.width') {ORIENTATIONS[value]} json_extract(facts, '$.height')")
+
+
+def _has_caption(_value: str) -> Condition:
+    return Condition(f"folders.path || '/' || files.name IN ({CAPTIONED})")
+
+
+ORIENTATIONS = {"landscape": ">", "portrait": "<", "square": "="}
+
+# Suffixes that mean the same kind of file.
+_FAMILIES = (("jpg", "jpeg", "jpe", "jfif"), ("tif", "tiff"), ("heic", "heif", "hif"), ("jp2", "j2k", "jpx", "jpf"))
+SAME_TYPE = {suffix: family for family in _FAMILIES for suffix in family}
+
+_DATES = "a year, month or day, as in 2023, 2023-05 or 2023-05-17"
+
+FIELDS: dict[str, Field] = {
+    "in": Field("In this folder, or below it.", "a folder", _in_folder, "FOLDER"),
+    "path": Field("With a path of this pattern.", "a pattern, as in 'holiday*.jpg' or '*/2023/*'", _path, "PATTERN"),
+    "type": Field("Files of this type.", "a suffix, as in png", _type, "SUFFIX"),
+    "on": Field("Taken in this year, month or day.", _DATES, _on, "DATE"),
+    "after": Field("Taken when this began, or later.", _DATES, _after, "DATE"),
+    "before": Field("Taken before this began.", _DATES, _before, "DATE"),
+    "camera": Field("Taken with this camera.", "a part of its name", _says("camera")),
+    "lens": Field("Taken with this lens.", "a part of its name", _says("lens")),
+    "near": Field(
+        "Taken near this place.",
+        f"LATITUDE,LONGITUDE[,KILOMETRES] in degrees, as in 52.5,13.4 or 52.5,13.4,3 ({NEAR_KM:.0f} km if not said)",
+        _near,
+        "LAT,LON[,KM]",
+    ),
+    "min-width": Field("At least so many pixels wide.", "a whole number", _at_least("width"), "PIXELS"),
+    "min-height": Field("At least so many pixels high.", "a whole number", _at_least("height"), "PIXELS"),
+    "orientation": Field("Of this orientation.", " or ".join(ORIENTATIONS), _orientation, "SHAPE"),
+    "has-caption": Field("Photos that a caption of the library speaks of.", "", _has_caption),
+}

@@ -1,0 +1,152 @@
+"""What filters let through, compared with what is known of the photos."""
+
+import os
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from make_photos import with_exif
+from PIL import Image
+
+from indexer import Library, index_sources
+from indexer.errors import QueryError
+from indexer.testing import color_encoder
+from search import Engine, Filter, parse
+from search.filters import FIELDS, kilometres, negated
+
+BERLIN, POTSDAM, SYDNEY = (52.52, 13.405), (52.39, 13.06), (-33.87, 151.21)
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    folder = tmp_path_factory.mktemp("photos")
+    (folder / "trip" / "day 2").mkdir(parents=True)
+    (folder / "trip2").mkdir()
+    canon, nikon = {"make": "Canon", "camera": "Canon EOS R5"}, {"make": "NIKON CORPORATION", "camera": "NIKON D750"}
+    _photo(folder / "trip" / "a.jpg", datetime(2023, 5, 17, 12), canon, BERLIN)
+    _photo(folder / "trip" / "day 2" / "b.jpg", datetime(2023, 12, 31, 23, 59, 59), canon, POTSDAM)
+    _photo(folder / "trip2" / "c.JPG", datetime(2024, 1, 1), nikon, SYDNEY)
+    Image.new("RGB", (30, 90), "red").save(folder / "d.png")
+    (folder / "d.txt").write_text("a red tower")
+    written = datetime(2020, 2, 29, 8).timestamp()
+    os.utime(folder / "d.png", (written, written))
+    encoder = color_encoder()
+    with Library.create(tmp_path_factory.mktemp("library"), encoder) as library:
+        report = index_sources(library, [folder], encoder)
+        assert not report.failures
+        yield Engine(library, encoder)
+
+
+def _photo(path: Path, taken: datetime, camera: dict[str, str], place: tuple[float, float]) -> None:
+    with_exif(path, taken=taken, lens="RF 50mm F1.8", latitude=place[0], longitude=place[1], **camera)
+
+
+def found(engine: Engine, *filters: Filter, sort: str = "path") -> str:
+    """The first letters of the photos that are found."""
+    hits = engine.search(parse("anything", filters=filters, k=100, sort=sort))
+    return "".join(hit.item.path.name[0] for hit in hits)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "photos"),
+    [
+        ("on", "2023", "ab"),
+        ("on", "2023-12", "b"),
+        ("on", "2023-5-17", "a"),
+        ("after", "2023-12-31", "bc"),
+        ("after", "2024", "c"),
+        ("before", "2024", "dab"),
+        ("before", "2023-12-31", "da"),
+        ("on", "2020-02-29", "d"),  # no camera said when: the file's own date
+        ("camera", "canon", "ab"),
+        ("camera", "D750", "c"),
+        ("camera", "100%", ""),
+        ("lens", "50mm", "abc"),
+        ("near", "52.52,13.405", "a"),
+        ("near", "52.52,13.405,50", "ab"),
+        ("near", "-33.9, 151.2, 20", "c"),
+        ("type", "jpeg", "abc"),
+        ("type", ".PNG", "d"),
+        ("path", "*.JPG", "c"),
+        ("path", "*/day 2/*", "b"),
+        ("path", "[ab].jpg", "ab"),
+        ("min-width", "31", "abc"),
+        ("min-height", "90", "dabc"),
+        ("orientation", "portrait", "d"),
+        ("orientation", "landscape", "abc"),
+        ("orientation", "square", ""),
+        ("has-caption", "", "d"),
+    ],
+)
+def test_a_filter_lets_through_what_it_says_and_its_negation_the_others(
+    engine: Engine, field: str, value: str, photos: str
+) -> None:
+    assert set(found(engine, Filter(field, value))) == set(photos)
+    assert set(found(engine, Filter(field, value, negated=True))) == set("abcd") - set(photos)
+
+
+def test_a_folder_is_itself_and_what_lies_below_but_no_neighbour(engine: Engine) -> None:
+    (root,) = engine.library.catalog.roots()
+    assert found(engine, Filter("in", str(root / "trip"))) == "ab"
+    assert found(engine, Filter("in", f"{root / 'trip'}/")) == "ab"
+    assert set(found(engine, Filter("in", str(root)))) == set("abcd")
+    assert found(engine, Filter("in", "/nowhere")) == ""
+
+
+def test_different_filters_must_all_hold_and_equal_ones_are_alternatives(engine: Engine) -> None:
+    assert found(engine, Filter("camera", "canon"), Filter("on", "2023-05")) == "a"
+    assert found(engine, Filter("camera", "canon"), Filter("camera", "nikon")) == "abc"
+    assert found(engine, negated("camera=canon"), negated("camera=nikon")) == "d"
+    assert found(engine, Filter("on", "2023"), negated("path=*/day 2/*")) == "a"
+
+
+def test_filtered_scores_and_order_are_those_of_an_unfiltered_search(engine: Engine) -> None:
+    everything = engine.search(parse("red", k=100))
+    allowed = [hit for hit in everything if hit.item.path.suffix == ".jpg"]
+    assert engine.search(parse("red", k=100, filters=(Filter("path", "*.jpg"),))) == allowed
+    assert engine.search(parse("red", k=1, filters=(Filter("path", "*.jpg"),))) == allowed[:1]
+
+
+def test_hits_come_in_the_order_that_is_asked_for(engine: Engine) -> None:
+    assert found(engine, sort="date") == "cbad"
+    assert found(engine, sort="path") == "dabc"
+    sizes = [hit.item.path.stat().st_size for hit in engine.search(parse("red", sort="size"))]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("on", "yesterday"),
+        ("on", "2023-13"),
+        ("after", "2023-02-30"),
+        ("near", "Berlin"),
+        ("near", "91,0"),
+        ("near", "1,2,3,4"),
+        ("min-width", "wide"),
+        ("orientation", "round"),
+        ("type", "*"),
+        ("camera", " "),
+    ],
+)
+def test_a_value_of_another_form_is_refused_with_the_forms_that_are_accepted(field: str, value: str) -> None:
+    with pytest.raises(QueryError, match="give") as refused:
+        Filter(field, value)
+    assert FIELDS[field].forms in str(refused.value)
+
+
+def test_an_unknown_field_or_order_is_refused_with_those_there_are() -> None:
+    with pytest.raises(QueryError, match="camera"):
+        Filter("colour", "red")
+    with pytest.raises(QueryError, match="relevance, date"):
+        parse("red", sort="beauty")
+
+
+def test_distances_are_those_of_the_globe() -> None:
+    assert kilometres(*BERLIN, *POTSDAM) == pytest.approx(27.5, abs=0.5)
+    assert kilometres(*BERLIN, *SYDNEY) == pytest.approx(16_090, rel=0.01)
+    assert kilometres(0, 179.9, 0, -179.9) == pytest.approx(22.24, abs=0.01)
+    assert kilometres(None, None, *BERLIN) is None
+    assert not np.isnan(kilometres(90, 0, -90, 0) or np.nan)
