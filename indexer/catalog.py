@@ -35,6 +35,9 @@ DONORS_LOOKED_AT = 16
 # No file can lie there.
 LIMBO = Path("/dev/null")
 
+# A path itself and what lies below, in the terms of `_range_below`.
+AT_OR_BELOW = "path = ? OR (path >= ? AND path < ?)"
+
 
 class FileState(NamedTuple):
     """A file as the catalog knows it; `mtime_ns` is None if it was only partly stored."""
@@ -83,14 +86,28 @@ def connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
     """
     with _in_our_words(path):
         connection = _open_readonly(path) if readonly else sqlite3.connect(path, isolation_level=None, timeout=30)
-        found = migrations.version(connection)
-    if found > len(migrations.STEPS):
-        connection.close()
-        raise LibraryTooNew(
-            f"The library {path.parent} was written by a newer Descry (catalog version {found}, "
-            f"this one knows {len(migrations.STEPS)}): update Descry."
-        )
+        try:
+            found = migrations.version(connection)
+            if found > len(migrations.STEPS):
+                raise LibraryTooNew(
+                    f"The library {path.parent} was written by a newer Descry (catalog version {found}, "
+                    f"this one knows {len(migrations.STEPS)}): update Descry."
+                )
+            if not readonly:
+                _make_ready(connection)
+        except BaseException:
+            connection.close()
+            raise
     return connection
+
+
+def _make_ready(connection: sqlite3.Connection) -> None:
+    """Prepares a connection for writing, and the catalog if it is new or old."""
+    connection.execute("PRAGMA journal_mode = WAL")
+    # in WAL mode NORMAL cannot corrupt; a power cut may cost the last batches, a kill costs none
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    migrations.migrate(connection)
 
 
 def _open_readonly(path: Path) -> sqlite3.Connection:
@@ -99,11 +116,12 @@ def _open_readonly(path: Path) -> sqlite3.Connection:
     connection = _connect_uri(f"{uri}?mode=ro")
     try:
         migrations.version(connection)
-    except sqlite3.OperationalError:
+    except sqlite3.Error as error:
         connection.close()
         log = path.with_name(f"{path.name}-wal")
         # on a full disk, all is in the catalog itself unless something is in the log
-        if os.access(path.parent, os.W_OK) and log.exists() and log.stat().st_size:
+        in_log = os.access(path.parent, os.W_OK) and log.exists() and log.stat().st_size
+        if in_log or not isinstance(error, sqlite3.OperationalError):
             raise
         connection = _connect_uri(f"{uri}?immutable=1")
     return connection
@@ -144,14 +162,6 @@ class Catalog:
     def __init__(self, path: Path, *, readonly: bool = False) -> None:
         self.path = path
         self.connection = connect(path, readonly=readonly)
-        if readonly:
-            return
-        with _in_our_words(path):
-            self.connection.execute("PRAGMA journal_mode = WAL")
-            # in WAL mode NORMAL cannot corrupt; a power cut may cost the last batches, a kill costs none
-            self.connection.execute("PRAGMA synchronous = NORMAL")
-            self.connection.execute("PRAGMA foreign_keys = ON")
-            migrations.migrate(self.connection)
 
     @cached_property
     def db(self) -> sqlite_utils.Database:
@@ -253,7 +263,7 @@ class Catalog:
         return [Path(path) for _, path in self._folder_rows(root)]
 
     def _folder_rows(self, root: Path) -> list[tuple[int, str]]:
-        sql = "SELECT id, path FROM folders WHERE path = ? OR path BETWEEN ? AND ? ORDER BY path"
+        sql = f"SELECT id, path FROM folders WHERE {AT_OR_BELOW} ORDER BY path"
         return self.connection.execute(sql, _range_below(root)).fetchall()
 
     def files_in(self, folder: Path) -> dict[tuple[str, str], FileState]:
@@ -282,14 +292,13 @@ class Catalog:
 
     def set_blocked(self, root: Path, places: Iterable[Failure]) -> None:
         """Records the places at or under `root` that cannot be looked at, instead of those known before."""
-        below = "path = ? OR path BETWEEN ? AND ?"
-        known = self.connection.execute(f"SELECT path, reason FROM blocked WHERE {below}", _range_below(root))
+        known = self.connection.execute(f"SELECT path, reason FROM blocked WHERE {AT_OR_BELOW}", _range_below(root))
         # a name that is not UTF-8 can be shown, if not stored as it is
         shown = {os.fsencode(place.path).decode(errors="backslashreplace"): place.reason for place in places}
         if shown == dict(known):
             return
         with self.atomic():
-            self.db.table("blocked").delete_where(below, _range_below(root))
+            self.db.table("blocked").delete_where(AT_OR_BELOW, _range_below(root))
             self.connection.executemany("INSERT INTO blocked VALUES (?, ?)", shown.items())
 
     # writing, always inside `atomic`
@@ -390,7 +399,7 @@ class Catalog:
                 "DELETE FROM files WHERE name = ? AND folder_id = (SELECT id FROM folders WHERE path = ?)",
                 (path.name, str(path.parent)),
             )
-            self.db.table("blocked").delete_where("path = ? OR path BETWEEN ? AND ?", _range_below(path))
+            self.db.table("blocked").delete_where(AT_OR_BELOW, _range_below(path))
             for root in self.roots():
                 if root.is_relative_to(path):
                     self.db.table("roots").delete(str(root))
@@ -488,7 +497,7 @@ class Catalog:
 
 
 def _range_below(root: Path) -> tuple[str, str, str]:
-    """The path itself, and the range of what lies below: "0" is the character behind "/", and no path ends there."""
+    """The path itself, and the range of what lies below, without its end: "0" is the character behind "/"."""
     below = str(root).rstrip("/")
     return str(root), f"{below}/", f"{below}0"
 
@@ -500,6 +509,7 @@ def _facts_json(facts: Mapping[str, Any]) -> str:
 def _item(row: tuple[Any, ...]) -> Item:
     id, modality, folder, name, part, text, facts, size, mtime_ns = row
     file = {"file_size": size}
-    if mtime_ns is not None:  # a file of which only a part is stored yet
+    # none is known of a file of which only a part is stored yet, and a broken clock writes years beyond 9999
+    with suppress(TypeError, ValueError, OverflowError):
         file["modified"] = datetime.fromtimestamp(mtime_ns / 1e9).isoformat(timespec="seconds")
     return Item(modality, Path(folder, name), part, text, json.loads(facts) | file, id)

@@ -13,7 +13,7 @@ from indexer.encoders.base import Encoder, unit_rows
 from indexer.errors import QueryError, SourceError
 from indexer.items import Float32Array, Int64Array, Item
 from indexer.library import Library
-from search.filters import kilometres, to_sql
+from search.filters import FUNCTIONS, to_sql
 from search.fusion import weighted
 from search.query import Query, Term, parse
 from search.rerank import RERANKERS
@@ -35,7 +35,8 @@ class Engine:
         """`encoder` is the library's own unless one is given. Raises `EncoderMismatch` for a strange one."""
         if encoder is not None:
             library.check(encoder)
-        library.catalog.connection.create_function("kilometres", 4, kilometres, deterministic=True)
+        for name, (arguments, function) in FUNCTIONS.items():
+            library.catalog.connection.create_function(name, arguments, function, deterministic=True)
         self.library = library
         self.encoder = encoder or library.encoder(device=device)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from indexer.errors import QueryError
 
@@ -30,7 +30,7 @@ MOMENT = (
 
 # The photos that some caption of the library is about, by path.
 CAPTIONED = (
-    "SELECT folders.path || '/' || json_extract(facts, '$.photo') FROM items "
+    "SELECT beside(folders.path, json_extract(facts, '$.photo')) FROM items "
     "JOIN files ON files.id = file_id JOIN folders ON folders.id = folder_id WHERE items.modality = 'text'"
 )
 
@@ -104,7 +104,7 @@ def _in_folder(value: str) -> Condition:
     path = os.path.abspath(Path(value).expanduser())  # noqa: PTH100 - ".." is resolved, links are not
     below = path.rstrip("/")
     # "0" is the character behind "/": the range is what lies below
-    return Condition("folders.path = ? OR folders.path BETWEEN ? AND ?", (path, f"{below}/", f"{below}0"))
+    return Condition("folders.path = ? OR (folders.path >= ? AND folders.path < ?)", (path, f"{below}/", f"{below}0"))
 
 
 def _path(value: str) -> Condition:
@@ -186,6 +186,15 @@ def kilometres(
     across = math.sin(math.radians(to_longitude - longitude) / 2) ** 2
     chord = math.sin((there - here) / 2) ** 2 + math.cos(here) * math.cos(there) * across
     return 2 * EARTH_RADIUS_KM * math.asin(math.sqrt(min(1.0, chord)))
+
+
+def beside(folder: str, name: str | None) -> str | None:
+    """The path of a file that is named as seen from a folder: "../photos/cat.jpg" beside "/home/texts"."""
+    return None if name is None else os.path.normpath(os.path.join(folder, name))  # noqa: PTH118 - a string for SQL
+
+
+# What conditions need beyond SQLite's own functions, each with the number of its arguments.
+FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {"kilometres": (4, kilometres), "beside": (2, beside)}
 
 
 def _orientation(value: str) -> Condition:

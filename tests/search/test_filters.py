@@ -29,6 +29,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     _photo(folder / "trip" / "day 2" / "b.jpg", datetime(2023, 12, 31, 23, 59, 59), canon, POTSDAM)
     _photo(folder / "trip2" / "c.JPG", datetime(2024, 1, 1), nikon, SYDNEY)
     Image.new("RGB", (30, 90), "red").save(folder / "d.png")
+    (folder / "trip2" / "captions.jsonl").write_text('{"image": "../trip/a.jpg", "caption": "a cat on a trip"}\n')
     (folder / "d.txt").write_text("a red tower")
     written = datetime(2020, 2, 29, 8).timestamp()
     os.utime(folder / "d.png", (written, written))
@@ -77,7 +78,7 @@ def found(engine: Engine, *filters: Filter, sort: str = "path") -> str:
         ("orientation", "portrait", "d"),
         ("orientation", "landscape", "abc"),
         ("orientation", "square", ""),
-        ("has-caption", "", "d"),
+        ("has-caption", "", "ad"),
     ],
 )
 def test_a_filter_lets_through_what_it_says_and_its_negation_the_others(
@@ -93,6 +94,17 @@ def test_a_folder_is_itself_and_what_lies_below_but_no_neighbour(engine: Engine)
     assert found(engine, Filter("in", f"{root / 'trip'}/")) == "ab"
     assert set(found(engine, Filter("in", str(root)))) == set("abcd")
     assert found(engine, Filter("in", "/nowhere")) == ""
+
+
+def test_a_folder_does_not_let_through_the_one_that_sorts_right_behind_it(tmp_path: Path) -> None:
+    encoder = color_encoder()
+    for name in ("a", "a0"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (9, 9), "red").save(tmp_path / name / f"{name}.png")
+    with Library.create(tmp_path / "library", encoder) as library:
+        index_sources(library, [tmp_path / "a", tmp_path / "a0"], encoder)
+        hits = Engine(library, encoder).search(parse("red", filters=[Filter("in", str(tmp_path / "a"))]))
+        assert [hit.item.path.name for hit in hits] == ["a.png"]
 
 
 def test_different_filters_must_all_hold_and_equal_ones_are_alternatives(engine: Engine) -> None:
