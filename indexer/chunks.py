@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from indexer.catalog import Catalog, Donor
+from indexer.catalog import Catalog
 from indexer.encoders.base import Encoder
 from indexer.errors import SourceError
+from indexer.files import Donor
 from indexer.items import Float32Array, Item, Source
 from indexer.modalities import MODALITIES
 from indexer.modalities.base import ReadOptions
@@ -43,7 +44,6 @@ class Chunk:
     rows: Float32Array | None = None
     donor: Donor | None = None
     error: str | None = None
-    is_first: bool = True
     rest: Work | None = None
 
     def __len__(self) -> int:
@@ -74,10 +74,10 @@ class ChunkReader:
     def first(self, source: Source) -> Chunk:
         """The first chunk of a file; all of it, if another file of the same content has its vectors."""
         try:
-            print_ = fingerprint(source.path)
+            digest = fingerprint(source.path)
             with self._turn:
-                donor = self._catalog.donor(print_, source.modality)
-            return (donor and self._donated(source, print_, donor)) or self._next(source, print_, self._work(source))
+                donor = self._catalog.files.donor(digest, source.modality)
+            return (donor and self._donated(source, digest, donor)) or self._next(source, digest, self._work(source))
         except (OSError, SourceError) as error:
             return Chunk(source, error=_reason(error))
 
@@ -85,19 +85,17 @@ class ChunkReader:
         """The chunk behind one that is not the last."""
         assert chunk.rest is not None
         try:
-            following = self._next(chunk.source, chunk.fingerprint, chunk.rest)
+            return self._next(chunk.source, chunk.fingerprint, chunk.rest)
         except (OSError, SourceError) as error:
             return Chunk(chunk.source, error=_reason(error))
-        following.is_first = False
-        return following
 
-    def _next(self, source: Source, print_: bytes | None, work: Work) -> Chunk:
+    def _next(self, source: Source, digest: bytes | None, work: Work) -> Chunk:
         pairs = list(islice(work, CHUNK))
         items, prepared = [item for item, _ in pairs], [array for _, array in pairs]
         if len(pairs) == CHUNK:
-            return Chunk(source, print_, items, prepared, rest=work)
+            return Chunk(source, digest, items, prepared, rest=work)
         _check_unchanged(source)
-        return Chunk(source, print_, items, prepared)
+        return Chunk(source, digest, items, prepared)
 
     def _work(self, source: Source) -> Work:
         prepare = self._encoder.tower(source.modality).prepare
@@ -108,7 +106,7 @@ class ChunkReader:
         options = ReadOptions(self._encoder.tower(source.modality).fits, self._max_pixels)
         return MODALITIES[source.modality].read(source.path, options)
 
-    def _donated(self, source: Source, print_: bytes, donor: Donor) -> Chunk | None:
+    def _donated(self, source: Source, digest: bytes, donor: Donor) -> Chunk | None:
         """The whole file with the donor's vectors; None if they do not fit (prose that has become a caption)."""
         items = [item for item, _ in self._read(source)]
         with self._turn:
@@ -117,7 +115,7 @@ class ChunkReader:
             return None
         _check_unchanged(source)
         rows = np.stack([vectors[item.part] for item in items])
-        return Chunk(source, print_, items, rows=rows, donor=donor)
+        return Chunk(source, digest, items, rows=rows, donor=donor)
 
 
 def fingerprint(path: Path) -> bytes:

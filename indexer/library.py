@@ -218,12 +218,12 @@ class Library:
         Raises `PathError` if the library holds nothing there.
         """
         path = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - ".." is resolved, links are not
-        if not self.catalog.knows(path):
+        if not self.catalog.files.knows(path):
             raise PathError(f"The library {self.path} holds nothing at {path}.")
         with self.lock():
             removed = self.catalog.remove_under(path)
             self.save_indexes()
-        return Removal(removed, next((root for root in self.catalog.roots() if path.is_relative_to(root)), None))
+        return Removal(removed, next((root for root in self.catalog.files.roots() if path.is_relative_to(root)), None))
 
     @contextmanager
     def lock(self) -> Iterator[None]:

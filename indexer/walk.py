@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from indexer.catalog import Failure
+from indexer.files import Failure
 from indexer.items import Source
 from indexer.modalities import modality_of
 

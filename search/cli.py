@@ -102,7 +102,7 @@ def index(ctx: click.Context, paths: tuple[Path, ...], model: str | None, device
 
     library, encoder = _for_indexing(ctx.obj, paths, model, device)
     with library:
-        roots = paths or tuple(library.catalog.roots())
+        roots = paths or tuple(library.catalog.files.roots())
         report = index_sources(library, roots, encoder, max_pixels=int(max_megapixels * 1e6), watcher=watcher())
     click.echo(summary(report))
     if report.interrupted:

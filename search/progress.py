@@ -8,8 +8,8 @@ import time
 import click
 from tqdm import tqdm
 
-from indexer.catalog import Failure
-from indexer.pipeline import Report, Watcher
+from indexer.files import Failure
+from indexer.report import Report, Watcher
 
 # Seconds between two plain lines: a log of an hour stays readable.
 PLAIN_EVERY = 10.0

@@ -21,17 +21,17 @@ def status(library: Library) -> Rows:
         "encoder": f"{meta['encoder']} ({meta['checksum']}), {meta['dimension']} dimensions",
         **{f"{modality} items": count for modality, count in catalog.counts().items()},
         "size": f"{library.size() / 1e6:.1f} MB",
-        "failed": len(catalog.failures()),
+        "failed": len(catalog.files.failures()),
         "changes not yet in a saved index": library.stale_changes(),
     }
     rows = [{"what": what, "is": value} for what, value in facts.items()]
-    places = catalog.roots()
+    places = catalog.files.roots()
     return rows + [{"what": "folder", "is": f"{path}{'' if path.exists() else ' (not there now)'}"} for path in places]
 
 
 def failures(library: Library) -> Rows:
     """The files that could not be indexed, and why."""
-    return [{"path": shown(path), "reason": reason} for path, reason in library.catalog.failures()]
+    return [{"path": shown(path), "reason": reason} for path, reason in library.catalog.files.failures()]
 
 
 def models() -> Rows:

@@ -14,10 +14,11 @@ LAYERS = ("indexer", "search", "evaluation", "training")  # each may import thos
 # Inside `indexer`, what stands higher may import what stands lower, never the other way round.
 INDEXER = (
     ("errors", "items", "shipped", "migrations"),
-    ("pictures", "catalog", "vectors"),
-    ("encoders", "modalities"),
-    ("walk", "testing"),
-    ("changes", "chunks", "library"),
+    ("pictures", "database", "vectors"),
+    ("files",),
+    ("catalog", "encoders", "modalities"),
+    ("walk", "report", "testing"),
+    ("survey", "chunks", "library"),
     ("pipeline",),
 )
 

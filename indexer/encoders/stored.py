@@ -178,8 +178,8 @@ def load_text_tower(folder: Path) -> StoredTextTower:
         return StoredTextTower(config, map_weights(folder / WEIGHTS), _read_tokenizer(folder, config))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EncoderUnavailable(
-            f"The text tower stored in {folder} cannot be read ({error}); delete that folder, and the next"
-            " `descry index` writes it again."
+            f"The text tower stored in {folder} cannot be read ({error}); delete that folder, and searches"
+            " load the whole model instead."
         ) from error
 
 

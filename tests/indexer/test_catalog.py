@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from indexer import migrations
-from indexer.catalog import Catalog, Failure
+from indexer.catalog import Catalog
 from indexer.errors import LibraryDamaged, LibraryError, LibraryFull, LibraryTooNew
+from indexer.files import Failure
 from indexer.items import Item, Source
 
 
@@ -38,10 +39,10 @@ def store(catalog: Catalog, file: Source, vectors: np.ndarray | None = None, *, 
     """Stores a file of as many items as there are vectors, one by default; gives its id."""
     vectors = rows(1) if vectors is None else vectors
     with catalog.atomic() as revision:
-        file_id = catalog.put_file(file, fingerprint or os.urandom(16))
+        file_id = catalog.files.put(file, fingerprint or os.urandom(16))
         items = [Item(file.modality, file.path, f"p{number}") for number in range(len(vectors))]
         catalog.put_items(file_id, items, vectors, revision)
-        catalog.complete_file(file_id, file)
+        catalog.files.complete(file_id, file)
     return file_id
 
 
@@ -53,7 +54,7 @@ def test_an_item_comes_back_as_it_was_stored(catalog: Catalog) -> None:
     facts = {"width": 3, "taken": "2020-01-01T00:00:00", "camera": "Größe \u2603", "latitude": -1.5}
     item = Item("image", Path("/photos/näme '\"\n.jpg"), "", "", facts)
     with catalog.atomic() as revision:
-        file_id = catalog.put_file(source(item.path.name))
+        file_id = catalog.files.put(source(item.path.name))
         catalog.put_items(file_id, [item], rows(1), revision)
     (id,) = all_ids(catalog)
     (found,) = catalog.items([id])
@@ -101,7 +102,7 @@ def test_ids_are_never_used_again(catalog: Catalog) -> None:
         assert len(ids) == 3
         seen |= ids
         with catalog.atomic():
-            catalog.forget([file_id])
+            catalog.files.forget([file_id])
     assert len(seen) == 15
     assert all_ids(catalog) == []
 
@@ -111,10 +112,10 @@ def test_removals_are_told_to_whoever_has_not_seen_them(catalog: Catalog) -> Non
     ids = all_ids(catalog)
     before = catalog.revision
     with catalog.atomic():
-        catalog.forget([one])
+        catalog.files.forget([one])
     middle = catalog.revision
     with catalog.atomic():
-        catalog.forget([other])
+        catalog.files.forget([other])
     assert sorted(catalog.removed_since("image", before)) == ids
     assert list(catalog.removed_since("image", middle)) == ids[2:]
     assert list(catalog.removed_since("text", 0)) == []
@@ -125,18 +126,18 @@ def test_removals_are_told_to_whoever_has_not_seen_them(catalog: Catalog) -> Non
 
 def test_a_transaction_is_all_or_nothing(catalog: Catalog) -> None:
     store(catalog, source("a.jpg"))
-    before = catalog.revision, all_ids(catalog), catalog.files_in(Path("/photos"))
+    before = catalog.revision, all_ids(catalog), catalog.files.in_folder(Path("/photos"))
 
     def half() -> None:
         with catalog.atomic() as revision:
-            file_id = catalog.put_file(source("a.jpg", size=2))
+            file_id = catalog.files.put(source("a.jpg", size=2))
             catalog.put_items(file_id, [Item("image", Path("/photos/a.jpg"))], rows(1), revision)
             raise RuntimeError
 
     for _ in range(2):
         with pytest.raises(RuntimeError):
             half()
-        assert (catalog.revision, all_ids(catalog), catalog.files_in(Path("/photos"))) == before
+        assert (catalog.revision, all_ids(catalog), catalog.files.in_folder(Path("/photos"))) == before
 
 
 def test_every_transaction_is_a_revision(catalog: Catalog) -> None:
@@ -170,17 +171,17 @@ def test_a_reader_cannot_write(catalog: Catalog, path: Path) -> None:
 def test_a_file_is_known_by_name_and_modality(catalog: Catalog) -> None:
     store(catalog, source("a.jpg", size=5, mtime_ns=7))
     with catalog.atomic():
-        catalog.put_file(source("b.jpg"), error="it is empty")
-        catalog.put_file(source("c.csv", modality="text"))  # never completed
-    known = catalog.files_in(Path("/photos"))
+        catalog.files.put(source("b.jpg"), error="it is empty")
+        catalog.files.put(source("c.csv", modality="text"))  # never completed
+    known = catalog.files.in_folder(Path("/photos"))
     assert known.keys() == {("a.jpg", "image"), ("b.jpg", "image"), ("c.csv", "text")}
     assert known["a.jpg", "image"].matches(source("a.jpg", size=5, mtime_ns=7))
     assert not known["a.jpg", "image"].matches(source("a.jpg", size=5, mtime_ns=8))
     assert not known["a.jpg", "image"].matches(source("a.jpg", size=6, mtime_ns=7))
     assert known["b.jpg", "image"].matches(source("b.jpg"))
     assert not known["c.csv", "text"].matches(source("c.csv", modality="text"))
-    assert catalog.files_in(Path("/photo")) == {}
-    assert catalog.failures() == [Failure(Path("/photos/b.jpg"), "it is empty")]
+    assert catalog.files.in_folder(Path("/photo")) == {}
+    assert catalog.files.failures() == [Failure(Path("/photos/b.jpg"), "it is empty")]
 
 
 def test_folders_below_a_root_are_those_and_no_others(catalog: Catalog) -> None:
@@ -188,18 +189,18 @@ def test_folders_below_a_root_are_those_and_no_others(catalog: Catalog) -> None:
     for folder in folders:
         store(catalog, source("x.jpg", folder=folder))
     below = {folder for folder in folders if Path(folder).is_relative_to("/a")}
-    assert {str(path) for path in catalog.folders_under(Path("/a"))} == below
-    assert len(catalog.folders_under(Path("/"))) == len(folders)
-    assert catalog.folders_under(Path("/a/b/c/d")) == []
+    assert {str(path) for path in catalog.files.folders_under(Path("/a"))} == below
+    assert len(catalog.files.folders_under(Path("/"))) == len(folders)
+    assert catalog.files.folders_under(Path("/a/b/c/d")) == []
 
 
 def test_a_place_is_known_if_something_is_at_it_or_below(catalog: Catalog) -> None:
     store(catalog, source("x.jpg", folder="/a/b"))
-    catalog.add_root(Path("/root"), Path("/"))
+    catalog.files.add_root(Path("/root"), Path("/"))
     for place in ("/", "/a", "/a/b", "/a/b/x.jpg", "/root"):
-        assert catalog.knows(Path(place)), place
+        assert catalog.files.knows(Path(place)), place
     for place in ("/a/b/y.jpg", "/ab", "/a/x.jpg", "/root/deeper"):
-        assert not catalog.knows(Path(place)), place
+        assert not catalog.files.knows(Path(place)), place
 
 
 @pytest.mark.parametrize(
@@ -208,15 +209,15 @@ def test_a_place_is_known_if_something_is_at_it_or_below(catalog: Catalog) -> No
 def test_removing_a_place_takes_what_is_below_and_no_more(place: str, left: list[str], catalog: Catalog) -> None:
     for folder in ("/a", "/a/b", "/ab"):
         store(catalog, source("x.jpg", folder=folder))
-    catalog.add_root(Path("/a"), Path("/"))
-    catalog.set_blocked(Path("/a"), [Failure(Path("/a/b/closed"), "permission denied")])
+    catalog.files.add_root(Path("/a"), Path("/"))
+    catalog.files.set_blocked(Path("/a"), [Failure(Path("/a/b/closed"), "permission denied")])
     left = left or (["/a/x.jpg", "/ab/x.jpg"] if place == "/a/b" else [])
     removed = catalog.remove_under(Path(place))
     assert [str(item.path) for item in catalog.items(all_ids(catalog))] == left
     assert removed == 3 - len(left)
     assert catalog.counts() == ({"image": len(left)} if left else {})
-    assert bool(catalog.roots()) == (place not in ("/", "/a"))
-    assert bool(catalog.failures()) == (place == "/a/b/x.jpg")
+    assert bool(catalog.files.roots()) == (place not in ("/", "/a"))
+    assert bool(catalog.files.failures()) == (place == "/a/b/x.jpg")
     assert catalog.remove_under(Path(place)) == 0
 
 
@@ -224,22 +225,22 @@ def test_blocked_places_are_those_of_the_last_look(catalog: Catalog) -> None:
     closed = Failure(Path("/a/closed"), "permission denied")
     odd = Failure(Path(os.fsdecode(b"/a/caf\xe9.jpg")), "its name is not UTF-8")
     other = Failure(Path("/b/closed"), "permission denied")
-    catalog.set_blocked(Path("/a"), [closed, odd])
-    catalog.set_blocked(Path("/b"), [other])
-    assert [str(path) for path, _ in catalog.failures()] == ["/a/caf\\xe9.jpg", "/a/closed", "/b/closed"]
+    catalog.files.set_blocked(Path("/a"), [closed, odd])
+    catalog.files.set_blocked(Path("/b"), [other])
+    assert [str(path) for path, _ in catalog.files.failures()] == ["/a/caf\\xe9.jpg", "/a/closed", "/b/closed"]
     revision = catalog.revision
-    catalog.set_blocked(Path("/a"), [odd, closed])
+    catalog.files.set_blocked(Path("/a"), [odd, closed])
     assert catalog.revision == revision
-    catalog.set_blocked(Path("/a"), [])
-    assert catalog.failures() == [other]
+    catalog.files.set_blocked(Path("/a"), [])
+    assert catalog.files.failures() == [other]
 
 
 def test_roots_can_be_added_after_anything_else(catalog: Catalog) -> None:
     store(catalog, source("a.jpg"))
     for volume in ("/", "/", "/mnt"):
-        catalog.add_root(Path("/a"), Path(volume))
-        catalog.add_root(Path("/b"), Path("/"))
-    assert catalog.roots() == {Path("/a"): Path("/mnt"), Path("/b"): Path("/")}
+        catalog.files.add_root(Path("/a"), Path(volume))
+        catalog.files.add_root(Path("/b"), Path("/"))
+    assert catalog.files.roots() == {Path("/a"): Path("/mnt"), Path("/b"): Path("/")}
 
 
 def test_a_donor_has_the_same_content_and_is_whole(catalog: Catalog, tmp_path: Path) -> None:
@@ -248,16 +249,16 @@ def test_a_donor_has_the_same_content_and_is_whole(catalog: Catalog, tmp_path: P
     there = Source(tmp_path / "there.jpg", "image", status.st_size, status.st_mtime_ns)
     store(catalog, there, fingerprint=b"same")
     with catalog.atomic():
-        catalog.put_file(source("half.jpg"), b"half")
-    donor = catalog.donor(b"same", "image")
+        catalog.files.put(source("half.jpg"), b"half")
+    donor = catalog.files.donor(b"same", "image")
     assert donor is not None
     assert (donor.path, donor.has_left) == (there.path, False)
     gone = store(catalog, source("gone.jpg", folder=str(tmp_path)), fingerprint=b"same")
-    donor = catalog.donor(b"same", "image")
+    donor = catalog.files.donor(b"same", "image")
     assert donor is not None
     assert (donor.file_id, donor.has_left) == (gone, True)
     for fingerprint, modality in ((b"half", "image"), (b"other", "image"), (b"same", "text")):
-        assert catalog.donor(fingerprint, modality) is None
+        assert catalog.files.donor(fingerprint, modality) is None
 
 
 def test_a_new_catalog_takes_every_step(catalog: Catalog) -> None:

@@ -189,7 +189,7 @@ def test_removing_takes_items_out_of_catalog_and_index(filled: Library, photos: 
     assert len(answer(filled)) == 30
     assert all(path.exists() for path in held(filled))
     assert filled.remove(photos) == (30, None)
-    assert (answer(filled), filled.catalog.roots()) == ([], {})
+    assert (answer(filled), filled.catalog.files.roots()) == ([], {})
     for place in (photos, photos / "sub", Path("/nowhere")):
         with pytest.raises(PathError, match="holds nothing at"):
             filled.remove(place)

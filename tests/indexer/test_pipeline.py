@@ -18,8 +18,8 @@ from PIL import Image
 
 import indexer.pipeline
 from indexer import Encoder, Library, Watcher, index_sources
-from indexer.catalog import Failure
 from indexer.errors import EncoderMismatch, PathError
+from indexer.files import Failure
 from indexer.testing import color_encoder
 
 
@@ -98,7 +98,7 @@ def assert_bad_files_are_named(library: Library, folder: Path, index) -> None:
     assert seen == report.failures
     assert held(library).keys() == set(good)
     assert names(library, "text") == {"good.txt"}
-    listed = {str(path) for path, _ in library.catalog.failures()}
+    listed = {str(path) for path, _ in library.catalog.files.failures()}
     assert listed == {os.fsencode(path).decode(errors="backslashreplace") for path in reasons}
 
 
@@ -115,7 +115,7 @@ def test_what_is_closed_is_named_too(unprivileged: Path, watched: WatchedEncoder
             return index_sources(library, paths, watched.encoder, **options)
 
         assert_bad_files_are_named(library, folder, index)
-        assert {"closed", "closed.jpg"} <= {path.name for path, _ in library.catalog.failures()}
+        assert {"closed", "closed.jpg"} <= {path.name for path, _ in library.catalog.files.failures()}
 
 
 def test_odd_files_do_no_harm(library: Library, photos: Path, run) -> None:
@@ -142,7 +142,7 @@ def test_a_failed_file_is_not_opened_again_until_it_changes(
     later(bad)
     third = run(photos)
     assert (third.embedded, third.old_failures, third.failures) == (1, 0, [])
-    assert library.catalog.failures() == []
+    assert library.catalog.files.failures() == []
 
 
 def _must_not_be_called(*_: object) -> None:
@@ -177,7 +177,7 @@ def test_a_file_that_vanishes_while_it_is_read_is_named(
     assert report.failures == [Failure(paths[1], "no such file or directory")]
     assert held(library).keys() == {paths[0], paths[2]}
     run(photos)
-    assert library.catalog.failures() == []
+    assert library.catalog.files.failures() == []
 
 
 # incremental
@@ -421,7 +421,7 @@ def test_several_roots_share_a_library(library: Library, tmp_path: Path, run) ->
     run(one)
     run(other)
     assert names(library) == {"a.png", "b.png"}
-    assert library.catalog.roots().keys() == {one, other}
+    assert library.catalog.files.roots().keys() == {one, other}
     (one / "a.png").rename(one / "c.png")
     assert run(one).moved == 1
     assert run(one, other).unchanged == 2
@@ -447,7 +447,7 @@ def test_a_root_may_be_spelled_in_many_ways(
     for spelled in (f"{photos}/", ".", "sub/..", f"{photos}/sub/../", f"//{photos}", Path("../photos")):
         report = index_sources(library, [spelled], color_encoder())
         assert (report.unchanged, report.embedded) == (1, 0), spelled
-    assert library.catalog.roots().keys() == {photos}
+    assert library.catalog.files.roots().keys() == {photos}
 
 
 def test_a_root_that_is_a_link_is_walked(library: Library, photos: Path, tmp_path: Path, run) -> None:
@@ -476,7 +476,7 @@ def test_what_is_of_no_kind_or_not_there_is_refused(library: Library, photos: Pa
         run(photos / "nothing")
     with pytest.raises(PathError, match="not UTF-8"):
         run(Path(os.fsdecode(os.fsencode(photos) + b"/caf\xe9")))
-    assert library.catalog.roots() == {}
+    assert library.catalog.files.roots() == {}
 
 
 def test_an_empty_folder_is_no_error_and_not_absent(photos: Path, run) -> None:
@@ -665,7 +665,7 @@ def test_a_root_whose_drive_became_part_of_another_goes_on(
     run(photos)
     monkeypatch.setattr(os.path, "ismount", lambda path: Path(path) in (photos, Path("/"), Path("/tmp")))
     assert run(photos).unchanged == 1
-    assert library.catalog.roots() == {photos: photos}
+    assert library.catalog.files.roots() == {photos: photos}
 
 
 def test_what_is_in_a_closed_folder_is_kept(unprivileged: Path, watched: WatchedEncoder) -> None:
@@ -683,7 +683,7 @@ def test_what_is_in_a_closed_folder_is_kept(unprivileged: Path, watched: Watched
             assert held(library) == before
         (photos / "closed").chmod(0o700)
         assert index_sources(library, [photos], watched.encoder).unchanged == 4
-        assert library.catalog.failures() == []
+        assert library.catalog.files.failures() == []
 
 
 def test_a_root_in_a_closed_folder_is_absent_or_refused(unprivileged: Path, watched: WatchedEncoder) -> None:

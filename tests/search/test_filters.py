@@ -89,7 +89,7 @@ def test_a_filter_lets_through_what_it_says_and_its_negation_the_others(
 
 
 def test_a_folder_is_itself_and_what_lies_below_but_no_neighbour(engine: Engine) -> None:
-    (root,) = engine.library.catalog.roots()
+    (root,) = engine.library.catalog.files.roots()
     assert found(engine, Filter("in", str(root / "trip"))) == "ab"
     assert found(engine, Filter("in", f"{root / 'trip'}/")) == "ab"
     assert set(found(engine, Filter("in", str(root)))) == set("abcd")

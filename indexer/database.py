@@ -1,0 +1,178 @@
+"""The catalog's SQLite file: opened, written in transactions, read as of one moment; its errors in our words."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from indexer import migrations
+from indexer.errors import LibraryDamaged, LibraryError, LibraryFull, LibraryTooNew
+
+if TYPE_CHECKING:
+    import sqlite_utils
+
+# Seconds to wait for somebody who is writing; a batch takes a hundredth of it.
+PATIENCE = 30.0
+
+
+class Database:
+    """One SQLite file, which must exist unless it is opened for writing. Counts its changes as revisions."""
+
+    def __init__(self, path: Path, *, readonly: bool = False) -> None:
+        self.path = path
+        self.connection = connect(path, readonly=readonly)
+
+    @cached_property
+    def db(self) -> sqlite_utils.Database:
+        """sqlite-utils over the same connection. Imported late: it would double the time of a query."""
+        import sqlite_utils
+
+        return sqlite_utils.Database(self.connection)
+
+    def close(self) -> None:
+        """Closes the connection; a writer's puts what the log holds in its place, unless somebody reads just now."""
+        with suppress(sqlite3.Error):
+            self.connection.execute("PRAGMA busy_timeout = 0")
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self.connection.close()
+
+    @contextmanager
+    def atomic(self) -> Iterator[int]:
+        """One transaction, all or nothing; gives the revision that it makes. Raises `LibraryFull`, `LibraryError`."""
+        with _in_our_words(self.path):
+            try:
+                self.connection.execute("BEGIN IMMEDIATE")
+                revision = self.revision + 1
+                self.set_meta(revision=revision)
+                yield revision
+                self.connection.execute("COMMIT")
+            except BaseException:
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Reads inside see one state of the catalog, whatever is committed meanwhile; one in another is the same."""
+        if self.connection.in_transaction:
+            yield
+            return
+        self.connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self.connection.execute("COMMIT")
+
+    def meta(self) -> dict[str, Any]:
+        """What is recorded of the library itself."""
+        return dict(self.connection.execute("SELECT key, value FROM meta"))
+
+    def set_meta(self, **values: str | int) -> None:
+        """Records facts of the library itself."""
+        self.connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values.items())
+
+    @property
+    def revision(self) -> int:
+        """How many batches were committed; rises with every change."""
+        return int(self.scalar("SELECT value FROM meta WHERE key = 'revision'") or 0)
+
+    def scalar(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
+        """The first value of the first row of a query; None if it has none."""
+        row = self.connection.execute(sql, parameters).fetchone()
+        return row[0] if row else None
+
+
+def connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
+    """A connection to the catalog's file; raises `LibraryTooNew`, `LibraryDamaged` or `LibraryError`.
+
+    A read-only one may be used from several threads, one at a time.
+    """
+    with _in_our_words(path):
+        connection = _open_readonly(path) if readonly else sqlite3.connect(path, isolation_level=None, timeout=PATIENCE)
+        try:
+            found = migrations.version(connection)
+            if found > len(migrations.STEPS):
+                raise LibraryTooNew(
+                    f"The library {path.parent} was written by a newer Descry (catalog version {found}, "
+                    f"this one knows {len(migrations.STEPS)}): update Descry."
+                )
+            if not readonly:
+                _make_ready(connection)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def _make_ready(connection: sqlite3.Connection) -> None:
+    """Prepares a connection for writing, and the catalog if it is new or old."""
+    _keep_a_log(connection)
+    # in WAL mode NORMAL cannot corrupt; a power cut may cost the last batches, a kill costs none
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    migrations.migrate(connection)
+
+
+def _keep_a_log(connection: sqlite3.Connection) -> None:
+    """Switches to the write-ahead log; the one thing for which SQLite does not wait until others are through."""
+    last = time.monotonic() + PATIENCE
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > last:
+                raise
+            time.sleep(0.01)
+
+
+def _open_readonly(path: Path) -> sqlite3.Connection:
+    """Read-only, also where the files beside a write-ahead log cannot be made: then nobody can be writing either."""
+    uri = path.absolute().as_uri()
+    connection = _connect_uri(f"{uri}?mode=ro")
+    try:
+        migrations.version(connection)
+    except sqlite3.Error as error:
+        connection.close()
+        log = path.with_name(f"{path.name}-wal")
+        # on a full disk, all is in the catalog itself unless something is in the log
+        in_log = os.access(path.parent, os.W_OK) and log.exists() and log.stat().st_size
+        if in_log or not isinstance(error, sqlite3.OperationalError):
+            raise
+        connection = _connect_uri(f"{uri}?immutable=1")
+    return connection
+
+
+def _connect_uri(uri: str) -> sqlite3.Connection:
+    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=PATIENCE, check_same_thread=False)
+
+
+@contextmanager
+def _in_our_words(path: Path) -> Iterator[None]:
+    """Turns SQLite's errors into `LibraryFull`, `LibraryDamaged` or `LibraryError`, each with the remedy."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise _trouble(path, error) from error
+    except sqlite3.DatabaseError as error:
+        raise LibraryDamaged(
+            f"The catalog {path} cannot be read ({error}): move {path.parent} away and index again."
+        ) from error
+
+
+def _trouble(path: Path, error: sqlite3.OperationalError) -> LibraryError:
+    # SQLite says "full" where the disk is, and "I/O error" where its log could not grow
+    if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_FULL", "SQLITE_IOERR")):
+        return LibraryFull(
+            f"The disk of the library {path.parent} is full or failing ({error}); everything committed "
+            "before is safe: make room and run the same command again."
+        )
+    return LibraryError(
+        f"The library {path.parent} cannot be used ({error}): see who may read and write there, and who has it open."
+    )

@@ -1,0 +1,246 @@
+"""The catalog's half that looks at the disk: roots, folders and files, as they were when they were last indexed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from indexer.database import Database
+from indexer.items import Source
+
+# A folder of a thousand equal files would otherwise be looked up a million times.
+DONORS_LOOKED_AT = 16
+
+# Where a stored file waits that had to give its place to another: it may turn up elsewhere in the same run.
+# No file can lie there.
+LIMBO = Path("/dev/null")
+
+# A path itself and what lies below, in the terms of `_range_below`.
+AT_OR_BELOW = "path = ? OR (path >= ? AND path < ?)"
+
+
+class FileState(NamedTuple):
+    """A file as the catalog knows it; `mtime_ns` is None if it was only partly stored."""
+
+    id: int
+    size: int
+    mtime_ns: int | None
+    error: str | None
+
+    def matches(self, source: Source) -> bool:
+        """Whether the file is as it was when it was stored, or when it failed."""
+        return self.size == source.size and self.mtime_ns == source.mtime_ns
+
+
+class Donor(NamedTuple):
+    """A stored file whose vectors fit another file, because the content is the same."""
+
+    file_id: int
+    path: Path
+    size: int
+    mtime_ns: int
+
+    @property
+    def has_left(self) -> bool:
+        """Whether the file is no longer at its place, or is another one there."""
+        try:
+            status = self.path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:  # it cannot be looked at, so nothing is known
+            return False
+        return (status.st_size, status.st_mtime_ns) != (self.size, self.mtime_ns)
+
+
+class Failure(NamedTuple):
+    """A file that could not be indexed, and why."""
+
+    path: Path
+    reason: str
+
+
+class Files:
+    """What is known of roots, folders and files. What changes a file works inside `Database.atomic`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._connection = database.connection
+
+    # roots
+
+    def roots(self) -> dict[Path, Path]:
+        """The folders and files that were asked for, each with the mount point that it was on."""
+        rows = self._connection.execute("SELECT path, volume FROM roots ORDER BY path")
+        return {Path(path): Path(volume) for path, volume in rows}
+
+    def add_root(self, path: Path, volume: Path) -> None:
+        """Remembers a root; asked again, remembers the mount point that it is on now."""
+        if self.roots().get(path) == volume:
+            return
+        with self._database.atomic():
+            # plain SQL: after an insert, sqlite-utils asks for a rowid, which this table has not
+            self._connection.execute("INSERT OR REPLACE INTO roots VALUES (?, ?)", (str(path), str(volume)))
+
+    def limit(self, root: Path) -> float:
+        """The limit on pixels of the last whole run over the root; infinity before the first."""
+        return float(self._database.meta().get(f"max_pixels {root}", "inf"))
+
+    def set_limit(self, root: Path, max_pixels: int) -> None:
+        """Records the limit on pixels of a whole run over the root."""
+        if self.limit(root) != max_pixels:
+            with self._database.atomic():
+                self._database.set_meta(**{f"max_pixels {root}": max_pixels})
+
+    def folders_under(self, root: Path) -> list[Path]:
+        """The folders at or under `root` that hold files."""
+        return [Path(path) for _, path in self._folder_rows(root)]
+
+    def _folder_rows(self, root: Path) -> list[tuple[int, str]]:
+        sql = f"SELECT id, path FROM folders WHERE {AT_OR_BELOW} ORDER BY path"
+        return self._connection.execute(sql, _range_below(root)).fetchall()
+
+    def in_folder(self, folder: Path) -> dict[tuple[str, str], FileState]:
+        """The known files of one folder, by name and modality."""
+        rows = self._connection.execute(
+            "SELECT name, modality, files.id, size, mtime_ns, error FROM files "
+            "JOIN folders ON folders.id = folder_id WHERE folders.path = ?",
+            (str(folder),),
+        )
+        return {(name, modality): FileState(*state) for name, modality, *state in rows}
+
+    def knows(self, path: Path) -> bool:
+        """Whether `path` is a root, a folder or a file of the library, or above one."""
+        if path in self.roots() or self._folder_rows(path):
+            return True
+        sql = "SELECT 1 FROM files JOIN folders ON folders.id = folder_id WHERE folders.path = ? AND name = ?"
+        return self._database.scalar(sql, (str(path.parent), path.name)) is not None
+
+    def failures(self) -> list[Failure]:
+        """The files that could not be indexed and the places that could not be looked at, by path."""
+        rows = self._connection.execute(
+            "SELECT folders.path, name, error FROM files JOIN folders ON folders.id = folder_id "
+            "WHERE error IS NOT NULL UNION ALL SELECT path, '', reason FROM blocked ORDER BY 1, 2"
+        )
+        return [Failure(Path(folder, name), error) for folder, name, error in rows]
+
+    def set_blocked(self, root: Path, places: Iterable[Failure]) -> None:
+        """Records the places at or under `root` that cannot be looked at, instead of those known before."""
+        known = self._connection.execute(f"SELECT path, reason FROM blocked WHERE {AT_OR_BELOW}", _range_below(root))
+        # a name that is not UTF-8 can be shown, if not stored as it is
+        shown = {os.fsencode(place.path).decode(errors="backslashreplace"): place.reason for place in places}
+        if shown == dict(known):
+            return
+        with self._database.atomic():
+            self._database.db.table("blocked").delete_where(AT_OR_BELOW, _range_below(root))
+            self._connection.executemany("INSERT INTO blocked VALUES (?, ?)", shown.items())
+
+    # one file
+
+    def put(self, source: Source, fingerprint: bytes | None = None, error: str | None = None) -> int:
+        """The file's id, its state recorded; what was at its place before is displaced."""
+        self._displace(source)
+        cursor = self._connection.execute(
+            "INSERT INTO files (folder_id, name, modality, size, mtime_ns, fingerprint, error) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                self._folder_id(source.path.parent),
+                source.path.name,
+                source.modality,
+                source.size,
+                None if error is None else source.mtime_ns,
+                fingerprint,
+                error,
+            ),
+        )
+        return int(cursor.lastrowid or 0)
+
+    def _folder_id(self, folder: Path) -> int:
+        self._connection.execute("INSERT OR IGNORE INTO folders (path) VALUES (?)", (str(folder),))
+        return int(self._database.scalar("SELECT id FROM folders WHERE path = ?", (str(folder),)))
+
+    def complete(self, file_id: int, source: Source) -> None:
+        """Records that all items of the file are stored: from now on it counts as unchanged."""
+        self._connection.execute("UPDATE files SET mtime_ns = ? WHERE id = ?", (source.mtime_ns, file_id))
+
+    def move(self, file_id: int, source: Source) -> bool:
+        """Gives a stored file a new place. False if it is still at its old one."""
+        donor = next(iter(self._donors("files.id = ?", (file_id,))), None)
+        if donor is None or not (donor.path == source.path or donor.has_left):
+            return False
+        if donor.path != source.path:
+            self._displace(source)
+        self._connection.execute(
+            "UPDATE files SET folder_id = ?, name = ?, mtime_ns = ? WHERE id = ?",
+            (self._folder_id(source.path.parent), source.path.name, source.mtime_ns, file_id),
+        )
+        return True
+
+    def _displace(self, source: Source) -> None:
+        """Sends the file that is known at that place, if there is one, to `LIMBO`."""
+        known = self._file_id(source.path, source.modality)
+        if known is not None:
+            self._connection.execute(
+                "UPDATE files SET folder_id = ?, name = ?, error = NULL WHERE id = ?",
+                (self._folder_id(LIMBO), str(known), known),
+            )
+
+    def _file_id(self, path: Path, modality: str) -> int | None:
+        found: int | None = self._database.scalar(
+            "SELECT files.id FROM files JOIN folders ON folders.id = folder_id "
+            "WHERE folders.path = ? AND name = ? AND modality = ?",
+            (str(path.parent), path.name, modality),
+        )
+        return found
+
+    def forget(self, file_ids: Iterable[int]) -> None:
+        """Removes files with their items and vectors."""
+        self._connection.executemany("DELETE FROM files WHERE id = ?", [(file_id,) for file_id in file_ids])
+
+    def forget_displaced(self) -> None:
+        """Removes the files that others took the place of and that turned up nowhere."""
+        limbo = self._database.scalar("SELECT id FROM folders WHERE path = ?", (str(LIMBO),))
+        if limbo is not None:
+            with self._database.atomic():
+                self._connection.execute("DELETE FROM files WHERE folder_id = ?", (limbo,))
+                self.forget_empty_folders()
+
+    def forget_empty_folders(self) -> None:
+        """Removes the folders in which no file is left."""
+        self._connection.execute("DELETE FROM folders WHERE id NOT IN (SELECT folder_id FROM files)")
+
+    def forget_under(self, path: Path) -> None:
+        """Removes the roots, folders and files at or below a path, and what could not be looked at there."""
+        folders = [(folder_id,) for folder_id, _ in self._folder_rows(path)]
+        self._connection.executemany("DELETE FROM files WHERE folder_id = ?", folders)
+        self._connection.execute(
+            "DELETE FROM files WHERE name = ? AND folder_id = (SELECT id FROM folders WHERE path = ?)",
+            (path.name, str(path.parent)),
+        )
+        self._database.db.table("blocked").delete_where(AT_OR_BELOW, _range_below(path))
+        for root in self.roots():
+            if root.is_relative_to(path):
+                self._database.db.table("roots").delete(str(root))
+        self.forget_empty_folders()
+
+    # files of equal content
+
+    def donor(self, fingerprint: bytes, modality: str) -> Donor | None:
+        """A wholly stored file of the same content, by preference one that is no longer at its place."""
+        donors = self._donors("fingerprint = ? AND modality = ?", (fingerprint, modality))
+        return min(donors, key=lambda donor: not donor.has_left, default=None)
+
+    def _donors(self, where: str, parameters: Sequence[Any]) -> list[Donor]:
+        rows = self._connection.execute(
+            "SELECT files.id, folders.path, name, size, mtime_ns FROM files JOIN folders ON folders.id = folder_id "
+            f"WHERE {where} AND error IS NULL AND mtime_ns IS NOT NULL LIMIT {DONORS_LOOKED_AT}",
+            parameters,
+        )
+        return [Donor(file_id, Path(folder, name), *state) for file_id, folder, name, *state in rows]
+
+
+def _range_below(root: Path) -> tuple[str, str, str]:
+    """The path itself, and the range of what lies below, without its end: "0" is the character behind "/"."""
+    below = str(root).rstrip("/")
+    return str(root), f"{below}/", f"{below}0"

@@ -1,0 +1,171 @@
+"""What differs between the disk and the catalog, told by size and mtime without opening a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from indexer.catalog import Catalog
+from indexer.errors import PathError
+from indexer.files import Failure, Files, FileState
+from indexer.items import Source
+from indexer.modalities import MODALITIES, modality_of
+from indexer.report import Report, Watcher
+from indexer.walk import NOT_UTF8, Folder, is_utf8, mount_point, walk
+
+Key = tuple[str, str]  # a file's name and modality
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """The differences of one folder; `vanished` are ids of the catalog's files that are gone from it."""
+
+    changed: list[Source]
+    vanished: list[int]
+    unchanged: int
+    old_failures: int
+
+
+def compare(folder: Folder, files: Files, *, retry: bool = False) -> Changes:
+    """The folder's differences from what the catalog knows of it; with `retry`, what failed counts as changed."""
+    known = files.in_folder(folder.path)
+    there = {(source.path.name, source.modality): source for source in folder.sources}
+    unsettled = _unsettled(known.keys() ^ there.keys(), there)
+    changed: list[Source] = []
+    states: list[FileState] = []
+    for key, source in there.items():
+        state = known.get(key)
+        if state is None or not state.matches(source) or key in unsettled or (retry and state.error):
+            changed.append(source)
+        else:
+            states.append(state)
+    failed = sum(state.error is not None for state in states)
+    return Changes(changed, _vanished(folder, known, there), len(states) - failed, failed)
+
+
+def _vanished(folder: Folder, known: dict[Key, FileState], there: Iterable[Key]) -> list[int]:
+    if folder.path in folder.unseen:
+        return []
+    kept = {*there, *((path.name, modality) for path in folder.unseen for modality in MODALITIES)}
+    return [state.id for key, state in known.items() if key not in kept]
+
+
+def _unsettled(differing: Iterable[Key], there: Iterable[Key]) -> set[Key]:
+    """The files beside which one came or went on which their meaning depends."""
+    moved = {(_stem(name), modality) for name, modality in differing}
+    return {
+        (name, modality)
+        for name, modality in there
+        if moved and any((_stem(name), other) in moved for other in MODALITIES[modality].beside)
+    }
+
+
+def _stem(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+class Survey:
+    """The differences of some roots: which files have to be read, and which of the catalog's are gone.
+
+    Looking at everything once before the first file is read makes the total known; most runs change
+    nothing and end there. Fills the report with what is unchanged, absent or cannot be looked at.
+    """
+
+    def __init__(self, catalog: Catalog, report: Report, watcher: Watcher, *, max_pixels: int) -> None:
+        self._files = catalog.files
+        self._report = report
+        self._watcher = watcher
+        self._max_pixels = max_pixels
+        # the roots that were on a drive that is not mounted now: what the library holds of them stays
+        self._unmounted = [root for root, volume in self._files.roots().items() if not os.path.ismount(volume)]
+        self.roots: list[Path] = []
+        self.total = 0
+        self.vanished: set[int] = set()
+
+    def look_at(self, paths: Iterable[Path | str]) -> None:
+        """Looks at all that lies at or below the paths. Raises `PathError` for one of which nothing is known."""
+        self.roots = [root for root in _roots(self._files, paths) if self._is_present(root)]
+        for root in self.roots:
+            self._look_below(root)
+
+    def changed(self) -> Iterator[Source]:
+        """The files that have to be read, in the order of their paths."""
+        for root in self.roots:
+            for folder in walk(root):
+                yield from compare(folder, self._files, retry=self._retries(root)).changed
+
+    def is_unmounted(self, path: Path) -> bool:
+        """Whether the path lies on a drive that was there and now is not."""
+        return any(path.is_relative_to(place) for place in self._unmounted)
+
+    def _is_present(self, root: Path) -> bool:
+        """Whether the root can be taken at its word; what the library holds of an absent one is kept."""
+        emptied = _is_empty(root) and bool(self._files.folders_under(root))
+        if not _exists(root) or emptied or self.is_unmounted(root):
+            self._report.absent.append(root)
+            return False
+        self._files.add_root(root, mount_point(root))
+        return True
+
+    def _look_below(self, root: Path) -> None:
+        visited: set[Path] = set()
+        unseen, blocked = [place for place in self._unmounted if place.is_relative_to(root)], []
+        self._report.absent += unseen
+        for folder in walk(root):
+            changes = compare(folder, self._files, retry=self._retries(root))
+            self.total += len(changes.changed)
+            if not self.is_unmounted(folder.path):
+                self.vanished.update(changes.vanished)
+            self._report.unchanged += changes.unchanged
+            self._report.old_failures += changes.old_failures
+            blocked += folder.failures
+            unseen += folder.unseen
+            visited.add(folder.path)
+            self._note_volume(root, folder.path)
+        self._note_blocked(root, blocked)
+        for path in self._files.folders_under(root):
+            if path not in visited and not any(path.is_relative_to(place) for place in unseen):
+                self.vanished.update(state.id for state in self._files.in_folder(path).values())
+
+    def _note_volume(self, root: Path, folder: Path) -> None:
+        """Remembers a drive that is mounted inside the root, or that a link there leads to."""
+        if folder != root and not self.is_unmounted(folder) and (os.path.ismount(folder) or folder.is_symlink()):
+            volume = mount_point(folder)
+            if volume != mount_point(root):
+                self._files.add_root(folder, volume)
+
+    def _note_blocked(self, root: Path, places: Sequence[Failure]) -> None:
+        self._files.set_blocked(root, places)
+        for failure in places:
+            self._report.failures.append(failure)
+            self._watcher.failed(failure)
+
+    def _retries(self, root: Path) -> bool:
+        """Whether what failed there is worth another try unchanged: a higher limit may let it pass."""
+        return self._max_pixels > self._files.limit(root)
+
+
+def _roots(files: Files, paths: Iterable[Path | str]) -> list[Path]:
+    """The paths, absolute, without those that lie inside another."""
+    roots = {Path(os.path.abspath(Path(path).expanduser())) for path in paths}  # noqa: PTH100 - resolves "..", not links
+    for root in roots:
+        if not is_utf8(root):
+            raise PathError(f"{str(root)!a} cannot be indexed: {NOT_UTF8}.")
+        if _exists(root) and root.is_file() and modality_of(root.name) is None:
+            raise PathError(f"{root} is neither a photo nor a text, by its name.")
+        if not _exists(root) and not files.knows(root):
+            raise PathError(f"There is no folder or file {root}, or it may not be looked at.")
+    return sorted(root for root in roots if roots.isdisjoint(root.parents))
+
+
+def _exists(path: Path) -> bool:
+    return os.path.exists(path)  # noqa: PTH110 - Path's own raises where a folder above is closed
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        return next(path.iterdir(), None) is None
+    except OSError:  # a file, or not to be looked into: the walk says why
+        return False
