@@ -6,8 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from search.engine import Engine, Hit
+    from search.engine import Engine
     from search.filters import Filter
+    from search.hits import Hit
     from search.query import Query, Term, parse
 
 __all__ = ["Engine", "Filter", "Hit", "Query", "Term", "parse"]
@@ -15,7 +16,7 @@ __all__ = ["Engine", "Filter", "Hit", "Query", "Term", "parse"]
 _HOMES = {
     "Engine": "search.engine",
     "Filter": "search.filters",
-    "Hit": "search.engine",
+    "Hit": "search.hits",
     "Query": "search.query",
     "Term": "search.query",
     "parse": "search.query",

@@ -15,10 +15,11 @@ import click
 from indexer.errors import QueryError
 from indexer.library import Library
 from search.filters import FIELDS, Field, Filter, negated
-from search.rerank import ORDERS
+from search.orders import ORDERS
 
 if TYPE_CHECKING:
-    from search.engine import Engine, Hit
+    from search.engine import Engine
+    from search.hits import Hit
     from search.query import Query
 
 # Questions of a file that are embedded together: keeps the towers busy, and answers come before the file ends.

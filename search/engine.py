@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +10,13 @@ import numpy as np
 
 from indexer.encoders.base import Encoder, unit_rows
 from indexer.errors import QueryError, SourceError
-from indexer.items import Float32Array, Int64Array, Item
+from indexer.items import Float32Array, Int64Array
 from indexer.library import Library
 from search.filters import FUNCTIONS, to_sql
 from search.fusion import weighted
+from search.hits import Hit
 from search.query import Query, Term, parse
 from search.rerank import RERANKERS
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """An item that was found. `score` is a cosine, higher is nearer; `missing` says that its file is gone."""
-
-    item: Item
-    score: float
-    missing: bool = False
 
 
 class Engine:

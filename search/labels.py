@@ -9,7 +9,8 @@ import numpy as np
 
 from indexer.errors import QueryError
 from indexer.items import Item
-from search.engine import Engine, Hit
+from search.engine import Engine
+from search.hits import Hit
 from search.query import Query
 
 

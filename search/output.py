@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from search.engine import Hit
+from search.hits import Hit
 
 # Of a long text, this much stands in a table.
 TEXT_SHOWN = 100

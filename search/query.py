@@ -10,7 +10,7 @@ from typing import Any
 
 from indexer.errors import QueryError
 from search.filters import Filter
-from search.rerank import ORDERS
+from search.orders import ORDERS
 
 SIGNS = {"+": 1.0, "-": -1.0}
 
@@ -34,7 +34,7 @@ class Query:
     """What is looked for: the terms' vectors, weighed and added, among the items of the modality `wanted`.
 
     `k` is how many hits at most. A photo that is itself in the library leaves itself out of its own
-    answer unless `include_self`. `filters` say what may be found at all, `sort` in which of `rerank.ORDERS`
+    answer unless `include_self`. `filters` say what may be found at all, `sort` in which of `orders.ORDERS`
     the hits come. `words` is the question as it was put, if it was put in words.
     """
 
