@@ -16,7 +16,7 @@ from indexer.pictures import open_picture, upright_rgb
 from search import Engine, parse
 
 PHOTOS = Path(__file__).parent.parent / "data" / "photos"
-QUERIES = ("a cup of coffee", "a furry animal", "outer space")
+QUERIES = ("something to drink", "money", "outer space")
 SHOWN = 4
 TILE, GAP, LINE = 180, 12, 34
 

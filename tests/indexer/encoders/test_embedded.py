@@ -59,7 +59,7 @@ def test_fast_arithmetic_gives_the_same_vectors_as_float32():
     photos = [tower.prepare(photo(name)) for name in ("cat.jpg", "coffee.jpg", "page.jpg", "grass.jpg")]
     fast = tower.embed(photos)
     tower._model.trunk.to(torch.float32)
-    assert (fast * tower.embed(photos)).sum(axis=1).min() > 0.995
+    assert (fast * tower.embed(photos)).sum(axis=1).min() > 0.999
 
 
 def test_a_sentence_is_embedded_without_importing_torch():

@@ -1,0 +1,1 @@
+"""Measures of encoders: pure metrics, readers of data sets, and the command `python -m evaluation`."""

@@ -1,0 +1,125 @@
+"""`python -m training` as a user runs it, on a few dozen drawn photos: all stages, going on, and what it refuses."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from indexer.encoders import load_encoder
+from training.__main__ import main
+from training.loop import Plan, TrainingError, rate
+from training.stages import STAGES
+
+
+def train(world: Path, command: str, out: str = "out") -> int:
+    arguments = [command, "--config", "config.toml", "--data", "data", "--models", "models", "--out", out]
+    return main([str(world / part) if part in ("config.toml", "data", "models", out) else part for part in arguments])
+
+
+def log(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def test_one_command_makes_an_encoder_with_its_log_and_curve(world, capsys):
+    assert train(world, "shipped") == 0
+    folder = world / "out" / "encoder"
+    assert {path.name for path in folder.iterdir()} >= {"config.json", "model.safetensors", "curve.png"}
+    encoder = load_encoder(f"embedded:{folder}", device="cpu")
+    photos = encoder.embed("image", [Image.new("RGB", (50, 40), "red")])
+    assert photos.shape == encoder.embed("text", ["a red photo"]).shape == (1, 12)
+    assert {line["stage"] for line in log(world / "out")} == {"align", "photos", "meet"}
+    assert "seconds_a_step" in capsys.readouterr().out
+
+
+def test_a_run_that_was_cut_off_goes_on_to_the_same_numbers(world, monkeypatch):
+    train(world, "teacher")
+    train(world, "align")
+    whole = torch.load(world / "out" / "align.pt", weights_only=False)
+    (world / "out" / "align.pt").unlink()
+
+    # Cut off after six of eight steps; the checkpoint of step four is what there is.
+    from training import loop
+
+    step = loop.Loop._step
+
+    def cut_off(self, losses):
+        if self.step == 6:
+            raise KeyboardInterrupt
+        return step(self, losses)
+
+    monkeypatch.setattr(loop.Loop, "_step", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        train(world, "align")
+    monkeypatch.setattr(loop.Loop, "_step", step)
+    assert train(world, "align") == 0
+    again = torch.load(world / "out" / "align.pt", weights_only=False)
+    for name, module in whole["modules"].items():
+        for key, value in module.items():
+            assert torch.equal(value, again["modules"][name][key]), (name, key)
+
+
+def test_a_stage_whose_forerunner_has_not_run_says_which(world, capsys):
+    assert train(world, "photos") == 2
+    assert "python -m training align" in capsys.readouterr().err
+
+
+def test_a_missing_photo_is_named_with_file_and_line_before_anything_is_trained(world, capsys):
+    (world / "data" / "images" / "3.png").unlink()
+    assert train(world, "teacher") == 2
+    assert "captions.jsonl:4: the photo" in capsys.readouterr().err
+    assert not (world / "out").exists()
+
+
+def test_an_empty_caption_is_named_with_file_and_line(world, capsys):
+    path = world / "data" / "captions.jsonl"
+    lines = path.read_text().splitlines()
+    lines[1] = lines[1].replace("a green photo", " ")
+    path.write_text("\n".join(lines))
+    assert train(world, "teacher") == 2
+    assert "captions.jsonl:2: an empty caption" in capsys.readouterr().err
+
+
+def test_a_misspelt_option_is_refused(world, capsys):
+    path = world / "config.toml"
+    path.write_text(path.read_text().replace("check_every", "chekc_every"))
+    assert train(world, "teacher") == 2
+    assert "Plan has no chekc_every" in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_another_shape_is_refused(world, capsys):
+    train(world, "teacher")
+    train(world, "align")
+    path = world / "config.toml"
+    path.write_text(path.read_text().replace("hidden = 8", "hidden = 9").replace("steps = 8", "steps = 9"))
+    assert train(world, "align") == 2
+    assert "another shape" in capsys.readouterr().err
+
+
+def test_a_loss_that_is_not_a_number_names_the_step(world, capsys, monkeypatch):
+    from training.objective import Objective
+
+    train(world, "teacher")
+    good = Objective.photos
+    monkeypatch.setattr(
+        Objective, "photos", lambda *given: {name: loss * np.nan for name, loss in good(*given).items()}
+    )
+    assert train(world, "align") == 2
+    assert "not a number at step 0" in capsys.readouterr().err
+    assert not (world / "out" / "align.pt").exists()
+
+
+def test_the_learning_rate_rises_then_falls_to_nothing():
+    plan = Plan(steps=100, batch=1, rates={}, warm_up=0.1)
+    rates = [rate(step, plan) for step in range(100)]
+    assert rates[:3] == pytest.approx([0.1, 0.2, 0.3])
+    assert max(rates) == 1
+    assert rates[-1] < 0.001
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+
+
+def test_every_stage_is_a_command():
+    assert list(STAGES) == ["teacher", "align", "photos", "meet", "export"]
+    assert issubclass(TrainingError, Exception)

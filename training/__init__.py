@@ -1,0 +1,1 @@
+"""Training of encoders: pure losses, models, and the command `python -m training`."""

@@ -1,0 +1,98 @@
+"""The TOML file of a training run as frozen data: read and checked before anything is computed."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from evaluation.datasets import DataError
+from training.augment import Augmentation
+from training.corpus import Source
+from training.loop import Plan
+from training.objective import Weights
+from training.text_model import TextShape
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of training: its plan, what its losses weigh, what a step sees.
+
+    `captions` sentences a photo, `paraphrases` pairs of sentences, `word_drop` of the words left out, `templates` for
+    words; `sizes` of photos, each for an equal part of the steps; `views` of each photo where features are stored;
+    `shares` of a batch where they differ from the sources' own.
+    """
+
+    plan: Plan
+    weights: Weights
+    captions: int
+    paraphrases: int
+    word_drop: float
+    frozen_blocks: int
+    sizes: tuple[int, ...]
+    views: int
+    templates: int
+    shares: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that a run depends on beside the data."""
+
+    seed: int
+    size: int
+    hidden: int
+    image_start: str
+    text_start: str
+    paraphrases: tuple[str, ...]
+    words: Path
+    text: TextShape
+    augmentation: Augmentation
+    sources: tuple[Source, ...]
+    stages: Mapping[str, Stage]
+
+
+def read_config(path: Path) -> Config:
+    """The configuration in a TOML file. Raises `DataError` naming what is missing or not known."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as a configuration ({error}).") from error
+    try:
+        return Config(
+            seed=table["seed"],
+            size=table["size"],
+            hidden=table["hidden"],
+            image_start=table["start"]["image"],
+            text_start=table["start"]["text"],
+            paraphrases=tuple(table["paraphrases"]["files"]),
+            words=path.parent / table["words"],
+            text=_made(TextShape, table["text"], path),
+            augmentation=_made(Augmentation, table["augmentation"], path),
+            sources=tuple(_made(Source, source, path) for source in table["source"]),
+            stages={name: _stage(stage, path) for name, stage in table["stage"].items()},
+        )
+    except KeyError as error:
+        raise DataError(f"{path}: {error} is missing.") from error
+
+
+def _stage(table: dict[str, Any], path: Path) -> Stage:
+    plan = _made(Plan, table["plan"], path)
+    weights = _made(Weights, table["weights"], path)
+    rest = {name: value for name, value in table.items() if name not in ("plan", "weights")}
+    return _made(Stage, rest | {"plan": plan, "weights": weights}, path)
+
+
+def _made(kind: type[T], table: Mapping[str, Any], path: Path) -> T:
+    """A dataclass from a table; a misspelt or missing name is an error, not a silent default."""
+    unknown = set(table) - {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    if unknown:
+        raise DataError(f"{path}: {kind.__name__} has no {', '.join(sorted(unknown))}.")
+    try:
+        return kind(**table)
+    except TypeError as error:
+        raise DataError(f"{path}: {error}.") from error

@@ -1,0 +1,56 @@
+"""Photos through a trunk, once: what the stages that leave the trunk alone learn from, and what the teacher says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from indexer.encoders.devices import pick_dtype
+from indexer.encoders.embedded_image import BlockShape, Trunk
+
+# Photos through the trunk at once: at 224 px their largest maps take 200 MB in bfloat16.
+BATCH = 64
+
+
+def served(photos: npt.NDArray[np.uint8], size: int) -> Tensor:
+    """Photos `[n, 3, side, side]` uint8 at the size at which they are served: `[n, 3, size, size]` uint8."""
+    pixels = torch.from_numpy(photos)
+    if pixels.shape[-1] == size:
+        return pixels
+    return functional.interpolate(pixels, (size, size), mode="bilinear", antialias=True)
+
+
+def pooled(
+    weights: dict[str, Tensor],
+    shape: tuple[BlockShape, ...],
+    photos: npt.NDArray[np.uint8],
+    view: Callable[[npt.NDArray[np.uint8]], Tensor],
+) -> Tensor:
+    """The trunk's features of photos: `[n, width]` float16. `view` makes a batch of them ready."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    trunk = Trunk(shape)
+    trunk.load_state_dict(weights)
+    trunk.to(device, pick_dtype(device)).to(memory_format=torch.channels_last).requires_grad_(False)
+    with torch.inference_mode():
+        rows = [trunk(view(batch).to(device)).half().cpu() for batch in _batches(photos)]
+    return torch.cat(rows).clone()
+
+
+def _batches(photos: npt.NDArray[np.uint8]) -> Iterator[npt.NDArray[np.uint8]]:
+    for start in range(0, len(photos), BATCH):
+        yield photos[start : start + BATCH]
+
+
+def class_probabilities(features: Tensor, head: Tensor, bias: Tensor) -> Tensor:
+    """What the classifier that was trained on these features says: `[n, classes]`, rows that sum to at most 1.
+
+    The first class of the published head is "background": it names nothing, so its share is left empty.
+    """
+    probabilities = torch.softmax(features.float() @ head.T + bias, dim=1)
+    probabilities[:, 0] = 0.0
+    return probabilities

@@ -1,0 +1,189 @@
+"""The training loop on a page: schedule, step, average, checkpoint, log. What a step computes is the caller's."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from indexer.errors import DescryError
+
+
+class TrainingError(DescryError):
+    """Training that cannot go on; the message names the step and the remedy."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how fast: `rates` are peak learning rates by the name of the module they are for."""
+
+    steps: int
+    batch: int
+    rates: Mapping[str, float]
+    weight_decay: float = 0.05
+    warm_up: float = 0.05
+    clip: float = 1.0
+    average: float = 0.995
+    report_every: int = 25
+    check_every: int = 300
+
+
+def rate(step: int, plan: Plan) -> float:
+    """The part of the peak learning rate at a step: a linear warm-up, then half a cosine down to nothing."""
+    warm = max(1, round(plan.warm_up * plan.steps))
+    if step < warm:
+        return (step + 1) / warm
+    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, plan.steps - warm)))
+
+
+class Loop:
+    """Trains modules by name, averages them, and can stop and go on from a checkpoint to the same numbers."""
+
+    def __init__(self, modules: Mapping[str, nn.Module], plan: Plan, folder: Path, *, name: str) -> None:
+        self.modules, self.plan, self.folder, self.name = dict(modules), plan, folder, name
+        self.optimizer = torch.optim.AdamW(self._groups(), betas=(0.9, 0.98))
+        self.average = {key: value.detach().clone() for key, value in self._trained().items()}
+        self.step = 0
+
+    def run(
+        self,
+        losses: Callable[[int], dict[str, Tensor]],
+        *,
+        check: Callable[[], dict[str, float]],
+        state: Callable[[], Any],
+        restore: Callable[[Any], None],
+    ) -> None:
+        """Runs what is left of the plan; afterwards the modules hold the averaged weights.
+
+        `losses` draws the batch of a step and gives its losses by name; `check` measures on validation photos;
+        `state` and `restore` keep the caller's random state in checkpoints. Raises `TrainingError` when a loss is
+        not a number.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.checkpoint.is_file():
+            restore(self._load())
+        began, done = time.monotonic(), self.step
+        while self.step < self.plan.steps:
+            report = self._step(losses)
+            if self.step % self.plan.report_every == 0 or self.step == self.plan.steps:
+                report["seconds_a_step"] = (time.monotonic() - began) / (self.step - done)
+                self._log(report)
+            if self.step % self.plan.check_every == 0 and self.step < self.plan.steps:
+                self._save(state())
+                with self.averaged():
+                    self._log(check())
+        self._use_average()
+        self._save(state())
+        self._log(check())
+
+    def _step(self, losses: Callable[[int], dict[str, Tensor]]) -> dict[str, float]:
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * rate(self.step, self.plan)
+        parts = losses(self.step)
+        total = torch.stack(list(parts.values())).sum()
+        if not torch.isfinite(total):
+            named = ", ".join(f"{name} {part.item():.3g}" for name, part in parts.items())
+            raise TrainingError(
+                f"{self.name}: the loss is not a number at step {self.step} ({named}); lower the learning rate and "
+                f"run again: it goes on from {self.checkpoint}."
+            )
+        self.optimizer.zero_grad()
+        total.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_([p for group in self.optimizer.param_groups for p in group["params"]], self.plan.clip)
+        self.optimizer.step()
+        self.step += 1
+        self._follow()
+        return {"loss": total.item(), **{name: part.item() for name, part in parts.items()}}
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """One group a module; vectors and scalars (norms, biases, temperatures) are not decayed."""
+        groups = []
+        for name, module in self.modules.items():
+            free = [p for p in module.parameters() if p.requires_grad]
+            peak = self.plan.rates[name]
+            decayed = [p for p in free if p.ndim > 1]
+            groups.append({"params": decayed, "peak": peak, "lr": peak, "weight_decay": self.plan.weight_decay})
+            rest = [p for p in free if p.ndim <= 1]
+            groups.append({"params": rest, "peak": peak, "lr": peak, "weight_decay": 0.0})
+        return [group for group in groups if group["params"]]
+
+    def _trained(self) -> dict[str, Tensor]:
+        return {
+            f"{name}.{key}": parameter
+            for name, module in self.modules.items()
+            for key, parameter in module.named_parameters()
+            if parameter.requires_grad
+        }
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Moves the average towards the weights, faster at the beginning, when they are still far from good."""
+        weight = 1 - min(self.plan.average, self.step / (self.step + 10))
+        for key, parameter in self._trained().items():
+            self.average[key].lerp_(parameter, weight)
+
+    @torch.no_grad()
+    def _use_average(self) -> None:
+        for key, parameter in self._trained().items():
+            parameter.copy_(self.average[key])
+
+    def averaged(self) -> _Averaged:
+        """A context in which the modules hold the averaged weights."""
+        return _Averaged(self)
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where this loop keeps what it needs to go on."""
+        return self.folder / f"{self.name}.pt"
+
+    def _save(self, state: Any) -> None:
+        beside = self.checkpoint.with_suffix(".new")
+        modules = {name: module.state_dict() for name, module in self.modules.items()}
+        everything = {"step": self.step, "modules": modules, "average": self.average, "state": state}
+        torch.save(everything | {"optimizer": self.optimizer.state_dict(), "torch": torch.get_rng_state()}, beside)
+        beside.replace(self.checkpoint)
+
+    def _load(self) -> Any:
+        # Our own file, and it holds the states of Python's and numpy's generators beside tensors.
+        saved = torch.load(self.checkpoint, weights_only=False)
+        try:
+            for name, module in self.modules.items():
+                module.load_state_dict(saved["modules"][name])
+        except (RuntimeError, KeyError) as error:
+            raise TrainingError(
+                f"{self.checkpoint} belongs to models of another shape; move it away or train with its configuration."
+            ) from error
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.average, self.step = saved["average"], saved["step"]
+        torch.set_rng_state(saved["torch"])
+        return saved["state"]
+
+    def _log(self, values: Mapping[str, float]) -> None:
+        line = {"stage": self.name, "step": self.step, **{name: round(value, 4) for name, value in values.items()}}
+        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        print(json.dumps(line), flush=True)
+
+
+class _Averaged:
+    """Swaps the averaged weights in and the trained ones back."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._kept: dict[str, Tensor] = {}
+
+    def __enter__(self) -> None:
+        self._kept = {key: value.detach().clone() for key, value in self._loop._trained().items()}
+        self._loop._use_average()
+
+    @torch.no_grad()
+    def __exit__(self, *_: object) -> None:
+        for key, parameter in self._loop._trained().items():
+            parameter.copy_(self._kept[key])
