@@ -71,7 +71,7 @@ def parse(words: str | Sequence[str], **options: Any) -> Query:
 
 def _split_signs(word: str) -> list[str]:
     """A quoted "beach - people" as its terms and signs; the name of a file may hold a dash and stays whole."""
-    return [word] if Path(word).is_file() else [piece for piece in _SIGN.split(word) if piece.strip()]
+    return [word] if _is_file(word) else [piece for piece in _SIGN.split(word) if piece.strip()]
 
 
 def _terms(pieces: Iterable[str]) -> Iterator[Term]:
@@ -84,7 +84,8 @@ def _terms(pieces: Iterable[str]) -> Iterator[Term]:
             continue
         if text := " ".join(sentence).strip():
             weight, text = _split_weight(text)
-            yield Term("text", text, sign * weight)
+            # a terminal may send bytes that are no text; tokenizers refuse what stands for them
+            yield Term("text", text.encode(errors="replace").decode(), sign * weight)
         sentence = []
         if file is not None:
             yield replace(file, weight=sign * file.weight)
@@ -106,12 +107,18 @@ def _file_term(word: str) -> Term | None:
     modality = modality_of(name)
     if modality is None:
         return None
-    path = Path(name).expanduser()
-    if path.is_file():
-        return Term(modality.name, path, weight)
+    if _is_file(name):
+        return Term(modality.name, Path(name).expanduser(), weight)
     if modality.name == "image" or "/" in name:
         raise QueryError(f"There is no file {name}.")
     return None
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).expanduser().is_file()
+    except (OSError, ValueError, RuntimeError):  # too long for a name, a zero byte, "~nobody"
+        return False
 
 
 def like(path: Path, **options: Any) -> Query:
