@@ -8,6 +8,7 @@ from pathlib import Path
 
 from indexer.errors import DescryError
 from training.config import read_config
+from training.curve import require_matplotlib
 from training.stages import STAGES
 from training.workshop import Workshop
 
@@ -26,6 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="where checkpoints, log and encoder are written")
     options = parser.parse_args(arguments)
     try:
+        require_matplotlib()
         shop = Workshop(read_config(options.config), options.data, options.models, options.out)
         for name in STAGES if options.command == ALL else [options.command]:
             STAGES[name](shop)

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from indexer.errors import DescryError
+
+
+def require_matplotlib() -> None:
+    """Raises `DescryError` where the curve could not be drawn: better before hours of training than behind them."""
+    if find_spec("matplotlib") is None:
+        raise DescryError("Training draws its curve with matplotlib, an extra: pip install 'descry[training]'.")
 
 
 def draw_curve(log: Path, picture: Path) -> None:

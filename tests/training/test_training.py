@@ -66,6 +66,13 @@ def test_a_stage_whose_forerunner_has_not_run_says_which(world, capsys):
     assert "python -m training align" in capsys.readouterr().err
 
 
+def test_a_missing_extra_is_named_before_anything_is_trained(world, capsys, monkeypatch):
+    monkeypatch.setattr("training.curve.find_spec", lambda _name: None)
+    assert train(world, "shipped", out="bare") == 2
+    assert "descry[training]" in capsys.readouterr().err
+    assert not (world / "bare").exists()
+
+
 def test_a_missing_photo_is_named_with_file_and_line_before_anything_is_trained(world, capsys):
     (world / "data" / "images" / "3.png").unlink()
     assert train(world, "teacher") == 2
