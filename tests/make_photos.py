@@ -166,6 +166,11 @@ PHOTOS: dict[str, Writer] = {
     "alpha.heic": transparent("RGBA", quality=90),
     "upper.HEIC": saved(quality=90),
     "orientation_6.heic": oriented(6, quality=90),
+    # other names of the same formats
+    **{f"other.{suffix}": saved(format="JPEG", quality=90) for suffix in ("jpe", "jfif")},
+    **{f"other.{suffix}": saved(format="JPEG2000") for suffix in ("j2k", "j2c", "jpc", "jpx", "jpf")},
+    "other.avifs": saved(format="AVIF", quality=90),
+    "other.hif": saved(format="HEIF", quality=90),
 }
 
 

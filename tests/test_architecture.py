@@ -1,6 +1,7 @@
 """Imports point one way, and heavy ones stay out of where they would be waited for."""
 
 import ast
+import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -91,3 +92,21 @@ def test_importing_it_leaves_out_what_a_query_does_not_need(module: str, heavy: 
     code = f"import sys, {module}; print(*sorted(name for name in sys.modules if '.' not in name))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert not heavy & set(loaded.stdout.split())
+
+
+def test_every_suffix_of_a_photo_is_written_and_read_by_the_tests() -> None:
+    from make_photos import PHOTOS
+
+    from indexer.modalities.image import SUFFIXES
+
+    assert {Path(name).suffix.lower() for name in PHOTOS} == SUFFIXES
+
+
+def test_every_scheme_has_a_module_that_loads_and_every_modality_a_tower_of_the_shipped_encoder() -> None:
+    from indexer import load_encoder
+    from indexer.encoders import DEFAULT, SCHEMES
+    from indexer.modalities import MODALITIES
+
+    for module in SCHEMES.values():
+        assert callable(importlib.import_module(module).load)
+    assert set(load_encoder(DEFAULT).modalities) == set(MODALITIES)
