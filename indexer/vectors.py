@@ -173,7 +173,8 @@ class VectorIndex:
         """A float16 copy of the vectors in the GPU's memory."""
         flat = faiss.GpuIndexFlatConfig()
         flat.useFloat16 = True
-        copy = faiss.GpuIndexFlatIP(faiss.StandardGpuResources(), self.dimension, flat)
+        self._gpu_resources = faiss.StandardGpuResources()  # must live as long as the copy
+        copy = faiss.GpuIndexFlatIP(self._gpu_resources, self.dimension, flat)
         inner = self._outer.index
         for start in range(0, len(self), 1 << 18):
             copy.add(inner.reconstruct_n(start, min(1 << 18, len(self) - start)))
