@@ -1,5 +1,7 @@
 """What the README shows is what happens: its commands and its Python are run."""
 
+import doctest
+import importlib
 import os
 import re
 import shutil
@@ -85,6 +87,21 @@ def test_the_readmes_python_works(tmp_path: Path) -> None:
     embedded, first, *_ = done.stdout.splitlines()
     assert embedded.endswith("0 failed")
     assert first.endswith("coffee.jpg")
+
+
+def modules_with_examples() -> list[str]:
+    files = [
+        path for package in ("indexer", "search", "evaluation", "training") for path in (ROOT / package).rglob("*.py")
+    ]
+    with_examples = [path for path in files if ">>> " in path.read_text(encoding="utf-8")]
+    return sorted(".".join(path.relative_to(ROOT).with_suffix("").parts) for path in with_examples)
+
+
+@pytest.mark.parametrize("module", modules_with_examples())
+def test_the_examples_of_docstrings_come_out_as_they_say(module: str) -> None:
+    failed, tried = doctest.testmod(importlib.import_module(module))
+    assert tried
+    assert not failed
 
 
 def test_the_readme_begins_with_the_two_commands_of_the_makefile() -> None:
