@@ -26,7 +26,8 @@ from indexer.pictures import MAX_PIXELS
 from indexer.report import Report, Watcher
 from indexer.survey import Survey
 
-# Items embedded and committed together, and what a kill may cost: a bigger batch gains under 3 % on a CPU.
+# Items embedded and committed together, and what a kill may cost. Photos a second on two cores, shipped encoder,
+# 2,000 photos of 224 x 224, batches of 8 / 16 / 32 / 64 / 128, means of two runs: 110 / 145 / 149 / 121 / 99.
 BATCH = 32
 
 # Chunks that the loaders may be ahead, a thread: enough to bridge one slow file.
