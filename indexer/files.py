@@ -17,7 +17,7 @@ DONORS_LOOKED_AT = 16
 # No file can lie there.
 LIMBO = Path("/dev/null")
 
-# A path itself and what lies below, in the terms of `_range_below`.
+# A path itself and what lies below, in the terms of `range_below`.
 AT_OR_BELOW = "path = ? OR (path >= ? AND path < ?)"
 
 
@@ -99,7 +99,7 @@ class Files:
 
     def _folder_rows(self, root: Path) -> list[tuple[int, str]]:
         sql = f"SELECT id, path FROM folders WHERE {AT_OR_BELOW} ORDER BY path"
-        return self._connection.execute(sql, _range_below(root)).fetchall()
+        return self._connection.execute(sql, range_below(root)).fetchall()
 
     def in_folder(self, folder: Path) -> dict[tuple[str, str], FileState]:
         """The known files of one folder, by name and modality."""
@@ -127,14 +127,14 @@ class Files:
 
     def set_blocked(self, root: Path, places: Iterable[Failure]) -> None:
         """Records the places at or under `root` that cannot be looked at, instead of those known before."""
-        known = self._connection.execute(f"SELECT path, reason FROM blocked WHERE {AT_OR_BELOW}", _range_below(root))
+        known = self._connection.execute(f"SELECT path, reason FROM blocked WHERE {AT_OR_BELOW}", range_below(root))
         # a name that is not UTF-8 can be shown, if not stored as it is
-        shown = {os.fsencode(place.path).decode(errors="backslashreplace"): place.reason for place in places}
-        if shown == dict(known):
+        blocked = {shown(place.path): place.reason for place in places}
+        if blocked == dict(known):
             return
         with self._database.atomic():
-            self._database.db.table("blocked").delete_where(AT_OR_BELOW, _range_below(root))
-            self._connection.executemany("INSERT INTO blocked VALUES (?, ?)", shown.items())
+            self._database.db.table("blocked").delete_where(AT_OR_BELOW, range_below(root))
+            self._connection.executemany("INSERT INTO blocked VALUES (?, ?)", blocked.items())
 
     # one file
 
@@ -218,7 +218,7 @@ class Files:
             "DELETE FROM files WHERE name = ? AND folder_id = (SELECT id FROM folders WHERE path = ?)",
             (path.name, str(path.parent)),
         )
-        self._database.db.table("blocked").delete_where(AT_OR_BELOW, _range_below(path))
+        self._database.db.table("blocked").delete_where(AT_OR_BELOW, range_below(path))
         for root in self.roots():
             if root.is_relative_to(path):
                 self._database.db.table("roots").delete(str(root))
@@ -240,7 +240,17 @@ class Files:
         return [Donor(file_id, Path(folder, name), *state) for file_id, folder, name, *state in rows]
 
 
-def _range_below(root: Path) -> tuple[str, str, str]:
+def as_stored(path: Path | str) -> Path:
+    """A path as the catalog has it: absolute, "~" and ".." resolved, links not."""
+    return Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111 - Path's own keep "..", refuse "~nobody"
+
+
+def shown(path: Path | str) -> str:
+    """A path that can be printed and stored, also where its name is not UTF-8."""
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
+def range_below(root: Path) -> tuple[str, str, str]:
     """The path itself, and the range of what lies below, without its end: "0" is the character behind "/"."""
     below = str(root).rstrip("/")
     return str(root), f"{below}/", f"{below}0"

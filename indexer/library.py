@@ -14,6 +14,7 @@ from indexer.catalog import Catalog
 from indexer.encoders import load_encoder
 from indexer.encoders.base import Encoder
 from indexer.errors import EncoderMismatch, LibraryError, LibraryFull, LibraryLocked, LibraryNotFound, PathError
+from indexer.files import as_stored
 from indexer.vectors import VectorIndex, saved_revision
 
 CATALOG = "catalog.sqlite3"
@@ -217,7 +218,7 @@ class Library:
 
         Raises `PathError` if the library holds nothing there.
         """
-        path = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - ".." is resolved, links are not
+        path = as_stored(path)
         if not self.catalog.files.knows(path):
             raise PathError(f"The library {self.path} holds nothing at {path}.")
         with self.lock():

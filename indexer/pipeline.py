@@ -99,8 +99,9 @@ class _Run:
                 self._embed(batch)
                 self._store(batch)
                 batch = []
-        self._embed(batch)
-        self._store(batch)
+        if batch:
+            self._embed(batch)
+            self._store(batch)
 
     def _chunks(self, sources: Iterable[Source]) -> Iterator[Chunk]:
         """The files' chunks in order, read ahead by as much as the window holds."""

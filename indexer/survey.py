@@ -9,7 +9,7 @@ from pathlib import Path
 
 from indexer.catalog import Catalog
 from indexer.errors import PathError
-from indexer.files import Failure, Files, FileState
+from indexer.files import Failure, Files, FileState, as_stored
 from indexer.items import Source
 from indexer.modalities import MODALITIES, modality_of
 from indexer.report import Report, Watcher
@@ -93,8 +93,9 @@ class Survey:
     def changed(self) -> Iterator[Source]:
         """The files that have to be read, in the order of their paths."""
         for root in self.roots:
+            retry = self._retries(root)
             for folder in walk(root):
-                yield from compare(folder, self._files, retry=self._retries(root)).changed
+                yield from compare(folder, self._files, retry=retry).changed
 
     def is_unmounted(self, path: Path) -> bool:
         """Whether the path lies on a drive that was there and now is not."""
@@ -113,8 +114,9 @@ class Survey:
         visited: set[Path] = set()
         unseen, blocked = [place for place in self._unmounted if place.is_relative_to(root)], []
         self._report.absent += unseen
+        retry = self._retries(root)
         for folder in walk(root):
-            changes = compare(folder, self._files, retry=self._retries(root))
+            changes = compare(folder, self._files, retry=retry)
             self.total += len(changes.changed)
             if not self.is_unmounted(folder.path):
                 self.vanished.update(changes.vanished)
@@ -149,7 +151,7 @@ class Survey:
 
 def _roots(files: Files, paths: Iterable[Path | str]) -> list[Path]:
     """The paths, absolute, without those that lie inside another."""
-    roots = {Path(os.path.abspath(Path(path).expanduser())) for path in paths}  # noqa: PTH100 - resolves "..", not links
+    roots = set(map(as_stored, paths))
     for root in roots:
         if not is_utf8(root):
             raise PathError(f"{str(root)!a} cannot be indexed: {NOT_UTF8}.")

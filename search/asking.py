@@ -16,6 +16,7 @@ from indexer.errors import QueryError
 from indexer.library import Library
 from search.filters import FIELDS, Field, Filter, negated
 from search.orders import ORDERS
+from search.output import FORMATS, records
 
 if TYPE_CHECKING:
     from search.engine import Engine
@@ -24,14 +25,6 @@ if TYPE_CHECKING:
 
 # Questions of a file that are embedded together: keeps the towers busy, and answers come before the file ends.
 AT_ONCE = 64
-
-FORMATS = (
-    "table",
-    "json",
-    "jsonl",
-    "csv",
-    "paths",
-)  # the keys of `search.output.FORMATS`, imported late; a test compares
 
 Command = Callable[..., Any]
 Question = str | tuple[str, ...]
@@ -74,7 +67,7 @@ def _options(k: int, wanted: str) -> list[Callable[[Command], Command]]:
         click.option("--modality", "wanted", default=wanted, show_default=True, metavar="KIND", help="image or text."),
         click.option("--include-self", is_flag=True, help="Let a photo of the library find itself."),
         click.option("--sort", type=click.Choice(list(ORDERS)), default="relevance", show_default=True),
-        click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True),
+        click.option("--format", "form", type=click.Choice(list(FORMATS)), default="table", show_default=True),
         click.option(
             "--queries-from",
             type=click.File("r", encoding="utf-8", errors="replace"),
@@ -142,12 +135,10 @@ def answer(
 
 
 def _print(query: Query, hits: list[Hit], options: Options) -> None:
-    from search import output
-
     if options.queries_from is None:
-        click.echo(output.FORMATS[options.form](hits), nl=False)
+        click.echo(FORMATS[options.form](hits), nl=False)
     else:
-        click.echo(json.dumps({"query": query.words, "hits": output.records(hits)}, ensure_ascii=False))
+        click.echo(json.dumps({"query": query.words, "hits": records(hits)}, ensure_ascii=False))
 
 
 def _note(engine: Engine, query: Query, hits: list[Hit]) -> None:

@@ -10,9 +10,10 @@ import numpy as np
 
 from indexer.encoders.base import Encoder, unit_rows
 from indexer.errors import QueryError, SourceError
+from indexer.files import as_stored
 from indexer.items import Float32Array, Int64Array
 from indexer.library import Library
-from search.filters import FUNCTIONS, to_sql
+from search.filters import FUNCTIONS, Filter, to_sql
 from search.fusion import weighted
 from search.hits import Hit
 from search.query import Query, Term, parse
@@ -38,9 +39,16 @@ class Engine:
     def search_many(self, queries: Sequence[Query | str]) -> list[list[Hit]]:
         """The hits of each query, all from one state of the library."""
         parsed = [parse(query) if isinstance(query, str) else query for query in queries]
+        for query in parsed:
+            self._check_wanted(query)
         rows = self.embed(parsed)
         with self.library.catalog.snapshot():
-            return [self._nearest(query, row) for query, row in zip(parsed, rows, strict=True)]
+            filtered = {(query.wanted, tuple(query.filters)) for query in parsed}  # those of many queries are often one
+            allowed = {key: self._allowed(*key) for key in filtered}
+            return [
+                self._nearest(query, row, allowed[query.wanted, tuple(query.filters)])
+                for query, row in zip(parsed, rows, strict=True)
+            ]
 
     def embed(self, queries: Sequence[Query]) -> Float32Array:
         """The queries as unit rows `[n, dim]`; a query's terms are added by weight and renormalised."""
@@ -71,12 +79,13 @@ class Engine:
             rows[places] = self.encoder.embed(modality, [_value(terms[place]) for place in places])
         return unit_rows(rows)
 
-    def _nearest(self, query: Query, row: Float32Array) -> list[Hit]:
+    def _check_wanted(self, query: Query) -> None:
         if query.wanted not in self.encoder.modalities:
             raise QueryError(f"{query.wanted!r} cannot be looked for; {' and '.join(self.encoder.modalities)} can.")
+
+    def _nearest(self, query: Query, row: Float32Array, allowed: Int64Array | None) -> list[Hit]:
         own = set() if query.include_self else self._own_ids(query)
         index = self.library.index(query.wanted)
-        allowed = self._allowed(query)
         reach = min(query.k + len(own), len(index))  # asked for a million of ten, looks for ten
         if not reach:
             return []
@@ -91,16 +100,14 @@ class Engine:
             hits = rerank(query, hits)
         return hits
 
-    def _allowed(self, query: Query) -> Int64Array | None:
-        """The ids that the query's filters let through; None if it has none."""
-        if not query.filters:
-            return None
-        return self.library.catalog.ids(query.wanted, *to_sql(query.filters))
+    def _allowed(self, wanted: str, filters: Sequence[Filter]) -> Int64Array | None:
+        """The ids of a modality that filters let through; None if there are no filters."""
+        return self.library.catalog.ids(wanted, *to_sql(filters)) if filters else None
 
     def _own_ids(self, query: Query) -> set[int]:
         """The ids under which the query's own files stand in the library."""
         paths = [term.value for term in query.terms if isinstance(term.value, Path)]
-        places = {place for path in paths for place in (path.absolute(), path.resolve())}
+        places = {place for path in paths for place in (as_stored(path), path.resolve())}
         items = [item for place in places for item in self.library.catalog.items_at(place, query.wanted)]
         return {item.id for item in items if item.id is not None}
 

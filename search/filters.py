@@ -12,10 +12,10 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from indexer.errors import QueryError
+from indexer.files import AT_OR_BELOW, as_stored, range_below
 
 # A place without a distance means this many kilometres around it: a town and its surroundings.
 NEAR_KM = 10.0
@@ -101,10 +101,7 @@ def negated(text: str) -> Filter:
 
 
 def _in_folder(value: str) -> Condition:
-    path = os.path.abspath(Path(value).expanduser())  # noqa: PTH100 - ".." is resolved, links are not
-    below = path.rstrip("/")
-    # "0" is the character behind "/": the range is what lies below
-    return Condition("folders.path = ? OR (folders.path >= ? AND folders.path < ?)", (path, f"{below}/", f"{below}0"))
+    return Condition(AT_OR_BELOW, range_below(as_stored(value)))
 
 
 def _path(value: str) -> Condition:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from indexer.errors import QueryError
-from indexer.items import Item
+from indexer.items import Float32Array, Item
 from search.engine import Engine
 from search.hits import Hit
 from search.query import Query
@@ -18,8 +18,12 @@ def ranker(labels: Path) -> Callable[[Engine, Sequence[Query]], list[list[Hit]]]
     """What finds the lines of `labels` instead of the library's items. Raises `QueryError` if it holds none."""
     items = [Item("text", labels, f"l{number}", line) for number, line in _lines(labels)]
 
+    vectors: Float32Array | None = None  # of the lines, made once however many photos are asked about
+
     def rank(engine: Engine, queries: Sequence[Query]) -> list[list[Hit]]:
-        vectors = engine.encoder.embed("text", [item.text for item in items])
+        nonlocal vectors
+        if vectors is None:
+            vectors = engine.encoder.embed("text", [item.text for item in items])
         scores = engine.embed(queries) @ vectors.T  # (queries, dim) @ (dim, labels)
         best = np.argsort(-scores, axis=1, kind="stable")
         return [

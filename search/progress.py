@@ -8,7 +8,7 @@ import time
 import click
 from tqdm import tqdm
 
-from indexer.files import Failure
+from indexer.files import Failure, shown
 from indexer.report import Report, Watcher
 
 # Seconds between two plain lines: a log of an hour stays readable.
@@ -86,8 +86,3 @@ def summary(report: Report) -> str:
 
 def _name(failure: Failure) -> None:
     click.echo(f"skipped {shown(failure.path)}: {failure.reason}", err=True)
-
-
-def shown(path: object) -> str:
-    """A path that can be printed, also where its name is not UTF-8."""
-    return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from indexer.files import shown
 from indexer.library import Library
-from search.progress import shown
 
 Rows = Sequence[dict[str, Any]]
 

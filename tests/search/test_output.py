@@ -9,7 +9,7 @@ import pytest
 
 from indexer import Item
 from search import Hit
-from search.asking import FORMATS as FORMAT_NAMES
+from search.cli import describe, search, similar
 from search.output import FORMATS
 
 HITS = [
@@ -20,7 +20,9 @@ FIELDS = {"rank", "score", "modality", "path", "part", "text", "id"}
 
 
 def test_the_command_line_offers_every_format() -> None:
-    assert tuple(FORMATS) == FORMAT_NAMES
+    for command in (search, similar, describe):
+        (option,) = [option for option in command.params if option.name == "form"]
+        assert tuple(option.type.choices) == tuple(FORMATS)
 
 
 def test_json_is_one_array_of_objects() -> None:
