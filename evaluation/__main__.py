@@ -14,6 +14,7 @@ import numpy as np
 from evaluation.classify import classify
 from evaluation.datasets import READERS, DataError, Example, held_out
 from evaluation.found import HERE, Found, demo, everyday
+from evaluation.photos import embed_photos
 from evaluation.retrieval import retrieval
 from evaluation.speed import speed
 from indexer.encoders import DEFAULT, Encoder, load_encoder
@@ -36,14 +37,6 @@ def run_retrieval(encoder: Encoder, options: Options) -> dict[str, Any]:
     captions = encoder.embed("text", [caption for example in examples for caption in example.captions])
     owners = np.repeat(np.arange(len(examples)), [len(example.captions) for example in examples])
     return {"photos": len(examples), "captions": len(captions), **retrieval(photos, captions, owners)}
-
-
-def embed_photos(encoder: Encoder, examples: Sequence[Example], *, batch: int = 64) -> np.ndarray:
-    """Unit rows `[n, dim]` of the photos of examples, a batch in memory at a time."""
-    starts = range(0, len(examples), batch)
-    return np.concatenate(
-        [encoder.embed("image", [example.picture() for example in examples[at : at + batch]]) for at in starts]
-    )
 
 
 def run_classify(encoder: Encoder, options: Options) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 from evaluation.class_names import TEMPLATES, phrases
 from evaluation.datasets import Example
 from evaluation.metrics import precision_recall_f1, top_k_accuracy
+from evaluation.photos import embed_photos
 from indexer.encoders import Encoder, unit_rows
 from indexer.items import Float32Array, Int64Array
 
@@ -55,7 +56,7 @@ def classify(encoder: Encoder, examples: Sequence[Example], classes: Sequence[st
     """Classifies labelled photos among the classes whose names say something; photos of other classes are left out."""
     named = tuple(label for label in classes if phrases(label))
     known = [example for example in examples if example.label in named]
-    photos = encoder.embed("image", [example.picture() for example in known])
+    photos = embed_photos(encoder, known)
     truth = np.array([named.index(example.label) for example in known], dtype=np.int64)
     return Classification(named, truth, photos @ class_vectors(encoder, named).T)
 

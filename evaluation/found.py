@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.datasets import DataError, Example
+from evaluation.photos import embed_photos
 from indexer.encoders import Encoder
 from indexer.pictures import open_picture
 
@@ -51,7 +52,7 @@ def everyday(encoder: Encoder, examples: Sequence[Example], queries: dict[str, l
     A label goes by its first synonym. The rank is that of the nearest photo with one of the labels; words without a
     photo here are left out.
     """
-    rows = encoder.embed("image", [example.picture() for example in examples])
+    rows = embed_photos(encoder, examples)
     labels = [example.label.split(",")[0] for example in examples]
     asked = {query: set(covered) for query, covered in queries.items() if set(covered) & set(labels)}
     similarity = encoder.embed("text", list(asked)) @ rows.T

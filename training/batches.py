@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from evaluation.datasets import Example
-from training.corpus import Part
+from training.corpus import Part, offsets
 from training.words import Vocabulary, say
 
 # A photo without captions is described by the everyday words that the teacher finds at least this likely, at most
@@ -61,8 +61,7 @@ class Sampler:
     ) -> None:
         self.draw, self.numbers = random.Random(seed), np.random.default_rng(seed)
         self._examples: list[Example] = [example for part in parts for example in part.examples]
-        starts = np.cumsum([0, *(len(part.examples) for part in parts)])
-        self._rows = [np.arange(first, last) for first, last in pairwise(starts)]
+        self._rows = [np.arange(first, last) for first, last in pairwise(offsets(parts))]
         self._shares = np.asarray(shares) / sum(shares)
         self._vocabularies, self._captions, self._templates = vocabularies, captions, templates
         self._everyday = next((v for v in vocabularies if v.name == "everyday"), None)

@@ -48,6 +48,11 @@ class Part:
     phrases: Callable[[str], Sequence[str]] = phrases
 
 
+def offsets(parts: Sequence[Part]) -> npt.NDArray[np.int64]:
+    """Where each part's photos begin when all stand in a row, and behind them their number: `[parts + 1]`."""
+    return np.cumsum([0, *(len(part.examples) for part in parts)])
+
+
 def read_part(source: Source, data: Path) -> Part:
     """A source's training photos, squashed to squares: Flickr8k comes so, and all must look alike.
 

@@ -25,7 +25,7 @@ from indexer.encoders.embedded_image import Head, ImageModel, Trunk
 from training.ahead import Ahead
 from training.augment import crop, relight
 from training.batches import Batch, Sampler
-from training.corpus import Part
+from training.corpus import Part, offsets
 from training.curve import draw_curve
 from training.depthwise import use_matrix_depthwise
 from training.export import pack, write_encoder
@@ -165,7 +165,7 @@ def photos(shop: Workshop) -> None:
 
 def photos_of(parts: Sequence[Part], rows: Tensor, size: int, shop: Workshop, draw: np.random.Generator) -> Tensor:
     """The photos of a batch, each cropped and lit anew: `[n, 3, size, size]` uint8."""
-    starts = np.cumsum([0, *(len(part.examples) for part in parts)])
+    starts = offsets(parts)
     owners = np.searchsorted(starts, rows.numpy(), side="right") - 1
     how = shop.config.augmentation
     cropped = [

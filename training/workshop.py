@@ -7,14 +7,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from evaluation.datasets import DataError
 from indexer.encoders.embedded_image import Head
 from training.batches import Sampler
 from training.config import Config, Stage
-from training.corpus import Part, label_vocabulary, read_part, teacher_vocabularies, with_labels
+from training.corpus import Part, label_vocabulary, offsets, read_part, teacher_vocabularies, with_labels
 from training.features import class_probabilities
 from training.starting_points import ImageStart, read_mobilenet, read_potion
 from training.text_model import TextModel
@@ -60,7 +59,7 @@ class Workshop:
         said = class_probabilities(features, self.start.head, self.start.bias)
         known = with_labels(said, examples, self.start.names)
         words = teacher_vocabularies(known, self.start.names, read_groups(self.config.words))
-        starts = np.cumsum([0, *(len(part.examples) for part in self.parts)]).tolist()
+        starts = offsets(self.parts).tolist()
         labelled = [label_vocabulary(part, at, starts[-1]) for part, at in zip(self.parts, starts, strict=False)]
         return [*words, *(vocabulary for vocabulary in labelled if vocabulary)]
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from indexer.encoders.arithmetic import attention, gelu_tanh, layer_norm
 from indexer.encoders.base import unit_rows
 from indexer.items import Float32Array, Int64Array
 
@@ -79,22 +80,16 @@ class TextTower:
         return vectors
 
     def _block(self, prefix: str, x: Float32Array) -> Float32Array:
-        n, t, width = x.shape
-        qkv = self._linear(prefix + "attend", self._norm(prefix + "norm1", x))
-        query, key, value = qkv.reshape(n, t, 3, self._heads, width // self._heads).transpose(2, 0, 3, 1, 4)
-        scores = query @ key.swapaxes(-1, -2) / np.float32(np.sqrt(width // self._heads))
-        mixed = (_softmax(scores) @ value).swapaxes(1, 2).reshape(n, t, width)
+        mixed = attention(self._linear(prefix + "attend", self._norm(prefix + "norm1", x)), self._heads)
         x = x + self._linear(prefix + "mix", mixed)
-        hidden = _gelu(self._linear(prefix + "into", self._norm(prefix + "norm2", x)))
+        hidden = gelu_tanh(self._linear(prefix + "into", self._norm(prefix + "norm2", x)))
         return x + self._linear(prefix + "out", hidden)
 
     def _linear(self, name: str, x: Float32Array) -> Float32Array:
         return x @ self._w[name + ".weight"].T + self._w[name + ".bias"]
 
     def _norm(self, name: str, x: Float32Array) -> Float32Array:
-        x = x - x.mean(axis=-1, keepdims=True)
-        x /= np.sqrt(np.square(x).mean(axis=-1, keepdims=True) + np.float32(NORM_EPSILON))
-        return x * self._w[name + ".weight"] + self._w[name + ".bias"]
+        return layer_norm(x, self._w[name + ".weight"], self._w[name + ".bias"], NORM_EPSILON)
 
 
 def _open_tokenizer(path: Path) -> Tokenizer:
@@ -109,17 +104,3 @@ def _batches_of_one_length(lengths: Sequence[int]) -> list[list[int]]:
     for position, length in enumerate(lengths):
         groups[length].append(position)
     return [group[start : start + BATCH] for group in groups.values() for start in range(0, len(group), BATCH)]
-
-
-def _softmax(x: Float32Array) -> Float32Array:
-    """Over the last axis."""
-    x = np.exp(x - x.max(axis=-1, keepdims=True))
-    y: Float32Array = x / x.sum(axis=-1, keepdims=True)
-    return y
-
-
-def _gelu(x: Float32Array) -> Float32Array:
-    """Hendrycks and Gimpel's GELU in its tanh form, which numpy has the parts for (it has no erf)."""
-    inner = np.float32(0.7978845608) * (x + np.float32(0.044715) * x * x * x)
-    y: Float32Array = np.tanh(inner, dtype=np.float32)
-    return np.float32(0.5) * x * (y + np.float32(1.0))

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from indexer.encoders.arithmetic import attention, gelu_tanh, layer_norm
 from indexer.encoders.base import unit_rows
 from indexer.encoders.clip_tokens import CLEANERS, ClipTokenizer, load_merges
 from indexer.errors import EncoderUnavailable
@@ -133,15 +134,7 @@ class StoredTextTower:
         return states
 
     def _attention(self, states: Float32Array, layer: int, mask: Float32Array | None) -> Float32Array:
-        n, length, width = states.shape
-        heads = self.config.heads
-        # (n, length, 3 width) -> 3 x (n, heads, length, width / heads)
-        split = self._linear(states, f"{layer}.attn.in").reshape(n, length, 3, heads, width // heads)
-        query, key, value = split.transpose(2, 0, 3, 1, 4)
-        scores = query @ key.swapaxes(-1, -2) / np.float32(math.sqrt(width // heads))  # (n, heads, length, length)
-        if mask is not None:
-            scores += mask
-        mixed = (_softmax(scores) @ value).swapaxes(1, 2).reshape(n, length, width)
+        mixed = attention(self._linear(states, f"{layer}.attn.in"), self.config.heads, mask)
         return self._linear(mixed, f"{layer}.attn.out")
 
     def _perceptron(self, states: Float32Array, layer: int) -> Float32Array:
@@ -159,10 +152,8 @@ class StoredTextTower:
         return out.reshape(*states.shape[:-1], weight.shape[0])
 
     def _norm(self, states: Float32Array, name: str) -> Float32Array:
-        centered = states - states.mean(axis=-1, keepdims=True)
-        variance = np.square(centered).mean(axis=-1, keepdims=True)
-        normed: Float32Array = centered / np.sqrt(variance + np.float32(self.config.epsilon))
-        return normed * self._weights[f"{name}.weight"] + self._weights[f"{name}.bias"]
+        weight, bias = self._weights[f"{name}.weight"], self._weights[f"{name}.bias"]
+        return layer_norm(states, weight, bias, self.config.epsilon)
 
 
 def load_text_tower(folder: Path) -> StoredTextTower:
@@ -233,12 +224,6 @@ class PackagedTokenizer:
         return ids
 
 
-def _softmax(scores: Float32Array) -> Float32Array:
-    powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    shares: Float32Array = powers / powers.sum(axis=-1, keepdims=True)
-    return shares
-
-
 def _gelu(x: Float32Array) -> Float32Array:
     """GELU by the error function, which numpy lacks.
 
@@ -253,11 +238,6 @@ def _gelu(x: Float32Array) -> Float32Array:
     return np.asarray(np.float32(0.5) * x * (1 + error), dtype=np.float32)
 
 
-def _gelu_tanh(x: Float32Array) -> Float32Array:
-    inner = np.float32(math.sqrt(2 / math.pi)) * (x + np.float32(0.044715) * x * x * x)
-    return np.asarray(np.float32(0.5) * x * (1 + np.tanh(inner)), dtype=np.float32)
-
-
 def _quick_gelu(x: Float32Array) -> Float32Array:
     # A logistic function that cannot overflow: 1 / (1 + exp(-u)) = (1 + tanh(u / 2)) / 2
     return np.asarray(np.float32(0.5) * x * (1 + np.tanh(np.float32(0.851) * x)), dtype=np.float32)
@@ -265,6 +245,6 @@ def _quick_gelu(x: Float32Array) -> Float32Array:
 
 ACTIVATIONS: dict[str, Callable[[Float32Array], Float32Array]] = {
     "gelu": _gelu,
-    "gelu_tanh": _gelu_tanh,
+    "gelu_tanh": gelu_tanh,
     "quick_gelu": _quick_gelu,
 }
