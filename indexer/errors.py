@@ -16,7 +16,7 @@
       QueryError                a question that cannot be answered as it was put
 
 A message names the thing and the remedy, in one line. Library code raises; only the edges
-(`search.cli`, later `search.web`) print and choose exit codes.
+(`search.commands`, later `search.web`) print and choose exit codes.
 """
 
 

@@ -42,7 +42,7 @@ class Options:
     device: str
 
 
-def options(*, k: int, wanted: str) -> Callable[[Command], Command]:
+def search_options(*, k: int, wanted: str) -> Callable[[Command], Command]:
     """Gives a command the options of searching, handed over as one `Options`."""
 
     def decorate(command: Command) -> Command:
@@ -102,6 +102,16 @@ def _filters(values: dict[str, Any]) -> Iterator[Filter]:
         given = values.pop(_parameter(name))
         yield from (Filter(name, value) for value in given) if isinstance(given, tuple) else (Filter(name),) * given
     yield from map(negated, values.pop("left_out"))
+
+
+def like_a_photo(options: Options) -> Ask:
+    """Makes the path of a photo a query for what resembles it."""
+    from search.query import like
+
+    def ask(photo: Question) -> Query:
+        return like(Path(str(photo)), **options.asked)
+
+    return ask
 
 
 def answer(

@@ -110,3 +110,10 @@ def test_every_scheme_has_a_module_that_loads_and_every_modality_a_tower_of_the_
     for module in SCHEMES.values():
         assert callable(importlib.import_module(module).load)
     assert set(load_encoder(DEFAULT).modalities) == set(MODALITIES)
+
+
+def test_every_command_is_a_file_and_a_row() -> None:
+    from search.commands import COMMANDS
+
+    files = {path.stem for path in (ROOT / "search" / "commands").glob("*.py")} - {"__init__"}
+    assert set(COMMANDS) == files

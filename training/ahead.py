@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
-from training.batches import Sampler
+from training.shipped.batches import Sampler
 
 T = TypeVar("T")
 

@@ -61,7 +61,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-_REMEDY = "install Descry again, or name the folder that `python -m training export` wrote."
+_REMEDY = "install Descry again, or name the folder that `python -m training shipped` wrote."
 
 
 def read_weights(folder: Path, prefix: str) -> dict[str, npt.NDArray[Any]]:

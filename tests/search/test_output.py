@@ -9,7 +9,9 @@ import pytest
 
 from indexer import Item
 from search import Hit
-from search.cli import describe, search, similar
+from search.commands.describe import describe
+from search.commands.search import search
+from search.commands.similar import similar
 from search.output import FORMATS
 
 HITS = [

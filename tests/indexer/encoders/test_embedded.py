@@ -85,7 +85,7 @@ def test_other_weights_of_the_same_form_are_named_by_their_folder(tmp_path):
 
 
 def test_a_folder_without_an_encoder_is_refused_with_a_remedy(tmp_path):
-    with pytest.raises(EncoderUnavailable, match="python -m training export"):
+    with pytest.raises(EncoderUnavailable, match="python -m training shipped"):
         load_encoder(f"embedded:{tmp_path}")
 
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from evaluation.datasets import READERS, DataError, Example
 from evaluation.retrieval import retrieval
-from training.corpus import Source, squares
-from training.objective import Embed
+from training.shipped.corpus import Source, squares
+from training.shipped.objective import Embed
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,16 @@
 """The stages of training an encoder of the shipped form, each leaving files that the next one takes up.
 
 teacher   features of every photo by the untouched trunk, and what its classifier says
-align     text tower and image head learn from those features
+begin     text tower and image head learn from those features
 photos    trunk and head learn from photos, the sentences' vectors standing still
 meet      text tower and head learn once more, from the new trunk's features
+together  everything learns at once, from photos and sentences
 export    the folder that `indexer.encoders.embedded` reads
 """
 
 from __future__ import annotations
 
+import random
 import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -24,17 +26,18 @@ from torch.nn import functional
 from indexer.encoders.embedded_image import Head, ImageModel, Trunk
 from training.ahead import Ahead
 from training.augment import crop, relight
-from training.batches import Batch, Sampler
-from training.corpus import Part, offsets
 from training.curve import draw_curve
 from training.depthwise import use_matrix_depthwise
 from training.export import pack, write_encoder
-from training.features import pooled, served
 from training.loop import Loop
-from training.objective import Embed, Objective
-from training.paraphrases import Paraphrases
+from training.shipped.batches import Batch, Sampler
+from training.shipped.corpus import Part, offsets
+from training.shipped.features import pooled, served
+from training.shipped.memory import Memory
+from training.shipped.objective import Embed, Objective
+from training.shipped.paraphrases import Paraphrases
+from training.shipped.workshop import Workshop, load_tensors
 from training.text_model import TextModel
-from training.workshop import Workshop, load_tensors
 
 # bfloat16 arithmetic with float32 weights: as fast as bfloat16 weights (28 and 27 photos/s at 224 px) and more exact.
 autocast = partial(torch.autocast, "cuda" if torch.cuda.is_available() else "cpu", torch.bfloat16)
@@ -62,9 +65,9 @@ def write_features(shop: Workshop, weights: dict[str, Tensor], path: Path, views
     torch.save({"features": torch.cat(rows), "validation": validation}, path)
 
 
-def align(shop: Workshop) -> None:
+def begin(shop: Workshop) -> None:
     """Text tower and head from the untouched trunk's features."""
-    _on_features(shop, "align", shop.out / "teacher.pt", shop.new_text(), shop.new_head())
+    _on_features(shop, "begin", shop.out / "teacher.pt", shop.new_text(), shop.new_head())
 
 
 def meet(shop: Workshop) -> None:
@@ -76,7 +79,7 @@ def meet(shop: Workshop) -> None:
     crops = [partial(augmented, shop, size=config.size, draw=draw)] * (stage.views - 1)
     write_features(shop, done["trunk"], path, [partial(served, size=config.size), *crops])
     text, head = shop.new_text(), shop.new_head()
-    text.load_state_dict(load_tensors(shop.out / "align.pt", "align")["modules"]["text"])
+    text.load_state_dict(load_tensors(shop.out / "begin.pt", "begin")["modules"]["text"])
     head.load_state_dict(done["head"])
     _on_features(shop, "meet", path, text, head)
 
@@ -116,18 +119,20 @@ def _on_features(shop: Workshop, name: str, path: Path, text: TextModel, head: H
     _run(shop, name, {"text": text, "head": head, "objective": objective}, sampler, losses, check, sentences)
 
 
-def _with_one_text_pass(objective: Objective, batch: Batch, photos: Tensor, embed: Embed) -> dict[str, Tensor]:
+def _with_one_text_pass(
+    objective: Objective, batch: Batch, photos: Tensor, embed: Embed, memory: Memory | None = None
+) -> dict[str, Tensor]:
     """The losses of a batch, captions and words going through the text tower together."""
     words = [sentence for choice in batch.choices for sentence in choice.sentences]
     vectors = embed([*batch.sentences, *words])
     known = iter((vectors[: len(batch.sentences)], vectors[len(batch.sentences) :]))
-    return objective.photos(batch, photos, lambda _: next(known))
+    return objective.photos(batch, photos, lambda _: next(known), memory)
 
 
 def photos(shop: Workshop) -> None:
     """Trunk and head from photos; the sentences' vectors stand still and are computed once each."""
     stage = shop.config.stages["photos"]
-    before = load_tensors(shop.out / "align.pt", "align")["modules"]
+    before = load_tensors(shop.out / "begin.pt", "begin")["modules"]
     text, head = shop.new_text(), shop.new_head()
     text.load_state_dict(before["text"])
     head.load_state_dict(before["head"])
@@ -161,6 +166,54 @@ def photos(shop: Workshop) -> None:
         return shop.validation.measure(functional.normalize(head(features.float()), dim=-1), known)
 
     _run(shop, "photos", {"trunk": trunk, "head": head, "objective": objective}, ahead, losses, check)
+
+
+def together(shop: Workshop) -> None:
+    """Trunk, head and text tower at once, from photos and sentences."""
+    stage = shop.config.stages["together"]
+    before = load_tensors(shop.out / "meet.pt", "meet")["modules"]
+    text, head, trunk = shop.new_text(), shop.new_head(), Trunk(shop.start.shape)
+    text.load_state_dict(before["text"])
+    head.load_state_dict(before["head"])
+    trunk.load_state_dict(load_tensors(shop.out / "photos.pt", "photos")["modules"]["trunk"])
+    trunk.to(memory_format=torch.channels_last)
+    trunk.blocks[: stage.frozen_blocks].requires_grad_(False)
+    objective, sampler = Objective(stage.weights), shop.sampler(stage)
+    objective.load_state_dict(before["objective"])
+    if not torch.cuda.is_available():
+        use_matrix_depthwise(trunk)
+    sentences = Paraphrases.read(shop.config.paraphrases, shop.data, shop.parts, seed=shop.config.seed)
+    captioned = torch.tensor([bool(example.captions) for part in shop.parts for example in part.examples])
+    memory = Memory(captioned, stage.memory, shop.config.text.dimension)
+    embed: Embed = partial(shop.texts.embed, text, drop=stage.word_drop, draw=random.Random(shop.config.seed))
+
+    def made(step: int) -> tuple[Batch, Tensor]:
+        batch = sampler.batch(stage.plan.batch)
+        size = stage.sizes[min(step, stage.plan.steps - 1) * len(stage.sizes) // stage.plan.steps]
+        return batch, photos_of(shop.parts, batch.rows, size, shop, sampler.numbers)
+
+    ahead = Ahead(sampler, made)
+
+    def losses(step: int) -> dict[str, Tensor]:
+        batch, pixels = ahead(step)
+        with autocast():
+            rows = functional.normalize(head(trunk(pixels).float()).float(), dim=-1)
+            parts = _with_one_text_pass(objective, batch, rows, embed, memory)
+            if stage.paraphrases:
+                first, second = sentences.pairs(stage.paraphrases)
+                both = embed([*first, *second])
+                parts |= objective.paraphrases(both[: len(first)], both[len(first) :])
+        return parts
+
+    @torch.no_grad()
+    def check() -> dict[str, float]:
+        plain = partial(served, size=shop.config.size)
+        features = pooled(trunk.state_dict(), shop.start.shape, shop.validation.photos, plain)
+        photos = functional.normalize(head(features.float()), dim=-1)
+        return shop.validation.measure(photos, partial(shop.texts.embed, text))
+
+    modules = {"trunk": trunk, "head": head, "text": text, "objective": objective}
+    _run(shop, "together", modules, ahead, losses, check, sentences)
 
 
 def photos_of(parts: Sequence[Part], rows: Tensor, size: int, shop: Workshop, draw: np.random.Generator) -> Tensor:
@@ -215,12 +268,16 @@ def _run(
 
 def export(shop: Workshop) -> str:
     """Writes the encoder's folder, `encoder`, from the last stages that have run; gives its checksum."""
-    last = next((name for name in ("meet", "photos", "align") if (shop.out / f"{name}.pt").is_file()), "align")
-    modules = load_tensors(shop.out / f"{last}.pt", "align")["modules"]
+    last = next(
+        (name for name in ("together", "meet", "photos", "begin") if (shop.out / f"{name}.pt").is_file()), "begin"
+    )
+    modules = load_tensors(shop.out / f"{last}.pt", "begin")["modules"]
     trunk = shop.start.weights
-    if (shop.out / "photos.pt").is_file():
+    if "trunk" in modules:
+        trunk = modules["trunk"]
+    elif (shop.out / "photos.pt").is_file():
         trunk = load_tensors(shop.out / "photos.pt", "photos")["modules"]["trunk"]
-    text = modules.get("text") or load_tensors(shop.out / "align.pt", "align")["modules"]["text"]
+    text = modules.get("text") or load_tensors(shop.out / "begin.pt", "begin")["modules"]["text"]
     model = ImageModel(shop.start.shape, hidden=shop.config.hidden, dimension=shop.config.text.dimension)
     model.trunk.load_state_dict(trunk)
     model.head.load_state_dict(modules["head"])
@@ -240,8 +297,9 @@ def export(shop: Workshop) -> str:
 
 STAGES: dict[str, Callable[[Workshop], object]] = {
     "teacher": teacher,
-    "align": align,
+    "begin": begin,
     "photos": photos,
     "meet": meet,
+    "together": together,
     "export": export,
 }

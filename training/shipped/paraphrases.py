@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evaluation.datasets import DataError
-from training.corpus import Part
+from training.shipped.corpus import Part
 
 # Of the pairs, the part that are two captions of one photo; the rest are one sentence twice, whose random word
 # drops make it two.

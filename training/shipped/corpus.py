@@ -15,8 +15,8 @@ from torch import Tensor
 
 from evaluation.class_names import phrases
 from evaluation.datasets import READERS, DataError, Example, held_out
-from training.drawn import KINDS, drawn
-from training.words import Groups, Vocabulary, class_words, group_phrases
+from training.shipped.drawn import KINDS, drawn
+from training.shipped.words import Groups, Vocabulary, class_words, group_phrases
 
 # The reader of the one source that is not read. Sixty of a kind: they are all alike, and are cropped anew each time.
 DRAWN = "drawn"

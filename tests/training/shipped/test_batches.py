@@ -9,11 +9,11 @@ import torch
 from evaluation.datasets import DataError, Example
 from training.ahead import Ahead
 from training.augment import Augmentation, crop, relight
-from training.batches import Sampler
-from training.corpus import Part, Source, label_vocabulary
-from training.drawn import KINDS, drawn
-from training.starting_points import ImageStart
-from training.words import Groups, Vocabulary, read_groups
+from training.shipped.batches import Sampler
+from training.shipped.corpus import Part, Source, label_vocabulary
+from training.shipped.drawn import KINDS, drawn
+from training.shipped.starting_points import ImageStart
+from training.shipped.words import Groups, Vocabulary, read_groups
 
 
 def part(name: str, examples: list[Example], share: float) -> Part:
@@ -87,7 +87,7 @@ def test_probabilities_of_classes_add_up_to_those_of_words():
 
 
 def test_the_committed_words_name_classes_that_exist():
-    groups = read_groups(Path(__file__).parents[2] / "training" / "configs" / "words.toml")
+    groups = read_groups(Path(__file__).parents[3] / "training" / "shipped" / "words.toml")
     assert set(groups) == {"everyday", "broad"}
     assert all(0 < number <= 1000 for group in groups.values() for members in group.members for number in members)
 

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 from evaluation.datasets import DataError
 from training.augment import Augmentation
-from training.corpus import Source
 from training.loop import Plan
-from training.objective import Weights
+from training.shipped.corpus import Source
+from training.shipped.objective import Weights
 from training.text_model import TextShape
 
 T = TypeVar("T")
@@ -24,7 +24,7 @@ class Stage:
 
     `captions` sentences a photo, `paraphrases` pairs of sentences, `word_drop` of the words left out, `templates` for
     words; `sizes` of photos, each for an equal part of the steps; `views` of each photo where features are stored;
-    `shares` of a batch where they differ from the sources' own.
+    `shares` of a batch where they differ from the sources' own; `memory` for the photos and captions of earlier steps.
     """
 
     plan: Plan
@@ -37,6 +37,7 @@ class Stage:
     views: int
     templates: int
     shares: Mapping[str, float] = field(default_factory=dict)
+    memory: int = 0
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,15 @@ import torch
 
 from evaluation.datasets import DataError
 from indexer.encoders.embedded_image import Head
-from training.batches import Sampler
-from training.config import Config, Stage
-from training.corpus import Part, label_vocabulary, offsets, read_part, teacher_vocabularies, with_labels
-from training.features import class_probabilities
-from training.starting_points import ImageStart, read_mobilenet, read_potion
+from training.shipped.batches import Sampler
+from training.shipped.config import Config, Stage
+from training.shipped.corpus import Part, label_vocabulary, offsets, read_part, teacher_vocabularies, with_labels
+from training.shipped.features import class_probabilities
+from training.shipped.starting_points import ImageStart, read_mobilenet, read_potion
+from training.shipped.validation import Validation
+from training.shipped.words import Vocabulary, read_groups
 from training.text_model import TextModel
 from training.texts import Texts
-from training.validation import Validation
-from training.words import Vocabulary, read_groups
 
 
 @dataclass(frozen=True)
@@ -101,5 +101,5 @@ class Workshop:
 def load_tensors(path: Path, stage: str) -> Any:
     """What an earlier stage wrote. Raises `DataError` naming that stage where it has not run."""
     if not path.is_file():
-        raise DataError(f"{path}: missing; run `python -m training {stage}` with the same --out first.")
+        raise DataError(f"{path}: missing; run `python -m training shipped --stage {stage}` with the same --out first.")
     return torch.load(path, weights_only=False)

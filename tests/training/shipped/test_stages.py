@@ -11,11 +11,12 @@ from PIL import Image
 from indexer.encoders import load_encoder
 from training.__main__ import main
 from training.loop import Plan, TrainingError, rate
-from training.stages import STAGES
+from training.shipped.stages import STAGES
 
 
-def train(world: Path, command: str, out: str = "out") -> int:
-    arguments = [command, "--config", "config.toml", "--data", "data", "--models", "models", "--out", out]
+def train(world: Path, stage: str | None = None, out: str = "out") -> int:
+    only = ["--stage", stage] if stage else []
+    arguments = ["shipped", *only, "--config", "config.toml", "--data", "data", "--models", "models", "--out", out]
     return main([str(world / part) if part in ("config.toml", "data", "models", out) else part for part in arguments])
 
 
@@ -24,21 +25,21 @@ def log(folder: Path) -> list[dict]:
 
 
 def test_one_command_makes_an_encoder_with_its_log_and_curve(world, capsys):
-    assert train(world, "shipped") == 0
+    assert train(world) == 0
     folder = world / "out" / "encoder"
     assert {path.name for path in folder.iterdir()} >= {"config.json", "model.safetensors", "curve.png"}
     encoder = load_encoder(f"embedded:{folder}", device="cpu")
     photos = encoder.embed("image", [Image.new("RGB", (50, 40), "red")])
     assert photos.shape == encoder.embed("text", ["a red photo"]).shape == (1, 12)
-    assert {line["stage"] for line in log(world / "out")} == {"align", "photos", "meet"}
+    assert {line["stage"] for line in log(world / "out")} == {"begin", "photos", "meet", "together"}
     assert "seconds_a_step" in capsys.readouterr().out
 
 
 def test_a_run_that_was_cut_off_goes_on_to_the_same_numbers(world, monkeypatch):
     train(world, "teacher")
-    train(world, "align")
-    whole = torch.load(world / "out" / "align.pt", weights_only=False)
-    (world / "out" / "align.pt").unlink()
+    train(world, "begin")
+    whole = torch.load(world / "out" / "begin.pt", weights_only=False)
+    (world / "out" / "begin.pt").unlink()
 
     # Cut off after six of eight steps; the checkpoint of step four is what there is.
     from training import loop
@@ -52,10 +53,10 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_numbers(world, monkeypatch):
 
     monkeypatch.setattr(loop.Loop, "_step", cut_off)
     with pytest.raises(KeyboardInterrupt):
-        train(world, "align")
+        train(world, "begin")
     monkeypatch.setattr(loop.Loop, "_step", step)
-    assert train(world, "align") == 0
-    again = torch.load(world / "out" / "align.pt", weights_only=False)
+    assert train(world, "begin") == 0
+    again = torch.load(world / "out" / "begin.pt", weights_only=False)
     for name, module in whole["modules"].items():
         for key, value in module.items():
             assert torch.equal(value, again["modules"][name][key]), (name, key)
@@ -63,12 +64,12 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_numbers(world, monkeypatch):
 
 def test_a_stage_whose_forerunner_has_not_run_says_which(world, capsys):
     assert train(world, "photos") == 2
-    assert "python -m training align" in capsys.readouterr().err
+    assert "python -m training shipped --stage begin" in capsys.readouterr().err
 
 
 def test_a_missing_extra_is_named_before_anything_is_trained(world, capsys, monkeypatch):
     monkeypatch.setattr("training.curve.find_spec", lambda _name: None)
-    assert train(world, "shipped", out="bare") == 2
+    assert train(world, out="bare") == 2
     assert "descry[training]" in capsys.readouterr().err
     assert not (world / "bare").exists()
 
@@ -98,24 +99,24 @@ def test_a_misspelt_option_is_refused(world, capsys):
 
 def test_a_checkpoint_of_another_shape_is_refused(world, capsys):
     train(world, "teacher")
-    train(world, "align")
+    train(world, "begin")
     path = world / "config.toml"
     path.write_text(path.read_text().replace("hidden = 8", "hidden = 9").replace("steps = 8", "steps = 9"))
-    assert train(world, "align") == 2
+    assert train(world, "begin") == 2
     assert "another shape" in capsys.readouterr().err
 
 
 def test_a_loss_that_is_not_a_number_names_the_step(world, capsys, monkeypatch):
-    from training.objective import Objective
+    from training.shipped.objective import Objective
 
     train(world, "teacher")
     good = Objective.photos
     monkeypatch.setattr(
         Objective, "photos", lambda *given: {name: loss * np.nan for name, loss in good(*given).items()}
     )
-    assert train(world, "align") == 2
+    assert train(world, "begin") == 2
     assert "not a number at step 0" in capsys.readouterr().err
-    assert not (world / "out" / "align.pt").exists()
+    assert not (world / "out" / "begin.pt").exists()
 
 
 def test_the_learning_rate_rises_then_falls_to_nothing():
@@ -127,6 +128,6 @@ def test_the_learning_rate_rises_then_falls_to_nothing():
     assert rates[10:] == sorted(rates[10:], reverse=True)
 
 
-def test_every_stage_is_a_command():
-    assert list(STAGES) == ["teacher", "align", "photos", "meet", "export"]
+def test_the_stages_come_in_the_order_in_which_they_build_on_each_other():
+    assert list(STAGES) == ["teacher", "begin", "photos", "meet", "together", "export"]
     assert issubclass(TrainingError, Exception)

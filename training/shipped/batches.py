@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from evaluation.datasets import Example
-from training.corpus import Part, offsets
-from training.words import Vocabulary, say
+from training.shipped.corpus import Part, offsets
+from training.shipped.words import Vocabulary, say
 
 # A photo without captions is described by the everyday words that the teacher finds at least this likely, at most
 # three: an eighth is little for one of 250 words, but scenes divide the teacher's probability among their things.

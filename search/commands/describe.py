@@ -1,0 +1,26 @@
+"""`descry describe`: sentences that fit a photo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from search.asking import Options, answer, like_a_photo, search_options
+
+
+@click.command()
+@click.argument("photo", required=False)
+@click.option("--labels", type=click.Path(path_type=Path), metavar="FILE", help="Choose among the lines of FILE.")
+@search_options(k=5, wanted="text")
+@click.pass_obj
+def describe(library: Path, photo: str | None, labels: Path | None, options: Options) -> None:
+    """Find the sentences that fit a photo, among the indexed texts or the lines of a file.
+
+    \b
+    descry describe dog.jpg
+    descry describe dog.jpg --labels breeds.txt
+    """
+    from search.labels import ranker
+
+    answer(library, photo, options, like_a_photo(options), find=None if labels is None else ranker(labels))

@@ -1,0 +1,61 @@
+"""`descry index`: folders and files into the library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from indexer.errors import LibraryNotFound, PathError
+from search.leaving import INTERRUPTED, leave
+
+if TYPE_CHECKING:
+    from indexer import Encoder, Library
+
+
+@click.command()
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--model", metavar="NAME", help="The encoder of a new library: see `descry models`.")
+@click.option("--device", default="auto", show_default=True, metavar="NAME", help="cpu, cuda, mps ...")
+@click.option("--max-megapixels", default=250.0, show_default=True, help="Skip photos that are larger.")
+@click.pass_context
+def index(ctx: click.Context, paths: tuple[Path, ...], model: str | None, device: str, max_megapixels: float) -> None:
+    """Add folders and files, or bring them up to date.
+
+    Only what is new, changed or gone since the last run costs time. Without PATHS, all that was indexed
+    before is looked at again.
+
+    \b
+    descry index ~/Photos ~/notes
+    """
+    from indexer.pipeline import index_sources
+    from search.progress import summary, watcher
+
+    library, encoder = _for_indexing(ctx.obj, paths, model, device)
+    with library:
+        roots = paths or tuple(library.catalog.files.roots())
+        report = index_sources(library, roots, encoder, max_pixels=int(max_megapixels * 1e6), watcher=watcher())
+    click.echo(summary(report))
+    if report.interrupted:
+        click.echo("Interrupted. What is done is kept: run the same command again to go on.", err=True)
+        leave(INTERRUPTED)
+    ctx.exit(1 if report.failures else 0)
+
+
+def _for_indexing(path: Path, paths: Sequence[Path], model: str | None, device: str) -> tuple[Library, Encoder]:
+    """The library, made if need be, and the encoder: the one asked for, else the library's, else the shipped one."""
+    from indexer import Library, load_encoder
+    from indexer.encoders import DEFAULT
+
+    try:
+        with Library.open(path) as library:
+            model = model or library.encoder_name
+    except LibraryNotFound:
+        if not paths:
+            raise
+        for missing in (place for place in paths if not place.expanduser().exists()):
+            raise PathError(f"There is no folder or file {missing}.") from None
+    encoder = load_encoder(model or DEFAULT, device=device)
+    return Library.create(path, encoder), encoder

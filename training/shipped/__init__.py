@@ -1,0 +1,1 @@
+"""How the encoder in data/models/embedded was made: its stages, its data, its recipe."""
