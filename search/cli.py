@@ -28,7 +28,7 @@ class Refused(click.ClickException):
 class Commands(click.Group):
     """The commands by name, each loaded when it is asked for."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002: click's signature
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
         """The names, in the order of `--help`."""
         return list(COMMANDS)
 
