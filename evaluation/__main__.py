@@ -6,48 +6,98 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from evaluation import relevance
 from evaluation.classify import classify
-from evaluation.datasets import READERS, DataError, Example, held_out
+from evaluation.compare import compare, labelled_sets, side_by_side
+from evaluation.datasets import READERS, DataError, Example, held_out, read_captioned
+from evaluation.duplicates import measure as measure_duplicates
 from evaluation.found import HERE, Found, demo, everyday
+from evaluation.hybrid import hybrid
+from evaluation.negation import negation
 from evaluation.photos import embed_photos
+from evaluation.pointing import pointing
 from evaluation.retrieval import retrieval
 from evaluation.speed import speed
+from evaluation.summary import summary
+from evaluation.tags import tagging
+from evaluation.words import words
 from indexer.encoders import DEFAULT, Encoder, load_encoder
 from indexer.errors import DescryError
 from indexer.shipped import shipped
+from search.relevance import judge_for, table_path
 
 Options = argparse.Namespace
 
 
 def run_retrieval(encoder: Encoder, options: Options) -> dict[str, Any]:
-    """Retrieval both ways on a captioned set."""
-    examples = [
-        example
-        for example in READERS["captions_jsonl"](options.data / options.set / "captions.jsonl")
-        if options.split in ("all", example.split)
-    ]
-    if not examples:
-        raise DataError(f"{options.data / options.set}: no photo belongs to the split {options.split!r}.")
+    """Retrieval both ways on a captioned set of any format."""
+    examples = _captioned(options)
     photos = embed_photos(encoder, examples)
     captions = encoder.embed("text", [caption for example in examples for caption in example.captions])
     owners = np.repeat(np.arange(len(examples)), [len(example.captions) for example in examples])
     return {"photos": len(examples), "captions": len(captions), **retrieval(photos, captions, owners)}
 
 
+def _captioned(options: Options) -> list[Example]:
+    """The photos of `--set`, a path or a name below `--data`, of the split `--split`; all where no splits are told."""
+    path = _place(options)
+    everything = read_captioned(path)
+    told = any(example.split for example in everything)
+    examples = [example for example in everything if not told or options.split in ("all", example.split)]
+    if not examples:
+        raise DataError(f"{path}: no photo belongs to the split {options.split!r}; see --split.")
+    return examples
+
+
+def _place(options: Options, *below: str, suffix: str = "") -> Path:
+    """Where `--set` is: the path itself if there is one of that name, else below `--data`."""
+    given = Path(options.set).expanduser()
+    if given.exists() or options.data is None:
+        return given
+    return Path(options.data).joinpath(*below, options.set + suffix)
+
+
+def run_pointing(encoder: Encoder, options: Options) -> dict[str, Any]:
+    """How often the heat of a caption lies on its photo, among photos of a captioned set."""
+    return pointing(encoder, _captioned(options))
+
+
+def run_words(encoder: Encoder, options: Options) -> dict[str, Any]:
+    """The words that `descry words` says of the photos of a captioned set."""
+    return words(encoder, _captioned(options))
+
+
+def run_tags(encoder: Encoder, options: Options) -> dict[str, Any]:
+    """The tags that `descry tag` gives to the held-out tenth of a labelled set, of whose labels half are offered."""
+    return tagging(encoder, held_out(_labels(options))[1])
+
+
 def run_classify(encoder: Encoder, options: Options) -> dict[str, Any]:
     """Zero-shot classification of the held-out tenth of a labelled set."""
-    examples = _labelled(options.data, options.set)
+    examples = _labels(options)
     result = classify(encoder, held_out(examples)[1], sorted({example.label for example in examples}))
-    return {**result.measures(), "confused": [f"{a} -> {b} ({n})" for a, b, n in result.confusions()]}
+    table: dict[str, Any] = dict(result.measures())
+    if options.per_class:
+        table["each class"] = result.per_class()
+    return table | {"confused": [f"{a} -> {b} ({n})" for a, b, n in result.confusions()]}
+
+
+def _labels(options: Options) -> list[Example]:
+    """The labelled photos of `--set`, a tar or the name of one below `--data`."""
+    return _labelled_at(_place(options, "labelled", suffix=".tar"))
 
 
 def _labelled(data: Path, name: str) -> list[Example]:
-    path = data / "labelled" / f"{name}.tar"
+    return _labelled_at(data / "labelled" / f"{name}.tar")
+
+
+def _labelled_at(path: Path) -> list[Example]:
     if not path.is_file():
         raise DataError(f"{path}: missing; --set names a labelled set below --data.")
     return READERS["labelled_tar"](path)
@@ -81,19 +131,72 @@ def run_speed(encoder: Encoder, options: Options) -> dict[str, Any]:
     return speed(encoder, options.photos)
 
 
+def run_negation(encoder: Encoder, options: Options) -> dict[str, Any]:
+    """Ways to take things away, on pairs of things that a captioned set names."""
+    examples = _captioned(options)
+    return negation(partial(encoder.embed, "text"), embed_photos(encoder, examples), examples)
+
+
+def run_hybrid(encoder: Encoder, options: Options) -> dict[str, Any]:
+    """Search by meaning without and with words, on the photos and captions of a captioned set."""
+    return hybrid(encoder, _captioned(options))
+
+
+def run_duplicates(encoder: Encoder, options: Options) -> dict[str, Any]:
+    """Copies of the photos of a captioned set, made in known ways, and photos of one class in a row."""
+    return measure_duplicates(encoder, _captioned(options), held_out(_labelled(options.data, "caltech101"))[1])
+
+
+def run_relevance(encoder: Encoder, options: Options) -> dict[str, Any]:
+    """Agreement with people's judgements, and the relevance cut-off beside a flat one."""
+    held = relevance.bench(encoder, options.data)
+    if not options.fit:
+        return relevance.tables(held, judge_for(encoder.checksum))
+    judge = relevance.fit(held)
+    figures = relevance.tables(held, judge)
+    relevance.write(judge, encoder, figures, table_path())
+    return {**figures, "written to": [str(table_path())]}
+
+
+def run_compare(encoder: Encoder, options: Options) -> dict[str, Any]:
+    """`--model` and the encoders of `--against`, side by side."""
+    others = {name: load_encoder(name, device=options.device) for name in options.against}
+    sets = labelled_sets(options.data)
+    return dict(compare({options.model: encoder, **others}, _captioned(options), sets, options.photos))
+
+
+def run_summary(_: Encoder, options: Options) -> dict[str, Any]:
+    """Mean and spread of several runs' figures."""
+    return summary(options.runs)
+
+
+# What needs no data set, and what takes any one that --set names; the others need the folder of --data.
+WITHOUT_DATA = ("demo", "speed", "summary")
+ANY_SET = ("retrieval", "classify", "pointing", "words", "tags", "negation", "hybrid")
+
 COMMANDS: dict[str, Callable[[Encoder, Options], dict[str, Any]]] = {
     "retrieval": run_retrieval,
     "classify": run_classify,
     "demo": run_demo,
     "everyday": run_everyday,
     "speed": run_speed,
+    "pointing": run_pointing,
+    "words": run_words,
+    "tags": run_tags,
+    "duplicates": run_duplicates,
+    "negation": run_negation,
+    "hybrid": run_hybrid,
+    "relevance": run_relevance,
+    "summary": run_summary,
+    "compare": run_compare,
 }
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measures and prints; 0 done, 2 the request or the data was wrong."""
     options = _parser().parse_args(arguments)
-    if options.command in ("retrieval", "classify", "everyday") and options.data is None:
+    given = options.command in ANY_SET and Path(options.set).expanduser().exists()
+    if options.command not in WITHOUT_DATA and options.data is None and not given:
         print("Error: --data is needed: the folder that holds the data sets.", file=sys.stderr)
         return 2
     try:
@@ -101,19 +204,27 @@ def main(arguments: list[str] | None = None) -> int:
     except DescryError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
-    print(json.dumps(table, indent=1, ensure_ascii=False) if options.json else _for_people(table))
+    print(
+        json.dumps(table, indent=1, ensure_ascii=False)
+        if options.json
+        else TABLES.get(options.command, _for_people)(table)
+    )
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m evaluation", description=__doc__)
     parser.add_argument("command", choices=COMMANDS)
+    parser.add_argument("runs", nargs="*", type=Path, help="for summary: what several runs printed with --json")
     parser.add_argument("--model", default=DEFAULT, help="as for `descry index --model`")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--data", type=Path, help="the folder that holds the data sets")
-    parser.add_argument("--set", default="flickr8k", help="the data set: a folder or a labelled tar's name")
+    parser.add_argument("--set", default="flickr8k", help="the data set: any file or folder, or a name below --data")
     parser.add_argument("--split", default="val", help="val, test, train or all; test is for the last measurement")
     parser.add_argument("--photos", type=Path, default=shipped("photos"), help="the demo's photos")
+    parser.add_argument("--per-class", action="store_true", help="classify: precision, recall and F1 of each class")
+    parser.add_argument("--fit", action="store_true", help="relevance: calibrate the encoder and write its constants")
+    parser.add_argument("--against", nargs="+", default=[], metavar="MODEL", help="compare: encoders beside --model")
     parser.add_argument("--json", action="store_true")
     return parser
 
@@ -122,12 +233,23 @@ def _for_people(table: dict[str, Any]) -> str:
     lines = []
     for name, value in table.items():
         if isinstance(value, dict):
-            lines += [name, *(f"  {inner:20} {_number(number)}" for inner, number in value.items())]
+            lines += [name, *(f"  {inner:20} {_cell(held)}" for inner, held in value.items())]
         elif isinstance(value, list):
             lines += [name, *(f"  {line}" for line in value)]
         else:
             lines.append(f"{name:22} {_number(value)}")
     return "\n".join(lines)
+
+
+# Tables that people read better in a form of their own.
+TABLES: dict[str, Callable[[dict[str, Any]], str]] = {"compare": side_by_side}
+
+
+def _cell(value: Any) -> str:
+    """A number, or several with their names."""
+    if isinstance(value, dict):
+        return "  ".join(f"{name} {_number(number)}" for name, number in value.items())
+    return _number(value)
 
 
 def _number(value: float) -> str:

@@ -40,6 +40,18 @@ class Classification:
             table[f"weighted {name}"] = float(np.average(each[:, column], weights=counts))
         return table
 
+    def per_class(self) -> dict[str, dict[str, float]]:
+        """Precision, recall and F1 of each class that has photos, and how many."""
+        each = precision_recall_f1(self.truth, self.predicted, len(self.classes))
+        counts = np.bincount(self.truth, minlength=len(self.classes))
+        return {
+            self.classes[place]: {
+                **dict(zip(("precision", "recall", "F1"), map(float, each[place]), strict=True)),
+                "photos": float(counts[place]),
+            }
+            for place in np.flatnonzero(counts)
+        }
+
     @property
     def predicted(self) -> Int64Array:
         """The nearest class of each photo."""

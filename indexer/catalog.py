@@ -17,19 +17,22 @@ import numpy as np
 
 from indexer import migrations
 from indexer.database import Database
+from indexer.errors import LibraryDamaged
 from indexer.files import LIMBO, Files
 from indexer.items import Float32Array, Int64Array, Item, Source, Vectors
+from indexer.tags import Tags
 
 # Vectors of at most this many items are in memory as blobs at once: 4 MB at 256 dimensions.
 READ_AHEAD = 8192
 
 
 class Catalog(Database):
-    """The database of a library: `files` are what the disk holds, the catalog itself keeps items and vectors."""
+    """The database of a library: `files` are what the disk holds, `tags` what fits; it keeps items and vectors."""
 
     def __init__(self, path: Path, *, readonly: bool = False) -> None:
         super().__init__(path, readonly=readonly)
         self.files = Files(self)
+        self.tags = Tags(self)
 
     @property
     def is_begun(self) -> bool:
@@ -65,7 +68,32 @@ class Catalog(Database):
             self.files.forget_under(path)
             return int(before - self.scalar("SELECT count(*) FROM items"))
 
+    def replace_vectors(self, file: Path, encoder: str, checksum: str, dimension: int) -> None:
+        """Takes every item's vector from the table `vectors(id, vector)` of another SQLite file, in one transaction.
+
+        The library is that encoder's from then on, and indexes from before are too old to catch up.
+        Raises `LibraryDamaged` if an item has no vector there.
+        """
+        self.connection.execute("ATTACH ? AS new", (str(file),))
+        try:
+            with self.atomic() as revision:
+                sql = "SELECT 1 FROM vectors WHERE id NOT IN (SELECT id FROM new.vectors) LIMIT 1"
+                if self.scalar(sql):
+                    raise LibraryDamaged(f"{file} lacks vectors of the catalog {self.path}: delete it and begin again.")
+                self.connection.execute(
+                    "UPDATE main.vectors SET revision = ?, vector = new.vectors.vector "
+                    "FROM new.vectors WHERE new.vectors.id = main.vectors.id",
+                    (revision,),
+                )
+                self.set_meta(encoder=encoder, checksum=checksum, dimension=dimension, pruned=revision)
+        finally:
+            self.connection.execute("DETACH new")
+
     # vectors, for indexes to catch up with
+
+    def all_ids(self) -> list[int]:
+        """The ids of all vectors, the oldest first."""
+        return [id for (id,) in self.connection.execute("SELECT id FROM vectors ORDER BY id")]
 
     def vectors_of_file(self, file_id: int) -> dict[str, Float32Array]:
         """The vectors `[dim]` of a file's items, by part."""
@@ -73,6 +101,18 @@ class Catalog(Database):
             "SELECT part, vector FROM items JOIN vectors USING (id) WHERE file_id = ?", (file_id,)
         )
         return {part: np.frombuffer(vector, "<f2").astype(np.float32) for part, vector in rows}
+
+    def vectors(self, ids: Sequence[int]) -> Vectors:
+        """The vectors of items of any modality, in the order of `ids`; ids that are not there are left out."""
+        wanted = json.dumps([int(id) for id in ids])
+        rows = self.connection.execute(
+            "SELECT id, vector FROM vectors WHERE id IN (SELECT value FROM json_each(?))", (wanted,)
+        )
+        found = dict(rows)
+        there = [int(id) for id in ids if id in found]
+        halves = np.frombuffer(b"".join(found[id] for id in there), dtype="<f2")
+        halves = halves.reshape(len(there), int(self.meta()["dimension"]))
+        return Vectors(np.array(there, dtype=np.int64), halves.astype(np.float32))
 
     def vectors_since(self, modality: str, revision: int) -> Iterator[Vectors]:
         """The vectors that were stored after `revision`, in the order of their ids' insertion, in bounded pieces."""

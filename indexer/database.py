@@ -6,7 +6,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,10 +104,18 @@ def connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
                 )
             if not readonly:
                 _make_ready(connection)
+            elif 0 < found < len(migrations.STEPS):
+                _bring_up_to_date(path)
         except BaseException:
             connection.close()
             raise
     return connection
+
+
+def _bring_up_to_date(path: Path) -> None:
+    """Takes the steps that an old catalog lacks, for readers that ask for what is new; where it may not, it goes on."""
+    with suppress(sqlite3.Error), closing(sqlite3.connect(path, isolation_level=None, timeout=PATIENCE)) as writer:
+        _make_ready(writer)
 
 
 def _make_ready(connection: sqlite3.Connection) -> None:

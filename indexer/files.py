@@ -22,7 +22,7 @@ AT_OR_BELOW = "path = ? OR (path >= ? AND path < ?)"
 
 
 class FileState(NamedTuple):
-    """A file as the catalog knows it; `mtime_ns` is None if it was only partly stored."""
+    """A file as the catalog knows it; `mtime_ns` is None if it was only partly stored, or never seen."""
 
     id: int
     size: int
@@ -179,20 +179,21 @@ class Files:
 
     def _displace(self, source: Source) -> None:
         """Sends the file that is known at that place, if there is one, to `LIMBO`."""
-        known = self._file_id(source.path, source.modality)
+        known = self.state(source.path, source.modality)
         if known is not None:
             self._connection.execute(
                 "UPDATE files SET folder_id = ?, name = ?, error = NULL WHERE id = ?",
-                (self._folder_id(LIMBO), str(known), known),
+                (self._folder_id(LIMBO), str(known.id), known.id),
             )
 
-    def _file_id(self, path: Path, modality: str) -> int | None:
-        found: int | None = self._database.scalar(
-            "SELECT files.id FROM files JOIN folders ON folders.id = folder_id "
+    def state(self, path: Path, modality: str) -> FileState | None:
+        """The file that is known at that place; None if there is none."""
+        row = self._connection.execute(
+            "SELECT files.id, size, mtime_ns, error FROM files JOIN folders ON folders.id = folder_id "
             "WHERE folders.path = ? AND name = ? AND modality = ?",
             (str(path.parent), path.name, modality),
-        )
-        return found
+        ).fetchone()
+        return FileState(*row) if row else None
 
     def forget(self, file_ids: Iterable[int]) -> None:
         """Removes files with their items and vectors."""

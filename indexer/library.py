@@ -102,7 +102,7 @@ class Library:
             asked, held = f"{asked} with other weights ({encoder.checksum})", f"{held} ({meta['checksum']})"
         raise EncoderMismatch(
             f"The library {self.path} was made by {held}, not by {asked}, and vectors of two encoders cannot be "
-            f"compared: choose another library (--library DIR), or delete this one and index again."
+            f"compared: choose another library (--library DIR), or give this one the encoder by `descry reembed`."
         )
 
     @property

@@ -152,6 +152,14 @@ class ImageRecipe:
             square = self._square(pixels, whole)
         return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))  # (h, w, 3) -> (3, h, w)
 
+    def box(self, whole: tuple[int, int]) -> tuple[float, float, float, float]:
+        """What the square covers of a photo of that size: left, top, right, bottom, beyond its edges if padded."""
+        scaled = self._scaled(whole)
+        starts = [round((side - self.size) / 2) for side in scaled]
+        ends = [start + self.size for start in starts]
+        across, down = (side / new for side, new in zip(whole, scaled, strict=True))
+        return starts[0] * across, starts[1] * down, ends[0] * across, ends[1] * down
+
     def _scaled(self, size: tuple[int, int]) -> tuple[int, int]:
         """The size before cropping or padding, rounded as torchvision does: a pixel more shifts the crop by half."""
         if self.mode == "squash":

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from indexer.encoders.base import Encoder, unit_rows
+from indexer.encoders.base import Encoder, Regions, unit_rows
 from indexer.items import Float32Array
 from indexer.pictures import upright_rgb
 
@@ -27,6 +27,9 @@ COLORS = {
     "orange": (1, 0.5, 0),
     "white": (1, 1, 1),
 }
+
+# A fourth part of every vector: it keeps black, the sum of no colours, from having no direction.
+CONSTANT = 0.1
 
 # Words that a sentence may have: long ones have to be split, like those of a real encoder.
 CONTEXT = 16
@@ -48,6 +51,12 @@ class PictureColors:
         """Colours as unit rows, `[n, 4]`."""
         return _unit_colors(prepared)
 
+    def regions(self, value: Image.Image) -> Regions:
+        """The colour of every pixel, `[h, w, 4]`."""
+        pixels = np.asarray(upright_rgb(value), dtype=np.float32) / 255
+        height, width, _ = pixels.shape
+        return Regions(unit_rows(np.insert(pixels, 3, CONSTANT, axis=2)), (0, 0, width, height))
+
 
 class WordColors:
     """The mean of the colours that a sentence names."""
@@ -67,8 +76,7 @@ class WordColors:
 
 
 def _unit_colors(colors: Sequence[npt.NDArray[Any]]) -> Float32Array:
-    # a fourth, constant part keeps black, the sum of no colours, from having no direction
-    return unit_rows(np.insert(np.stack(colors), 3, 0.1, axis=1))  # (n, 3) -> (n, 4)
+    return unit_rows(np.insert(np.stack(colors), 3, CONSTANT, axis=1))  # (n, 3) -> (n, 4)
 
 
 def color_encoder(*, name: str = "colors", checksum: str = "0") -> Encoder:

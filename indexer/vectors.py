@@ -84,6 +84,12 @@ class VectorIndex:
         # half precision may lengthen a vector by a ten-thousandth
         return np.where(ids < 0, -np.inf, np.clip(scores, -1, 1)).astype(np.float32), ids
 
+    def sample(self, count: int) -> Float32Array:
+        """Rows `[m, dim]` that stand for all: `count` of them, evenly spread, or all if there are fewer."""
+        places = np.linspace(0, len(self) - 1, min(count, len(self)), dtype=np.int64)
+        rows: Float32Array = self._outer.index.reconstruct_batch(places)
+        return rows
+
     def _candidates(self, allowed: Int64Array | None) -> int:
         return len(self) if allowed is None else min(len(self), len(allowed))
 

@@ -8,6 +8,7 @@ sentence start at once.
 from __future__ import annotations
 
 import sqlite3
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -30,13 +31,14 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
         """The names, in the order of `--help`."""
-        return list(COMMANDS)
+        return [row.rstrip("_") for row in COMMANDS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """The command of that name; None if there is none."""
-        if cmd_name not in COMMANDS:
+        row = next((row for row in COMMANDS if row.rstrip("_") == cmd_name), None)
+        if row is None:
             return None
-        command: click.Command = getattr(import_module(f"search.commands.{cmd_name}"), cmd_name)
+        command: click.Command = getattr(import_module(f"search.commands.{row}"), row)
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -58,7 +60,7 @@ def _default_library() -> Path:
     return user_data_path("descry") / "library"
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="descry")
 @click.option(
     "--library",
@@ -75,5 +77,14 @@ def main(ctx: click.Context, library: Path | None) -> None:
     descry index ~/Photos
     descry search "a dog on the beach"
     descry similar dog.jpg
+
+    In a terminal, without a command: a prompt to ask, look and refine.
     """
     ctx.obj = library or _default_library()
+    if ctx.invoked_subcommand is not None:
+        return
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise click.exceptions.NoArgsIsHelpError(ctx)
+    from search.prompt import converse
+
+    converse(ctx.obj)

@@ -1,8 +1,9 @@
-"""The one place that answers: query -> one unit vector -> nearest items -> hits."""
+"""The one place that answers: query -> unit vectors -> nearest items -> hits."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,15 @@ from indexer.errors import QueryError, SourceError
 from indexer.files import as_stored
 from indexer.items import Float32Array, Int64Array
 from indexer.library import Library
-from search.filters import FUNCTIONS, Filter, to_sql
+from search.candidates import FUSED, WEIGHED, Candidate, Candidates
+from search.filters import Filter, teach, to_sql
 from search.fusion import weighted
 from search.hits import Hit
-from search.query import Query, Term, parse
+from search.query import STORED, Query, Term, parse
 from search.rerank import RERANKERS
+
+# Stored vectors that stand for a library: the mean and spread of the cosines with them are known to a few hundredths.
+SAMPLE = 2000
 
 
 class Engine:
@@ -27,8 +32,7 @@ class Engine:
         """`encoder` is the library's own unless one is given. Raises `EncoderMismatch` for a strange one."""
         if encoder is not None:
             library.check(encoder)
-        for name, (arguments, function) in FUNCTIONS.items():
-            library.catalog.connection.create_function(name, arguments, function, deterministic=True)
+        teach(library.catalog.connection)
         self.library = library
         self.encoder = encoder or library.encoder(device=device)
 
@@ -37,31 +41,31 @@ class Engine:
         return self.search_many([query])[0]
 
     def search_many(self, queries: Sequence[Query | str]) -> list[list[Hit]]:
-        """The hits of each query, all from one state of the library."""
+        """The hits of each query, all from one state of the library.
+
+        Raises `EncoderMismatch` if the library has been given another encoder meanwhile.
+        """
         parsed = [parse(query) if isinstance(query, str) else query for query in queries]
         for query in parsed:
             self._check_wanted(query)
-        rows = self.embed(parsed)
         with self.library.catalog.snapshot():
+            self.library.check(self.encoder)  # `descry reembed` may have changed it since this engine was made
+            terms = self._term_rows(parsed)
             filtered = {(query.wanted, tuple(query.filters)) for query in parsed}  # those of many queries are often one
             allowed = {key: self._allowed(*key) for key in filtered}
             return [
-                self._nearest(query, row, allowed[query.wanted, tuple(query.filters)])
-                for query, row in zip(parsed, rows, strict=True)
+                self._answer(query, rows, allowed[query.wanted, tuple(query.filters)])
+                for query, rows in zip(parsed, terms, strict=True)
             ]
 
     def embed(self, queries: Sequence[Query]) -> Float32Array:
-        """The queries as unit rows `[n, dim]`; a query's terms are added by weight and renormalised."""
-        terms = [term for query in queries for term in query.terms]
-        vectors = iter(self._embed_terms(terms))
-        fused = [
-            weighted([next(vectors) for _ in query.terms], [term.weight for term in query.terms]) for query in queries
-        ]
-        rows = np.stack(fused) if fused else np.empty((0, self.library.dimension), np.float32)
-        for query, row in zip(queries, rows, strict=True):
-            if not row.any():
-                raise QueryError(f"The terms of the query cancel each other out: {_words(query)}.")
-        return rows
+        """What the queries ask for, as unit rows `[n, dim]`: the terms that they add, by weight.
+
+        What a query takes away is not in its row, it weighs against what is found; only where a query does nothing
+        else, its row is the opposite of that.
+        """
+        rows = [_row(query, terms) for query, terms in zip(queries, self._term_rows(queries), strict=True)]
+        return np.stack(rows) if rows else np.empty((0, self.library.dimension), np.float32)
 
     def truncated(self, query: Query) -> list[str]:
         """The sentences of the query of which the encoder sees only the beginning."""
@@ -71,50 +75,107 @@ class Engine:
             if isinstance(term.value, str) and not self.encoder.tower(term.modality).fits(term.value)
         ]
 
-    def _embed_terms(self, terms: Sequence[Term]) -> Float32Array:
-        """One unit row a term, in their order; each tower is asked once, with all that is its."""
+    # vectors of questions
+
+    def _term_rows(self, queries: Sequence[Query]) -> list[Float32Array]:
+        """Each query's terms as unit rows `[terms, dim]`; each tower is asked once, with all that is its."""
+        terms = [term for query in queries for term in query.terms]
         rows = np.empty((len(terms), self.library.dimension), np.float32)
         for modality in {term.modality for term in terms}:
             places = [place for place, term in enumerate(terms) if term.modality == modality]
-            rows[places] = self.encoder.embed(modality, [_value(terms[place]) for place in places])
-        return unit_rows(rows)
+            embed = self._stored if modality == STORED else self._embedded
+            rows[places] = embed(modality, [terms[place] for place in places])
+        pieces = iter(unit_rows(rows))
+        return [np.stack([next(pieces) for _ in query.terms]) for query in queries]
+
+    def _embedded(self, modality: str, terms: Sequence[Term]) -> Float32Array:
+        return self.encoder.embed(modality, [_value(term) for term in terms])
+
+    def _stored(self, _modality: str, terms: Sequence[Term]) -> Float32Array:
+        ids = [int(str(term.value)) for term in terms]
+        vectors = self.library.catalog.vectors(ids)
+        missing = sorted(set(ids) - set(vectors.ids.tolist()))
+        if missing:
+            raise QueryError(
+                f"The library {self.library.path} holds nothing under id {missing[0]}: take one from an answer that is "
+                "newer than the last change of its file."
+            )
+        return vectors.rows
+
+    # answers
 
     def _check_wanted(self, query: Query) -> None:
         if query.wanted not in self.encoder.modalities:
             raise QueryError(f"{query.wanted!r} cannot be looked for; {' and '.join(self.encoder.modalities)} can.")
 
-    def _nearest(self, query: Query, row: Float32Array, allowed: Int64Array | None) -> list[Hit]:
-        own = set() if query.include_self else self._own_ids(query)
+    def _answer(self, query: Query, terms: Float32Array, allowed: Int64Array | None) -> list[Hit]:
+        """The hits of a query whose terms are the rows of `terms`."""
+        hits = self._hits(self._candidates(query, terms, allowed))
+        for reranker in RERANKERS:
+            if reranker.asked(query):
+                hits = reranker.rerank(query, hits, self._vectors)
+        return [replace(hit, missing=not hit.item.path.exists()) for hit in hits[: query.k]]
+
+    def _candidates(self, query: Query, terms: Float32Array, allowed: Int64Array | None) -> list[Candidate]:
+        """The ids that may answer, best first, as many as the rerankers need."""
         index = self.library.index(query.wanted)
-        reach = min(query.k + len(own), len(index))  # asked for a million of ten, looks for ten
-        if not reach:
-            return []
-        scores, ids = index.search(row[np.newaxis], reach, allowed=allowed)
-        found = {
-            int(id): float(score) for id, score in zip(ids[0], scores[0], strict=True) if id >= 0 and id not in own
-        }
-        nearest = list(found)[: query.k]
-        items = self.library.catalog.items(nearest)
-        hits = [Hit(item, found[item.id or 0], missing=not item.path.exists()) for item in items]
-        for rerank in RERANKERS:
-            hits = rerank(query, hits)
-        return hits
+        own = set[int]() if query.include_self else self._own_ids(query)
+        weights = np.array([term.weight for term in query.terms], np.float32)
+        rows = terms[weights > 0] if query.best_of_each else _row(query, terms)[np.newaxis]
+        candidates = Candidates(index, rows, allowed, own)
+        reach = max([query.k, *(reranker.reach(query.k) for reranker in RERANKERS if reranker.asked(query))])
+        found = candidates.nearest(max([reach, FUSED * query.by_words, WEIGHED * query.takes_away]))
+        if found and query.takes_away:
+            taken = weights < 0
+            found = candidates.without(found, terms[taken], -weights[taken] / weights.max(), index.sample(SAMPLE))
+        if found and query.is_cut:
+            from search.relevance import judge_for
+
+            judge = judge_for(self.library.catalog.meta()["checksum"], asked=query.asked, wanted=query.wanted)
+            found = candidates.fitting(found, judge, index.sample(SAMPLE))
+        if query.by_words:
+            from search.words import found_by_words
+
+            found = candidates.fused(found, found_by_words(self.library.catalog, query, len(index)))
+        return found[:reach]
+
+    def _hits(self, candidates: Sequence[Candidate]) -> list[Hit]:
+        known = {candidate.id: candidate for candidate in candidates}
+        items = self.library.catalog.items(list(known))
+        return [
+            Hit(item, found.score, False, found.probability, None, found.penalty, found.rank_score)
+            for item in items
+            for found in [known[item.id or 0]]
+        ]
+
+    def _vectors(self, hits: Sequence[Hit]) -> Float32Array:
+        return self.library.catalog.vectors([hit.id for hit in hits]).rows
 
     def _allowed(self, wanted: str, filters: Sequence[Filter]) -> Int64Array | None:
         """The ids of a modality that filters let through; None if there are no filters."""
         return self.library.catalog.ids(wanted, *to_sql(filters)) if filters else None
 
     def _own_ids(self, query: Query) -> set[int]:
-        """The ids under which the query's own files stand in the library."""
+        """The ids that the query starts from, and those under which its files stand in the library."""
         paths = [term.value for term in query.terms if isinstance(term.value, Path)]
         places = {place for path in paths for place in (as_stored(path), path.resolve())}
         items = [item for place in places for item in self.library.catalog.items_at(place, query.wanted)]
-        return {item.id for item in items if item.id is not None}
+        ids = {term.value for term in query.terms if isinstance(term.value, int)}
+        return ids | {item.id for item in items if item.id is not None}
+
+
+def _row(query: Query, terms: Float32Array) -> Float32Array:
+    """The unit vector `[dim]` of what a query asks for, its terms being the rows of `terms`."""
+    weights = [term.weight for term in query.terms]
+    if not weighted(terms, weights).any():
+        words = " ".join(f"{term.weight:+g}:{term.value}" for term in query.terms)
+        raise QueryError(f"The terms of the query cancel each other out: {words}.")
+    return weighted(terms, [max(0.0, weight) for weight in weights] if query.takes_away else weights)
 
 
 def _value(term: Term) -> Any:
     """What the tower embeds: the sentence itself, or the first item of the file."""
-    if isinstance(term.value, str):
+    if not isinstance(term.value, Path):
         return term.value
     from indexer.modalities import MODALITIES  # late: a search by sentence needs no photo decoder
     from indexer.modalities.base import ReadOptions
@@ -127,7 +188,3 @@ def _value(term: Term) -> Any:
     except SourceError as error:
         raise QueryError(f"{term.value} cannot be searched with: {error}.") from error
     raise QueryError(f"{term.value} cannot be searched with: there is nothing in it.")
-
-
-def _words(query: Query) -> str:
-    return " ".join(f"{term.weight:+g}:{term.value}" for term in query.terms)

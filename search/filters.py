@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -88,6 +89,12 @@ def to_sql(filters: Sequence[Filter]) -> Condition:
         groups.setdefault(filter if filter.negated else filter.field, []).append(filter.condition())
     sql = " AND ".join(f"({' OR '.join(f'({sql})' for sql, _ in group)})" for group in groups.values())
     return Condition(sql, tuple(value for group in groups.values() for _, values in group for value in values))
+
+
+def teach(connection: sqlite3.Connection) -> None:
+    """Gives a connection the functions that conditions are made of."""
+    for name, (arguments, function) in FUNCTIONS.items():
+        connection.create_function(name, arguments, function, deterministic=True)
 
 
 def negated(text: str) -> Filter:
@@ -204,6 +211,17 @@ def _has_caption(_value: str) -> Condition:
     return Condition(f"folders.path || '/' || files.name IN ({CAPTIONED})")
 
 
+def _tagged(value: str) -> Condition:
+    if not value.strip():
+        raise ValueError(value)
+    if value.strip().lower() == OTHER:
+        return Condition("items.id NOT IN (SELECT item_id FROM tags)")
+    return Condition("items.id IN (SELECT item_id FROM tags WHERE tag = ?)", (value.strip(),))
+
+
+# What photos are called that bear no tag.
+OTHER = "other"
+
 ORIENTATIONS = {"landscape": ">", "portrait": "<", "square": "="}
 
 # Suffixes that mean the same kind of file.
@@ -231,4 +249,5 @@ FIELDS: dict[str, Field] = {
     "min-height": Field("At least so many pixels high.", "a whole number", _at_least("height"), "PIXELS"),
     "orientation": Field("Of this orientation.", " or ".join(ORIENTATIONS), _orientation, "SHAPE"),
     "has-caption": Field("Photos that a caption of the library speaks of.", "", _has_caption),
+    "tag": Field("That bear this tag, or 'other' for none.", "a tag, as `descry tag` lists them", _tagged, "TAG"),
 }

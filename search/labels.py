@@ -16,7 +16,7 @@ from search.query import Query
 
 def ranker(labels: Path) -> Callable[[Engine, Sequence[Query]], list[list[Hit]]]:
     """What finds the lines of `labels` instead of the library's items. Raises `QueryError` if it holds none."""
-    items = [Item("text", labels, f"l{number}", line) for number, line in _lines(labels)]
+    items = [Item("text", labels, f"l{number}", line) for number, line in read_labels(labels)]
 
     vectors: Float32Array | None = None  # of the lines, made once however many photos are asked about
 
@@ -34,8 +34,8 @@ def ranker(labels: Path) -> Callable[[Engine, Sequence[Query]], list[list[Hit]]]
     return rank
 
 
-def _lines(labels: Path) -> list[tuple[int, str]]:
-    """The lines that say something, each with its number in the file."""
+def read_labels(labels: Path) -> list[tuple[int, str]]:
+    """The lines that say something, each with its number in the file. Raises `QueryError` if there is none."""
     try:
         text = labels.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -20,8 +20,11 @@ def _date(hit: Hit) -> Any:
     return hit.item.facts.get("taken") or hit.item.facts.get("modified")
 
 
+# How hits come if no other order is asked for: as they were found and reranked, the best first.
+BY_RELEVANCE = "relevance"
+
 ORDERS: dict[str, Order] = {
-    "relevance": Order(lambda hit: hit.score, descending=True),
+    BY_RELEVANCE: Order(lambda _: 0, descending=False),
     "date": Order(_date, descending=True),
     "path": Order(lambda hit: str(hit.item.path), descending=False),
     "size": Order(lambda hit: hit.item.facts.get("file_size"), descending=True),

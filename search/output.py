@@ -15,10 +15,14 @@ TEXT_SHOWN = 100
 
 COLUMNS = ("rank", "score", "modality", "path", "part", "text", "id", "missing", "facts")
 
+# What a hit has only if somebody asked for it.
+ASKED_FOR = ("probability", "alike", "penalty", "rank_score")
+
 
 def record(rank: int, hit: Hit) -> dict[str, Any]:
     """A hit as plain data, as all machine-readable formats have it."""
     item = hit.item
+    asked_for = {name: getattr(hit, name) for name in ASKED_FOR if getattr(hit, name) is not None}
     return {
         "rank": rank,
         "score": round(hit.score, 6),
@@ -29,6 +33,7 @@ def record(rank: int, hit: Hit) -> dict[str, Any]:
         "id": item.id,
         "missing": hit.missing,
         "facts": dict(item.facts),
+        **{name: value if isinstance(value, int) else round(value, 6) for name, value in asked_for.items()},
     }
 
 
@@ -38,16 +43,17 @@ def records(hits: Sequence[Hit]) -> list[dict[str, Any]]:
 
 
 def table(hits: Sequence[Hit]) -> str:
-    """For people: rank, score, and the path or what the text says; a file that is gone is marked."""
+    """For people: rank, score, the path or what the text says, what is to be said of it, and the id to go on with."""
     return "".join(f"{rank:>3}  {hit.score:.3f}  {_shown(hit)}\n" for rank, hit in enumerate(hits, start=1))
 
 
 def _shown(hit: Hit) -> str:
-    place = f"{hit.item.path}{' (missing)' if hit.missing else ''}"
-    if not hit.item.text:
-        return place
-    text = hit.item.text
-    return f"{text if len(text) <= TEXT_SHOWN else text[: TEXT_SHOWN - 1] + '…'}  [{place} {hit.item.part}]"
+    item = hit.item
+    text = item.text if len(item.text) <= TEXT_SHOWN else item.text[: TEXT_SHOWN - 1] + "…"
+    place = f"{item.path}{' (missing)' if hit.missing else ''}"
+    what = f"{text}  [{place} {item.part}]" if text else place
+    alike = f"  (+{hit.alike} alike)" if hit.alike else ""
+    return f"{what}{alike}{'' if item.id is None else f'  id:{item.id}'}"
 
 
 def as_json(hits: Sequence[Hit]) -> str:
@@ -61,11 +67,13 @@ def as_json_lines(hits: Sequence[Hit]) -> str:
 
 
 def as_csv(hits: Sequence[Hit]) -> str:
-    """A header and a row a hit; facts as JSON in their column."""
+    """A header and a row a hit; facts as JSON in their column, and a column for what else was asked for."""
     text = io.StringIO()
-    rows = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    found = records(hits)
+    asked_for = [name for name in ASKED_FOR if any(name in row for row in found)]
+    rows = csv.DictWriter(text, [*COLUMNS, *asked_for], lineterminator="\n")
     rows.writeheader()
-    for row in records(hits):
+    for row in found:
         rows.writerow(row | {"facts": json.dumps(row["facts"], ensure_ascii=False)})
     return text.getvalue()
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import TYPE_CHECKING
 
 import click
 from tqdm import tqdm
 
 from indexer.files import Failure, shown
 from indexer.report import Report, Watcher
+
+if TYPE_CHECKING:
+    from indexer.transfer import Imported
 
 # Seconds between two plain lines: a log of an hour stays readable.
 PLAIN_EVERY = 10.0
@@ -18,9 +22,13 @@ PLAIN_EVERY = 10.0
 class Bar(Watcher):
     """A bar with rate and time left."""
 
+    def __init__(self, unit: str = "files") -> None:
+        self._unit = unit
+
     def begin(self, total: int) -> None:
         """Draws the empty bar."""
-        self._bar = tqdm(total=total, unit=" files", file=sys.stderr, smoothing=0.1, dynamic_ncols=True, leave=False)
+        unit = f" {self._unit}"
+        self._bar = tqdm(total=total, unit=unit, file=sys.stderr, smoothing=0.1, dynamic_ncols=True, leave=False)
 
     def advance(self, files: int) -> None:
         """Moves the bar."""
@@ -39,11 +47,14 @@ class Bar(Watcher):
 class Lines(Watcher):
     """A line with rate and time left, every now and then."""
 
+    def __init__(self, unit: str = "files") -> None:
+        self._unit = unit
+
     def begin(self, total: int) -> None:
         """Says what is to be done."""
         self._total, self._done = total, 0
         self._started = self._said = time.monotonic()
-        click.echo(f"{total} files to read", err=True)
+        click.echo(f"{total} {self._unit} to read", err=True)
 
     def advance(self, files: int) -> None:
         """Says how far it is, if some time has passed since it last did."""
@@ -54,7 +65,7 @@ class Lines(Watcher):
             rate = self._done / (now - self._started)
             left = (self._total - self._done) / max(rate, 1e-9)
             click.echo(
-                f"{self._done} of {self._total} files, {rate:.0f}/s, {tqdm.format_interval(left)} left", err=True
+                f"{self._done} of {self._total} {self._unit}, {rate:.0f}/s, {tqdm.format_interval(left)} left", err=True
             )
 
     def failed(self, failure: Failure) -> None:
@@ -62,9 +73,9 @@ class Lines(Watcher):
         _name(failure)
 
 
-def watcher() -> Watcher:
+def watcher(unit: str = "files") -> Watcher:
     """The one that suits where stderr goes."""
-    return Bar() if sys.stderr.isatty() else Lines()
+    return Bar(unit) if sys.stderr.isatty() else Lines(unit)
 
 
 def summary(report: Report) -> str:
@@ -82,6 +93,17 @@ def summary(report: Report) -> str:
     rate = f", {report.embedded / report.seconds:.0f} files/s" if report.embedded else ""
     absent = [f"\nnot there now, so its items are kept (`descry remove` drops them): {path}" for path in report.absent]
     return f"{files} in {report.seconds:.1f} s{rate}{''.join(absent)}"
+
+
+def imported(report: Imported) -> str:
+    """What an import did, in a line."""
+    counts = {
+        "stored": report.stored,
+        "of them without their file": report.missing,
+        "known before": report.known,
+    }
+    items = ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "nothing to import"
+    return f"{items} in {report.seconds:.1f} s"
 
 
 def _name(failure: Failure) -> None:

@@ -4,28 +4,45 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from indexer.errors import QueryError
 from search.filters import Filter
-from search.orders import ORDERS
+from search.orders import BY_RELEVANCE, ORDERS
 
 SIGNS = {"+": 1.0, "-": -1.0}
 
-_SIGN = re.compile(r"(?:^|(?<=\s))([+-])(?=\s|$)")
+# The modality of a term that is an id: whatever the stored item is.
+STORED = "stored"
 
 # rclip's users know it: 2:cat. Before a digit it is a time of day or a ratio.
 _WEIGHT = re.compile(r"(\d+(?:\.\d+)?|\.\d+):(?=[^\s\d])")
 
+_ID = re.compile(r"id:(\d{1,18})")
+
+# What stands apart in a line of words: a sign alone ("beach - people"), a word or a quoted phrase with a sign
+# ("beach -people"), an id. A dash before a number is a minus, and one inside a word is a hyphen.
+_APART = re.compile(
+    r"""(?:^|(?<=\s))(?:
+        (?P<alone>[+-])
+      | (?P<sign>[+-])(?P<signed>(?:[\d.]+:)?(?:"[^"]+"|(?:[^\W\d]|\.{0,2}/|~)\S*))
+      | (?P<whole>(?:[\d.]+:)?id:\d{1,18})
+    )(?=\s|$)""",
+    re.VERBOSE,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A part of a query. `value` is a sentence, or the path of a file whose first item is meant."""
+    """A part of a query. `value` is a sentence, the path of a file whose first item is meant, or an item's id.
+
+    `modality` says which tower embeds it; that of an id, whose vector is stored, is `STORED`.
+    """
 
     modality: str
-    value: str | Path
+    value: str | Path | int
     weight: float = 1.0
 
 
@@ -33,9 +50,13 @@ class Term:
 class Query:
     """What is looked for: the terms' vectors, weighed and added, among the items of the modality `wanted`.
 
+    Terms of negative weight are taken away: what resembles them pays a penalty (see `search.fusion`).
     `k` is how many hits at most. A photo that is itself in the library leaves itself out of its own
     answer unless `include_self`. `filters` say what may be found at all, `sort` in which of `orders.ORDERS`
-    the hits come. `words` is the question as it was put, if it was put in words.
+    the hits come; every order but relevance takes only what fits. `best_of_each` scores an item by the term that it
+    resembles most, instead of by the sum. `relevant` leaves out what does not fit and gives the others a probability,
+    `unique` folds near-duplicates into their best, `diverse` prefers variety, `by_words` also looks the words up
+    among names and texts. `words` is the question as it was put, if it was put in words.
     """
 
     terms: tuple[Term, ...]
@@ -43,8 +64,13 @@ class Query:
     k: int = 10
     include_self: bool = False
     filters: Sequence[Filter] = ()
-    sort: str = "relevance"
+    sort: str = BY_RELEVANCE
     words: str = ""
+    best_of_each: bool = False
+    relevant: bool = False
+    unique: bool = False
+    diverse: bool = False
+    by_words: bool = False
 
     def __post_init__(self) -> None:
         if not self.terms:
@@ -53,43 +79,122 @@ class Query:
             raise QueryError(f"{self.k} results cannot be found: ask for at least 1.")
         if self.sort not in ORDERS:
             raise QueryError(f"Results cannot be sorted by {self.sort!r}: there are {', '.join(ORDERS)}.")
+        if self.best_of_each and all(term.weight <= 0 for term in self.terms):
+            raise QueryError("The best of each needs something to look for beside what is taken away.")
+
+    @property
+    def takes_away(self) -> bool:
+        """Whether something is wanted and something else is not."""
+        return any(term.weight > 0 for term in self.terms) and any(term.weight < 0 for term in self.terms)
+
+    @property
+    def asked(self) -> str:
+        """The modality of the terms that are wanted; "" if they are of several."""
+        modalities = {term.modality for term in self.terms if term.weight > 0}
+        return modalities.pop() if len(modalities) == 1 else ""
+
+    @property
+    def is_sorted(self) -> bool:
+        """Whether another order than that of relevance is asked for."""
+        return self.sort != BY_RELEVANCE
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether only what fits is wanted: of what does not, no other order makes sense."""
+        return self.relevant or self.is_sorted
 
 
 def parse(words: str | Sequence[str], **options: Any) -> Query:
     """A query from the words of a command line, or from one line; `options` are the other fields of `Query`.
 
-    Words in a row are one sentence, `+` and `-` alone add and subtract the next term, a file of a known
-    kind is what it shows, `2:` in front of a term weighs it. Raises `QueryError`.
+    Words in a row are one sentence, `+` and `-` alone add and subtract what follows, directly before a word only
+    that word; quotes hold a phrase together. A file of a known kind is what it shows, `id:12` a stored item, `2:` in
+    front of a term weighs it. Raises `QueryError`.
 
     >>> parse(["beach", "-", "2:many", "people"]).terms
     (Term(modality='text', value='beach', weight=1.0), Term(modality='text', value='many people', weight=-2.0))
+    >>> parse("old red cars -people").terms
+    (Term(modality='text', value='old red cars', weight=1.0), Term(modality='text', value='people', weight=-1.0))
     """
     words = [words] if isinstance(words, str) else words
-    pieces = [piece for word in words for piece in _split_signs(word)]
-    return Query(tuple(_terms(pieces)), words=" ".join(words), **options)
+    pieces = [piece for word in words for piece in _pieces(word.strip())]
+    return Query(tuple(_terms(pieces)), words=" ".join(words).strip(), **options)
 
 
-def _split_signs(word: str) -> list[str]:
-    """A quoted "beach - people" as its terms and signs; the name of a file may hold a dash and stays whole."""
-    return [word] if _is_file(word) else [piece for piece in _SIGN.split(word) if piece.strip()]
+class _Piece(NamedTuple):
+    """A part of a line: `kind` is "sign" (alone), "signed", "whole" or "words"."""
+
+    kind: str
+    text: str
+    sign: float = 1.0
 
 
-def _terms(pieces: Iterable[str]) -> Iterator[Term]:
-    sign = 1.0
-    sentence: list[str] = []
-    for piece in [*pieces, "+"]:  # the last sign closes the last sentence
-        file = None if piece in SIGNS else _file_term(piece)
-        if piece not in SIGNS and file is None:
-            sentence.append(piece.strip())
+def _pieces(word: str) -> Iterator[_Piece]:
+    """A line taken apart at its signs, phrases and ids; the name of a file may hold a dash and stays whole."""
+    if _is_file(_split_weight(word)[1]):
+        yield _Piece("whole", word)
+        return
+    end = 0
+    for match in _APART.finditer(word):
+        yield from _plain(word[end : match.start()])
+        end = match.end()
+        if match["alone"]:
+            yield _Piece("sign", "", SIGNS[match["alone"]])
+        elif match["sign"]:
+            yield _Piece("signed", match["signed"], SIGNS[match["sign"]])
+        else:
+            yield _Piece("whole", match["whole"])
+    yield from _plain(word[end:])
+
+
+def _plain(text: str) -> Iterator[_Piece]:
+    if text.strip():
+        yield _Piece("words", text.strip())
+
+
+def _terms(pieces: Iterable[_Piece]) -> Iterator[Term]:
+    """The terms that pieces make: words in a row are one sentence, which a sign alone, a file or an id closes."""
+    sign, sentence = 1.0, list[str]()
+    beside = list[Term]()  # "-people" within a sentence, which goes on behind it
+    for piece in [*pieces, _Piece("sign", "")]:  # the last sign closes the last sentence
+        if piece.kind == "signed":
+            beside.append(_term(piece.text, piece.sign))
             continue
-        if text := " ".join(sentence).strip():
-            weight, text = _split_weight(text)
-            # a terminal may send bytes that are no text; tokenizers refuse what stands for them
-            yield Term("text", text.encode(errors="replace").decode(), sign * weight)
-        sentence = []
-        if file is not None:
-            yield replace(file, weight=sign * file.weight)
-        sign = SIGNS.get(piece, 1.0)
+        whole = _whole_term(piece, sign)
+        if piece.kind == "words" and whole is None:
+            sentence.append(piece.text)
+            continue
+        if sentence:
+            yield _sentence(" ".join(sentence), sign)
+        yield from beside
+        sentence, beside = [], []
+        if whole is not None:
+            yield whole
+        sign = piece.sign
+    yield from beside
+
+
+def _whole_term(piece: _Piece, sign: float) -> Term | None:
+    """The file or stored item that a piece is by itself; None for a sign and for words."""
+    return None if piece.kind == "sign" else _stored_term(piece.text, sign) or _file_term(piece.text, sign)
+
+
+def _term(text: str, sign: float) -> Term:
+    return _stored_term(text, sign) or _file_term(text, sign) or _sentence(text, sign)
+
+
+def _sentence(text: str, sign: float) -> Term:
+    weight, text = _split_weight(text)
+    if len(text) > 2 and text[0] == text[-1] == '"' and '"' not in text[1:-1]:
+        text = text[1:-1]
+    # a terminal may send bytes that are no text; tokenizers refuse what stands for them
+    return Term("text", text.encode(errors="replace").decode(), sign * weight)
+
+
+def _stored_term(text: str, sign: float = 1.0) -> Term | None:
+    weight, name = _split_weight(text)
+    match = _ID.fullmatch(name)
+    return Term(STORED, int(match[1]), sign * weight) if match else None
 
 
 def _split_weight(value: str) -> tuple[float, str]:
@@ -97,7 +202,7 @@ def _split_weight(value: str) -> tuple[float, str]:
     return (float(match[1]), value[match.end() :]) if match else (1.0, value)
 
 
-def _file_term(word: str) -> Term | None:
+def _file_term(word: str, sign: float = 1.0) -> Term | None:
     """What the file of that name shows or says; None for what is just a word."""
     weight, name = _split_weight(word)
     if "." not in name or re.search(r"\s", Path(name).suffix):
@@ -108,7 +213,7 @@ def _file_term(word: str) -> Term | None:
     if modality is None:
         return None
     if _is_file(name):
-        return Term(modality.name, Path(name).expanduser(), weight)
+        return Term(modality.name, Path(name).expanduser(), sign * weight)
     if modality.name == "image" or "/" in name:
         raise QueryError(f"There is no file {name}.")
     return None
@@ -121,13 +226,19 @@ def _is_file(name: str) -> bool:
         return False
 
 
-def like(path: Path, **options: Any) -> Query:
-    """A query for what resembles the file at `path`; `options` are the other fields of `Query`.
+def like(*things: Path | str | int, **options: Any) -> Query:
+    """A query for what resembles files, or items of the library by their ids (12, "12" or "id:12").
 
-    Raises `QueryError` if the file is not there.
+    Several are one question, for what resembles all of them. `options` are the other fields of `Query`.
+    Raises `QueryError` for a file that is not there.
     """
-    term = _file_term(str(path))
+    terms = tuple(_like_term(str(thing)) for thing in things)
+    return Query(terms, words=" ".join(map(str, things)), **options)
+
+
+def _like_term(thing: str) -> Term:
+    term = _stored_term(f"id:{thing}") or _stored_term(thing) or _file_term(thing)
     if term is None:
-        problem = "is neither a photo nor a text, by its name" if path.exists() else "is not there"
-        raise QueryError(f"{path} {problem}.")
-    return Query((term,), words=str(path), **options)
+        problem = "is neither a photo nor a text, by its name" if Path(thing).exists() else "is not there"
+        raise QueryError(f"{thing} {problem}.")
+    return term

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -69,4 +71,23 @@ def as_json(rows: Rows) -> str:
     return json.dumps(rows, ensure_ascii=False, indent=2)
 
 
-FORMATS: dict[str, Callable[[Rows], str]] = {"table": as_table, "json": as_json}
+def as_json_lines(rows: Rows) -> str:
+    """One object a line."""
+    return "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+
+
+def as_csv(rows: Rows) -> str:
+    """A header and a line a row; nothing at all for no rows."""
+    text = io.StringIO()
+    lines = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
+    lines.writeheader()
+    lines.writerows(rows)
+    return text.getvalue().rstrip("\n")
+
+
+FORMATS: dict[str, Callable[[Rows], str]] = {
+    "table": as_table,
+    "json": as_json,
+    "jsonl": as_json_lines,
+    "csv": as_csv,
+}

@@ -15,12 +15,13 @@ LAYERS = ("indexer", "search", "evaluation", "training")  # each may import thos
 # Inside `indexer`, what stands higher may import what stands lower, never the other way round.
 INDEXER = (
     ("errors", "items", "shipped", "migrations"),
-    ("pictures", "database", "vectors"),
-    ("files",),
+    ("pictures", "database", "vectors", "whole"),
+    ("files", "tags"),
     ("catalog", "encoders", "modalities"),
-    ("walk", "report", "testing"),
+    ("walk", "report", "testing", "wording"),
     ("survey", "chunks", "library"),
-    ("pipeline",),
+    ("pipeline", "transfer"),
+    ("reembedding",),
 )
 
 

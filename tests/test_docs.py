@@ -2,9 +2,7 @@
 
 import doctest
 import importlib
-import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +10,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "docs"))
+
+from run_examples import BLOCK, PAGES, Example, examples, make_home, printed, run  # noqa: E402  it lies beside the pages
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PHOTOS = ROOT / "data" / "photos"
 
 
 def blocks(language: str) -> list[str]:
@@ -28,53 +29,41 @@ def commands() -> list[str]:
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A user's home folder with what the README's commands speak of."""
-    home = tmp_path_factory.mktemp("home")
-    shutil.copytree(PHOTOS, home / "Photos")
-    shutil.copytree(PHOTOS, home / "Photos" / "old")
-    shutil.copytree(ROOT / "data" / "texts", home / "notes")
-    (home / "sunsets").mkdir()
-    for name in ("dog.jpg", "my-dog.jpg"):
-        shutil.copy(PHOTOS / "cat.jpg", home / name)
-    (home / "breeds.txt").write_text("a dachshund\na poodle\n")
-    (home / "queries.txt").write_text("a cat\na brick wall\n")
-    return home
-
-
-def shell(command: str, home: Path) -> subprocess.CompletedProcess[str]:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = os.environ | {"HOME": str(home), "PATH": path, "DESCRY_LIBRARY": str(home / "library")}
-    environment |= {"HF_HUB_OFFLINE": "1"}
-    return subprocess.run(
-        ["bash", "-o", "pipefail", "-c", command],
-        capture_output=True,
-        text=True,
-        cwd=home,
-        env=environment,
-        timeout=120,
-        check=False,
-    )
+    return make_home(tmp_path_factory.mktemp("homes") / "ada")
 
 
 @pytest.fixture(scope="module")
 def indexed(home: Path) -> Path:
-    done = shell("descry index ~/Photos ~/notes", home)
-    assert done.returncode == 0, done.stderr
+    done = run("descry index ~/Photos ~/notes", home)
+    assert done.returncode == 0, done.stdout
     return home
 
 
 @pytest.mark.parametrize("command", [command for command in commands() if "--model" not in command])
 def test_the_readmes_commands_work(command: str, indexed: Path) -> None:
-    done = shell(command, indexed)
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
+    done = run(command, indexed)
+    assert done.returncode == 0, done.stdout
+    assert "Traceback" not in done.stdout
 
 
 @pytest.mark.parametrize("command", [command for command in commands() if "--model" in command])
 def test_the_readmes_other_encoders_are_known_though_their_weights_are_not_here(command: str, indexed: Path) -> None:
-    done = shell(command, indexed)
+    done = run(command, indexed)
     assert done.returncode == 2
-    assert "could not be fetched" in done.stderr or "no checkpoint" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert "could not be fetched" in done.stdout or "no checkpoint" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_pages_show_what_is_printed_numbers_aside(page: Path, tmp_path: Path) -> None:
+    home = make_home(tmp_path / "ada")
+    shown = [example for block in BLOCK.findall(page.read_text(encoding="utf-8")) for example in examples(block)]
+    wrong = [(now, then) for then in shown if without_numbers(now := printed(then, home)) != without_numbers(then)]
+    assert wrong == [], "run `python docs/run_examples.py` and look at what has changed"
+
+
+def without_numbers(example: Example) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"\d+", "0", example.output))
 
 
 def test_the_readmes_python_works(tmp_path: Path) -> None:

@@ -11,6 +11,12 @@ from indexer.errors import DescryError
 # Name -> the module with `add_arguments(parser)` and `run(options)`; the first sentence of its docstring is the help.
 COMMANDS = {
     "shipped": "training.shipped.command",
+    "contrastive": "training.contrastive",
+    "finetune": "training.finetune",
+    "distill": "training.distill",
+    "align": "training.align",
+    "ensemble": "training.ensemble",
+    "fusion": "training.fusion",
 }
 
 

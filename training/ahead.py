@@ -7,11 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Generic, TypeVar
-
-from training.shipped.batches import Sampler
+from typing import Any, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
+
+
+class Sampler(Protocol):
+    """Whatever draws: its state can be taken and given back."""
+
+    def state(self) -> Any:
+        """What `restore` takes."""
+        ...
+
+    def restore(self, state: Any) -> None:
+        """Goes on drawing where `state` was taken."""
+        ...
 
 
 class Ahead(Generic[T]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,18 @@ def require_matplotlib() -> None:
         raise DescryError("Training draws its curve with matplotlib, an extra: pip install 'descry[training]'.")
 
 
-def draw_curve(log: Path, picture: Path) -> None:
-    """Draws the losses and the validation recalls of `log.jsonl` over the steps of all stages in a row."""
+# What the shipped encoder's log holds, by the names of its lines: losses, and measures with their labels.
+LOSSES = ("captions", "everyday", "imagenet")
+MEASURES = {
+    "text_to_image_r10": "text → image R@10, Flickr8k val",
+    "image_to_text_r10": "image → text R@10, Flickr8k val",
+}
+
+
+def draw_curve(
+    log: Path, picture: Path, *, losses: Sequence[str] = LOSSES, measures: Mapping[str, str] = MEASURES
+) -> None:
+    """Draws the losses and the validation measures of `log.jsonl` over the steps of all stages in a row."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -26,12 +36,12 @@ def draw_curve(log: Path, picture: Path) -> None:
 
     lines, borders = in_a_row([json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()])
     figure, (above, below) = pyplot.subplots(2, 1, sharex=True, figsize=(9, 7), layout="constrained")
-    for name in ("captions", "everyday", "imagenet"):
+    for name in losses:
         points = [(line["at"], line[name]) for line in lines if name in line]
         above.plot(*zip(*points, strict=True), label=f"{name} loss", linewidth=1)
-    for name, label in (("text_to_image_r10", "text → image"), ("image_to_text_r10", "image → text")):
+    for name, label in measures.items():
         points = [(line["at"], line[name]) for line in lines if name in line]
-        below.plot(*zip(*points, strict=True), marker="o", label=f"{label} R@10, Flickr8k val")
+        below.plot(*zip(*points, strict=True), marker="o", label=label)
     for axes in (above, below):
         axes.legend()
         axes.grid(alpha=0.3)

@@ -28,8 +28,9 @@ def pack(image: dict[str, Tensor], text: dict[str, Tensor]) -> Arrays:
     float16 everywhere but in the token table, which is two thirds of the text tower and takes int8 with a scale
     a row. What that costs is measured in the model card.
     """
-    arrays: Arrays = {f"image.{name}": tensor.numpy().astype(np.float16) for name, tensor in image.items()}
-    arrays |= {f"text.{name}": tensor.numpy().astype(np.float16) for name, tensor in text.items()}
+    # In C order: safetensors writes the bytes of an array as they lie, also those of a channels-last weight.
+    arrays: Arrays = {f"image.{name}": tensor.numpy().astype(np.float16, order="C") for name, tensor in image.items()}
+    arrays |= {f"text.{name}": tensor.numpy().astype(np.float16, order="C") for name, tensor in text.items()}
     del arrays["text.table.weight"]
     arrays["text.table"], arrays["text.table_scale"] = quantise_rows(text["table.weight"].numpy())
     return arrays

@@ -22,7 +22,11 @@ class TrainingError(DescryError):
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how fast: `rates` are peak learning rates by the name of the module they are for."""
+    """How long and how fast: `rates` are peak learning rates by the name of the module they are for.
+
+    With `best`, the name of a measure, the weights of the check where it was highest are those that are left;
+    after `patience` checks without a higher one training ends, 0 being never.
+    """
 
     steps: int
     batch: int
@@ -33,6 +37,8 @@ class Plan:
     average: float = 0.995
     report_every: int = 25
     check_every: int = 300
+    best: str = ""
+    patience: int = 0
 
 
 def rate(step: int, plan: Plan) -> float:
@@ -51,6 +57,7 @@ class Loop:
         self.optimizer = torch.optim.AdamW(self._groups(), betas=(0.9, 0.98))
         self.average = {key: value.detach().clone() for key, value in self._trained().items()}
         self.step = 0
+        self.highest, self.checks_since = float("-inf"), 0
 
     def run(
         self,
@@ -60,7 +67,7 @@ class Loop:
         state: Callable[[], Any],
         restore: Callable[[Any], None],
     ) -> None:
-        """Runs what is left of the plan; afterwards the modules hold the averaged weights.
+        """Runs what is left of the plan; afterwards the modules hold the averaged weights, or the best ones.
 
         `losses` draws the batch of a step and gives its losses by name; `check` measures on validation photos;
         `state` and `restore` keep the caller's random state in checkpoints. Raises `TrainingError` when a loss is
@@ -70,18 +77,40 @@ class Loop:
         if self.checkpoint.is_file():
             restore(self._load())
         began, done = time.monotonic(), self.step
-        while self.step < self.plan.steps:
+        while self.step < self.plan.steps and not self._gives_up():
             report = self._step(losses)
             if self.step % self.plan.report_every == 0 or self.step == self.plan.steps:
                 report["seconds_a_step"] = (time.monotonic() - began) / (self.step - done)
                 self._log(report)
             if self.step % self.plan.check_every == 0 and self.step < self.plan.steps:
-                self._save(state())
                 with self.averaged():
-                    self._log(check())
+                    self._measure(check)
+                self._save(state())
         self._use_average()
+        self._measure(check)
         self._save(state())
-        self._log(check())
+        self._use_best()
+
+    def _gives_up(self) -> bool:
+        return 0 < self.plan.patience <= self.checks_since
+
+    def _measure(self, check: Callable[[], dict[str, float]]) -> None:
+        """Measures and logs the weights that the modules hold, and keeps them if they are the best so far."""
+        measures = check()
+        self._log(measures)
+        if not self.plan.best:
+            return
+        self.checks_since += 1
+        if measures[self.plan.best] > self.highest:
+            self.highest, self.checks_since = measures[self.plan.best], 0
+            modules = {name: module.state_dict() for name, module in self.modules.items()}
+            _write({"step": self.step, "modules": modules}, self.best_checkpoint)
+
+    def _use_best(self) -> None:
+        if self.plan.best and self.best_checkpoint.is_file():
+            saved = torch.load(self.best_checkpoint, map_location="cpu")["modules"]
+            for name, module in self.modules.items():
+                module.load_state_dict(saved[name])
 
     def _step(self, losses: Callable[[int], dict[str, Tensor]]) -> dict[str, float]:
         for group in self.optimizer.param_groups:
@@ -143,16 +172,20 @@ class Loop:
         """Where this loop keeps what it needs to go on."""
         return self.folder / f"{self.name}.pt"
 
+    @property
+    def best_checkpoint(self) -> Path:
+        """Where the best weights so far are kept, where a measure to know them by is named."""
+        return self.folder / f"{self.name}.best.pt"
+
     def _save(self, state: Any) -> None:
-        beside = self.checkpoint.with_suffix(".new")
         modules = {name: module.state_dict() for name, module in self.modules.items()}
         everything = {"step": self.step, "modules": modules, "average": self.average, "state": state}
-        torch.save(everything | {"optimizer": self.optimizer.state_dict(), "torch": torch.get_rng_state()}, beside)
-        beside.replace(self.checkpoint)
+        everything |= {"best": (self.highest, self.checks_since), "optimizer": self.optimizer.state_dict()}
+        _write(everything | {"torch": torch.get_rng_state()}, self.checkpoint)
 
     def _load(self) -> Any:
         # Our own file, and it holds the states of Python's and numpy's generators beside tensors.
-        saved = torch.load(self.checkpoint, weights_only=False)
+        saved = torch.load(self.checkpoint, weights_only=False, map_location="cpu")
         try:
             for name, module in self.modules.items():
                 module.load_state_dict(saved["modules"][name])
@@ -161,15 +194,32 @@ class Loop:
                 f"{self.checkpoint} belongs to models of another shape; move it away or train with its configuration."
             ) from error
         self.optimizer.load_state_dict(saved["optimizer"])
-        self.average, self.step = saved["average"], saved["step"]
+        self.average = {key: value.to(self.average[key].device) for key, value in saved["average"].items()}
+        self.step = saved["step"]
+        self.highest, self.checks_since = saved.get("best", (self.highest, self.checks_since))
         torch.set_rng_state(saved["torch"])
+        self._forget_later_lines()
         return saved["state"]
+
+    def _forget_later_lines(self) -> None:
+        """Takes out of the log what was written after the checkpoint: it comes again."""
+        log = self.folder / "log.jsonl"
+        lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.is_file() else []
+        kept = [line for line in lines if line["stage"] != self.name or line["step"] <= self.step]
+        log.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
 
     def _log(self, values: Mapping[str, float]) -> None:
         line = {"stage": self.name, "step": self.step, **{name: round(value, 4) for name, value in values.items()}}
         with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         print(json.dumps(line), flush=True)
+
+
+def _write(everything: dict[str, Any], path: Path) -> None:
+    """Writes beside the file and renames: a run that is cut off leaves the former one whole."""
+    beside = path.with_suffix(".new")
+    torch.save(everything, beside)
+    beside.replace(path)
 
 
 class _Averaged:

@@ -68,3 +68,39 @@ def word_choice(logits: Tensor, targets: Tensor) -> Tensor:
     """
     targets = targets.to(logits.dtype)
     return -(targets * functional.log_softmax(logits, dim=1)).sum() / targets.sum().clamp(min=1e-6)
+
+
+def sigmoid(logits: Tensor, owners: Tensor, ignored: Tensor) -> Tensor:
+    """The sigmoid loss of SigLIP (Zhai et al., 2023): every pair is a yes-or-no question of its own.
+
+    `logits` `[sentences, photos]` are similarities times an inverse temperature plus a bias, `owners` and `ignored`
+    as in `contrastive`. The sum over pairs, a sentence: with one sentence a photo open_clip's.
+    """
+    own = torch.zeros_like(ignored)
+    own[torch.arange(len(owners)), owners] = True
+    signs = torch.where(own, 1.0, -1.0).to(logits.dtype)
+    per_pair = -functional.logsigmoid(signs * logits).masked_fill(ignored & ~own, 0.0)
+    return per_pair.sum() / len(logits)
+
+
+def similarity_distillation(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """How far a student's distributions over the other side are from its teacher's, averaged over both directions.
+
+    Both are logits `[sentences, photos]`. The Kullback-Leibler divergence of each row and of each column, softened and
+    multiplied by the temperature's square as Hinton et al. (2015) do; 0 where student and teacher agree.
+    """
+    each_way = [
+        functional.kl_div(
+            functional.log_softmax(ours / temperature, dim=1),
+            functional.log_softmax(theirs / temperature, dim=1),
+            log_target=True,
+            reduction="batchmean",
+        )
+        for ours, theirs in ((student, teacher), (student.T, teacher.T))
+    ]
+    return temperature**2 * torch.stack(each_way).mean()
+
+
+def feature_matching(student: Tensor, teacher: Tensor) -> Tensor:
+    """How far a student's unit rows `[n, dim]` point from its teacher's: the mean of 1 - cosine, in 0..2."""
+    return 1 - (student * teacher).sum(dim=1).mean()

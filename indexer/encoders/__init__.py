@@ -17,6 +17,7 @@ DEFAULT = "embedded"
 SCHEMES = {
     "embedded": "indexer.encoders.embedded",
     "open_clip": "indexer.encoders.open_clip",
+    "ensemble": "indexer.encoders.ensemble",
 }
 
 # short name -> full name; what each costs and is worth stands in `indexer.encoders.models`.
@@ -27,7 +28,8 @@ def load_encoder(name: str = DEFAULT, *, device: str = "auto") -> Encoder:
     """The encoder of that name, its towers not yet loaded.
 
     `name` is `embedded`, `open_clip:ARCH/PRETRAINED`, `open_clip:ARCH//path/to/checkpoint`, a local
-    folder (`open_clip:/path/to/folder`) or an alias. `device` is `auto`, `cpu`, `cuda`, `mps`...
+    folder (`open_clip:/path/to/folder`), an alias, or several of them in an `ensemble:0.7:A+0.3:B`. `device` is
+    `auto`, `cpu`, `cuda`, `mps`...
     Raises `UnknownEncoder` or `EncoderUnavailable`, each with the remedy.
     """
     name = ALIASES.get(name, name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,29 @@ class Tower(Protocol):
 
     def embed(self, prepared: Sequence[npt.NDArray[Any]]) -> Float32Array:
         """A batch of prepared values as `[n, dim]` float32 unit rows. Runs on one thread, on the device."""
+        ...
+
+
+class Regions(NamedTuple):
+    """What a tower sees where: a grid of cells laid over a picture.
+
+    `rows` are the cells' unit rows, `[h, w, dim]` float32; `box` is what the grid covers, (left, top, right, bottom)
+    in pixels of the upright picture, whose edges it may overlap.
+    """
+
+    rows: Float32Array
+    box: tuple[float, float, float, float]
+
+
+@runtime_checkable
+class SeeingTower(Tower, Protocol):
+    """A tower that can also say what it sees where. The others simply lack the method."""
+
+    def regions(self, value: Any) -> Regions:
+        """What is in the parts of one picture, in the space of the sentences.
+
+        Raises `EncoderUnavailable` for a model that keeps no places apart.
+        """
         ...
 
 

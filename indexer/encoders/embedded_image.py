@@ -7,7 +7,7 @@ Only this module of the family imports torch: a search by sentence never loads i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,15 +17,25 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from indexer.encoders.base import unit_rows
+from indexer.encoders.base import Regions, unit_rows
 from indexer.encoders.devices import pick_dtype
 from indexer.items import Float32Array
-from indexer.pictures import ImageRecipe
+from indexer.pictures import ImageRecipe, upright_size
 
 # The trunk's own input scale, `(byte - 128) * 0.00787402`, in the order that bfloat16 keeps exact: bytes less
 # 128 are small integers, so the only rounding is the product's.
 MIDDLE = 128.0
 SCALE = 0.00787402
+
+# How a photo's parts are looked at: so many times larger than when it is embedded whole, and each cell as the mean of
+# so many across. How often the warmest part lies on the caption's photo, of two Flickr8k val photos side by side
+# (800 captions, chance 50 %) and of four (1,600, chance 25 %), in percent, all from one trial; of what was chosen
+# `python -m evaluation pointing` says 92.5 and 85.5:
+#   at the plain size: a cell alone 86 and 78, 3 across 87 and 80; the score's gradient times the cell (HiResCAM) 85
+#   and 72, the loss when 3 x 3 cells are left out 88 and 74
+#   at twice the size: a cell alone 91 and 80, 3 across 93 and 86, 5 across 92 and 85
+CLOSER = 2
+NEIGHBOURS = 3
 
 
 @dataclass(frozen=True)
@@ -103,10 +113,14 @@ class Trunk(nn.Module):
 
     def forward(self, photos: Tensor) -> Tensor:
         """Photos `[n, 3, s, s]` uint8 -> pooled features `[n, width]` in the trunk's own number format."""
+        return self.cells(photos).mean(dim=(2, 3))
+
+    def cells(self, photos: Tensor) -> Tensor:
+        """Photos `[n, 3, s, s]` uint8 -> features of places `[n, width, s / 32, s / 32]`."""
         dtype = self.blocks[0].convs[0].weight.dtype  # type: ignore[union-attr, index]
         x = (photos.to(dtype) - MIDDLE) * SCALE
         features: Tensor = self.blocks(x.contiguous(memory_format=torch.channels_last))
-        return features.mean(dim=(2, 3))
+        return features
 
 
 class Head(nn.Module):
@@ -140,6 +154,16 @@ class ImageModel(nn.Module):
         vectors = self.head(features.to(self.head.norm.weight.dtype))
         return functional.normalize(vectors.float(), dim=-1)
 
+    def regions(self, photos: Tensor) -> Tensor:
+        """Photos `[n, 3, s, s]` uint8 -> what is in their parts, unit rows `[n, h, w, dimension]` float32.
+
+        The head learned from means of cells, so it is shown means: of each cell and its neighbours.
+        """
+        cells = self.trunk.cells(photos).to(self.head.norm.weight.dtype)
+        around = functional.avg_pool2d(cells, NEIGHBOURS, 1, NEIGHBOURS // 2, count_include_pad=False)
+        vectors = self.head(around.permute(0, 2, 3, 1))  # (n, width, h, w) -> (n, h, w, dimension)
+        return functional.normalize(vectors.float(), dim=-1)
+
 
 class ImageTower:
     """Embeds pictures with the shipped weights: the recipe's squares on loader threads, the model on the device."""
@@ -160,6 +184,15 @@ class ImageTower:
     def prepare(self, value: Image.Image) -> npt.NDArray[np.uint8]:
         """A picture as `[3, size, size]` uint8."""
         return self.recipe.prepare(value)
+
+    def regions(self, value: Image.Image) -> Regions:
+        """What is in the parts of a picture, seen `CLOSER` times as large as when it is embedded whole."""
+        recipe = replace(self.recipe, size=CLOSER * self.recipe.size)
+        box = recipe.box(upright_size(value))
+        with torch.inference_mode():
+            photos = torch.from_numpy(recipe.prepare(value)[np.newaxis]).to(self.device)
+            rows = self._model.regions(photos)[0]
+        return Regions(unit_rows(rows.cpu().numpy()), box)
 
     def embed(self, prepared: Sequence[npt.NDArray[Any]]) -> Float32Array:
         """Prepared pictures as unit rows `[n, dim]`."""

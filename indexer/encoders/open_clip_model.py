@@ -15,13 +15,14 @@ import open_clip
 import torch
 from PIL import Image
 
-from indexer.encoders.base import unit_rows
+from indexer.encoders.base import Regions, unit_rows
 from indexer.encoders.devices import pick_dtype
+from indexer.encoders.open_clip_regions import region_vectors
 from indexer.encoders.open_clip_source import Source, quiet
 from indexer.encoders.storing import store_text_tower
 from indexer.errors import EncoderUnavailable
 from indexer.items import Float32Array, Int64Array
-from indexer.pictures import ImageRecipe
+from indexer.pictures import ImageRecipe, upright_size
 
 # A tower runs in bfloat16 only if its vectors stay this near to those of float32.
 LEAST_COSINE = 0.999
@@ -63,7 +64,7 @@ class Model:
 
     def image_tower(self) -> ImageTower:
         """The tower for pictures."""
-        return ImageTower(self._network, _recipe(self._network, self._source.name), self._device, self.dimension)
+        return ImageTower(self._network, recipe_of(self._network, self._source.name), self._device, self.dimension)
 
     def text_tower(self) -> TextTower:
         """The tower for sentences."""
@@ -82,7 +83,7 @@ class Model:
         )
 
 
-def _recipe(network: Any, name: str) -> ImageRecipe:
+def recipe_of(network: Any, name: str) -> ImageRecipe:
     """How the model wants its pictures, from open_clip's own record of it."""
     config = network.visual.preprocess_cfg
     size = config["size"]
@@ -128,12 +129,21 @@ class ImageTower:
         """A batch of prepared pictures as `[n, dim]` float32 unit rows."""
         if not prepared:
             return np.zeros((0, self._dimension), dtype=np.float32)
+        with torch.inference_mode():
+            return unit_rows(self._network.encode_image(self._pixels(prepared)).float().cpu().numpy())
+
+    def regions(self, value: Image.Image) -> Regions:
+        """What is in the parts of a picture: see `open_clip_regions`. Raises `EncoderUnavailable`."""
+        box = self._recipe.box(upright_size(value))
+        with torch.inference_mode():
+            vectors = region_vectors(self._network.visual, self._pixels([self.prepare(value)]))[0]
+        return Regions(unit_rows(vectors.float().cpu().numpy()), box)
+
+    def _pixels(self, prepared: Sequence[npt.NDArray[Any]]) -> torch.Tensor:
+        """Prepared pictures as the network takes them, `[n, 3, size, size]`, scaled and normalised."""
         pixels = torch.from_numpy(np.stack(prepared)).to(self._device)  # (n, 3, size, size) uint8
         pixels = (pixels * self._scale + self._shift).to(self.dtype)
-        if self._device.type == "cuda":
-            pixels = pixels.contiguous(memory_format=torch.channels_last)
-        with torch.inference_mode():
-            return unit_rows(self._network.encode_image(pixels).float().cpu().numpy())
+        return pixels.contiguous(memory_format=torch.channels_last) if self._device.type == "cuda" else pixels
 
     def _narrow(self, dtype: torch.dtype) -> None:
         """Goes over to a number format, and back if the vectors of a few pictures show too much of it.

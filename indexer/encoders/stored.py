@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer.encoders.arithmetic import attention, gelu_tanh, layer_norm
-from indexer.encoders.base import unit_rows
+from indexer.encoders.base import Tower, unit_rows
 from indexer.encoders.clip_tokens import CLEANERS, ClipTokenizer, load_merges
 from indexer.errors import EncoderUnavailable
 from indexer.items import Float32Array, Int64Array
@@ -156,7 +156,14 @@ class StoredTextTower:
         return layer_norm(states, weight, bias, self.config.epsilon)
 
 
-def load_text_tower(folder: Path) -> StoredTextTower:
+def load_text_tower(folder: Path) -> Tower:
+    """The text tower stored in a folder, one encoder's or that of an ensemble. Raises `EncoderUnavailable`."""
+    from indexer.encoders import ensemble
+
+    return ensemble.load_stored(folder) if (folder / ensemble.STORED).is_file() else load_stored(folder)
+
+
+def load_stored(folder: Path) -> StoredTextTower:
     """The text tower stored in a folder, its weights memory-mapped.
 
     For ViT-B/32 on one core of a busy machine it opens in 2 to 8 ms, embeds its first caption in 60 to 140 ms, a

@@ -53,11 +53,11 @@ def store_text_tower(
 
     `reference` is the same tower on torch; a stored form that does not agree with it is thrown away.
     """
-    scratch = _emptied(folder.with_name(f".{folder.name}.new"))
+    scratch = emptied(folder.with_name(f".{folder.name}.new"))
     try:
         _write(scratch, model, tokenizer, name=name, dimension=dimension, checksum=checksum)
         _check(scratch, reference)
-        _replace(scratch, folder)
+        replace_folder(scratch, folder)
     except (NotStorable, OSError, SafetensorError) as reason:
         log.info("The text tower of %s is not stored, searches will load the model: %s", name, reason)
     finally:
@@ -88,17 +88,17 @@ def _check(folder: Path, reference: Tower) -> None:
         raise NotStorable(f"it agrees with the model only to a cosine of {least:.6f}")
 
 
-def _emptied(folder: Path) -> Path:
+def emptied(folder: Path) -> Path:
     """The folder, new and empty; what an interrupted run left in it is gone."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder
 
 
-def _replace(scratch: Path, folder: Path) -> None:
+def replace_folder(scratch: Path, folder: Path) -> None:
     """Puts the scratch folder in the place of the folder; a folder can be renamed only onto an empty one."""
     if folder.exists():
-        old = _emptied(folder.with_name(f".{folder.name}.old"))
+        old = emptied(folder.with_name(f".{folder.name}.old"))
         folder.replace(old)
         shutil.rmtree(old, ignore_errors=True)
     scratch.replace(folder)

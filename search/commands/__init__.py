@@ -1,4 +1,7 @@
-"""The commands of `descry`, one file each: parse, one call, format. A new one is a file here and a row in COMMANDS."""
+"""The commands of `descry`, one file each: parse, one call, format. A new one is a file here and a row in COMMANDS.
+
+A file is called like its command and the function in it; `import`, a word of Python's own, has an underscore behind it.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,18 @@ COMMANDS = (
     "search",
     "similar",
     "describe",
+    "explain",
+    "duplicates",
+    "words",
+    "tag",
+    "groups",
+    "map",
     "status",
+    "doctor",
     "models",
     "remove",
+    "export",
+    "import_",
+    "reembed",
+    "completion",
 )

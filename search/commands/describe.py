@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from search.asking import Options, answer, like_a_photo, search_options
+from search.asking import Options, answer, like_things, search_options
 
 
 @click.command()
-@click.argument("photo", required=False)
+@click.argument("photo", required=False, metavar="PHOTO|ID")
 @click.option("--labels", type=click.Path(path_type=Path), metavar="FILE", help="Choose among the lines of FILE.")
 @search_options(k=5, wanted="text")
 @click.pass_obj
@@ -19,8 +19,9 @@ def describe(library: Path, photo: str | None, labels: Path | None, options: Opt
 
     \b
     descry describe dog.jpg
+    descry describe id:12
     descry describe dog.jpg --labels breeds.txt
     """
     from search.labels import ranker
 
-    answer(library, photo, options, like_a_photo(options), find=None if labels is None else ranker(labels))
+    answer(library, photo, options, like_things(options), find=None if labels is None else ranker(labels))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from indexer.errors import LibraryNotFound, PathError
+from search.completing import models
 from search.leaving import INTERRUPTED, leave
 
 if TYPE_CHECKING:
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--model", metavar="NAME", help="The encoder of a new library: see `descry models`.")
+@click.option(
+    "--model", metavar="NAME", shell_complete=models, help="The encoder of a new library: see `descry models`."
+)
 @click.option("--device", default="auto", show_default=True, metavar="NAME", help="cpu, cuda, mps ...")
 @click.option("--max-megapixels", default=250.0, show_default=True, help="Skip photos that are larger.")
 @click.pass_context

@@ -11,6 +11,7 @@ def models(form: str) -> None:
     """Show the encoders that can be chosen: quality, size, speed, and whether they are here already.
 
     \b
+    descry models
     descry index ~/Photos --model vit-b-32
     """
     from search import reports

@@ -1,4 +1,4 @@
-"""`descry similar`: photos like a photo."""
+"""`descry similar`: photos like photos."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ from pathlib import Path
 
 import click
 
-from search.asking import Options, answer, like_a_photo, search_options
+from search.asking import Options, answer, like_things, search_options
 
 
 @click.command()
-@click.argument("photo", required=False)
+@click.argument("things", nargs=-1, metavar="PHOTO|ID...")
+@click.option("--best-of-each", is_flag=True, help="What resembles any of several, instead of all of them together.")
 @search_options(k=10, wanted="image")
 @click.pass_obj
-def similar(library: Path, photo: str | None, options: Options) -> None:
-    """Find photos like a photo, which need not be in the library.
+def similar(library: Path, things: tuple[str, ...], best_of_each: bool, options: Options) -> None:
+    """Find photos like a photo or like several: files, which need not be in the library, or ids of earlier hits.
 
     \b
     descry similar dog.jpg
+    descry similar id:12 id:31
     """
-    answer(library, photo, options, like_a_photo(options))
+    answer(library, things or None, options, like_things(options, best_of_each=best_of_each))

@@ -1,6 +1,8 @@
 """`python -m evaluation` with the shipped encoder: the demo, a small captioned set, and what it refuses."""
 
+import io
 import json
+import tarfile
 
 import numpy as np
 import pytest
@@ -35,6 +37,29 @@ def test_retrieval_measures_both_ways(capsys, tmp_path):
     table = measured(capsys, "retrieval", "--data", tmp_path, "--set", "mine")
     assert table["photos"] == table["captions"] == 3
     assert table["text_to_image"]["R@1"] == table["image_to_text"]["R@1"] == 1
+
+
+def test_any_captioned_set_can_be_named_by_its_path(capsys, tmp_path):
+    for name, caption in (("cat", "a cat"), ("coffee", "a cup of coffee\ncoffee"), ("rocket", "a rocket launch")):
+        Image.open(shipped("photos", f"{name}.jpg")).save(tmp_path / f"{name}.jpg")
+        (tmp_path / f"{name}.txt").write_text(caption)
+    table = measured(capsys, "retrieval", "--set", tmp_path)
+    assert (table["photos"], table["captions"]) == (3, 4)
+    assert table["image_to_text"]["R@1"] == 1
+
+
+def test_each_class_can_be_told(capsys, tmp_path):
+    with tarfile.open(tmp_path / "mine.tar", "w") as tar:
+        for place in range(21):  # of which the first, the eleventh and the last are held out
+            label = ("cat", "coffee", "rocket")[place // 10]
+            for suffix, content in (("jpg", shipped("photos", f"{label}.jpg").read_bytes()), ("txt", label.encode())):
+                info = tarfile.TarInfo(f"{place:03}.{suffix}")
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+    table = measured(capsys, "classify", "--set", tmp_path / "mine.tar", "--per-class")
+    assert table["each class"].keys() == {"cat", "coffee", "rocket"}
+    assert table["each class"]["cat"] == {"precision": 1, "recall": 1, "F1": 1, "photos": 1}
+    assert "each class" not in measured(capsys, "classify", "--set", tmp_path / "mine.tar")
 
 
 def test_people_get_a_table(capsys):

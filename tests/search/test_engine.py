@@ -5,12 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from painting import paint
 from PIL import Image
 
 from indexer import Library, index_sources
 from indexer.errors import EncoderMismatch, QueryError
+from indexer.reembedding import reembed
 from indexer.testing import COLORS, color_encoder
-from search import Engine, Hit, Query, Term, parse
+from search import Engine, Filter, Hit, Query, Term, parse
 from search.query import like
 
 
@@ -89,12 +91,134 @@ def test_a_sentence_finds_sentences(engine: Engine) -> None:
 
 def test_terms_are_added_and_taken_away(engine: Engine) -> None:
     assert names(engine.search(parse("red + green", k=1))) == ["yellow.png"]
-    assert names(engine.search(parse("yellow - red", k=1))) == ["green.png"]
     assert engine.search(parse("2:red + green", k=1))[0].item.path.name == "orange.png"
 
 
 def test_a_photo_and_words_make_one_query(engine: Engine, photos: Path) -> None:
     assert names(engine.search(parse([str(photos / "red.png"), "+", "green"], k=1))) == ["yellow.png"]
+
+
+def test_what_resembles_what_is_taken_away_pays_for_it(engine: Engine) -> None:
+    assert names(engine.search(parse("white", k=1))) == ["white.png"]
+    assert names(engine.search(parse("white -blue", k=1))) == ["yellow.png"]
+    plain = {hit.item.id: hit for hit in engine.search(parse("yellow", k=8))}
+    hits = engine.search(parse("yellow -red", k=8))
+    assert hits == sorted(hits, key=lambda hit: -hit.standing)
+    for hit in hits:  # scores stay the cosines with what is wanted
+        assert hit.score == pytest.approx(plain[hit.item.id].score)
+    assert {hit.item.path.stem: hit.penalty == 0 for hit in hits} == {
+        name: name in ("green", "blue", "cyan") for name in COLORS
+    }
+    assert all(hit.penalty is None for hit in plain.values())
+
+
+def test_only_taking_away_finds_the_opposite(engine: Engine) -> None:
+    assert names(engine.search(parse("-red", k=8)))[-1] == "red.png"
+
+
+def test_an_item_of_the_library_is_a_term_without_its_file(engine: Engine, photos: Path) -> None:
+    (red,) = engine.search(parse("red", k=1))
+    expected = names(engine.search(like(photos / "red.png", k=3)))
+    (photos / "red.png").unlink()
+    assert names(engine.search(parse(f"id:{red.item.id}", k=3))) == expected
+    assert names(engine.search(parse(f"id:{red.item.id} + green", k=1))) == ["yellow.png"]
+    (itself,) = engine.search(like(red.item.id or 0, k=1, include_self=True))
+    assert itself.item == red.item
+    assert itself.score == pytest.approx(1, abs=1e-3)
+
+
+def test_a_passage_of_the_library_finds_photos_and_passages(engine: Engine) -> None:
+    (passage,) = engine.search(parse("blue", wanted="text", k=1))
+    assert names(engine.search(like(f"id:{passage.item.id}", k=1))) == ["blue.png"]
+    assert passage.item not in [hit.item for hit in engine.search(like(passage.item.id or 0, wanted="text"))]
+
+
+def test_an_id_that_is_not_there_is_named(engine: Engine) -> None:
+    with pytest.raises(QueryError, match="holds nothing under id 4711"):
+        engine.search("red + id:4711")
+
+
+def test_several_photos_are_one_question_or_several(engine: Engine, photos: Path) -> None:
+    both = (photos / "red.png", photos / "cyan.png")
+    assert names(engine.search(like(*both, k=1))) == ["white.png"]
+    red, cyan = ({hit.id: hit.score for hit in engine.search(like(path, k=8))} for path in both)
+    best = {id: max(red[id], cyan[id]) for id in red.keys() & cyan.keys()}
+    hits = engine.search(like(*both, k=8, best_of_each=True))
+    assert [hit.id for hit in hits] == sorted(best, key=lambda id: (-best[id], id))
+    assert [hit.score for hit in hits] == pytest.approx(sorted(best.values(), reverse=True))
+
+
+def test_what_is_nearly_the_same_is_folded_and_counted(engine: Engine, library: Library, photos: Path) -> None:
+    for copy in range(15):
+        Image.new("RGB", (10 + copy, 10), (255, copy, 0)).save(photos / f"copy-{copy:02}.png")
+    index_sources(library, [photos], color_encoder())
+    hits = engine.search(parse("red", k=3, unique=True))
+    assert [(hit.item.path.stem, hit.alike) for hit in hits] == [
+        ("red", 15),
+        ("orange", 1),
+        ("magenta", 0),
+    ]  # yellow, too
+
+
+def test_variety_is_preferred_if_asked_for(engine: Engine, library: Library, photos: Path) -> None:
+    for copy in range(5):
+        Image.new("RGB", (10 + copy, 10), (255, copy, 0)).save(photos / f"copy-{copy:02}.png")
+    index_sources(library, [photos], color_encoder())
+    plain, varied = (names(engine.search(parse("red", k=4, diverse=diverse))) for diverse in (False, True))
+    assert sum("copy" in name for name in plain) == 3
+    assert sum("copy" in name for name in varied) < 3
+    assert varied[0] == plain[0]
+
+
+class Threshold:
+    """Fits from a cosine of 0.8, with the cosine as the probability."""
+
+    cut = 0.8
+
+    def probabilities(self, scores: np.ndarray, background: np.ndarray) -> np.ndarray:
+        assert len(background) == len(COLORS)
+        return scores
+
+
+@pytest.fixture
+def threshold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.relevance.judge_for", lambda _checksum, **_: Threshold())
+
+
+@pytest.mark.usefixtures("threshold")
+def test_only_what_fits_is_found_if_asked_for(engine: Engine) -> None:
+    hits = engine.search(parse("red", relevant=True))
+    assert set(names(hits)) == {"red.png", "orange.png"}
+    assert [hit.probability for hit in hits] == [hit.score for hit in hits]
+    assert engine.search(parse("red - 0.8:orange", relevant=True)) == []
+
+
+@pytest.mark.usefixtures("threshold")
+def test_another_order_takes_all_that_fits_and_nothing_else(engine: Engine) -> None:
+    assert names(engine.search(parse("red", sort="path", k=5))) == ["orange.png", "red.png"]
+    assert names(engine.search(parse("red", sort="path", k=1))) == ["orange.png"]
+
+
+def test_words_find_what_meaning_does_not_see(engine: Engine, library: Library, tmp_path: Path) -> None:
+    folder = tmp_path / "Germany2019"
+    folder.mkdir()
+    Image.new("RGB", (9, 9), "blue").save(folder / "blue.png")
+    index_sources(library, [folder], color_encoder())
+    assert engine.search(parse("holidays in germany", k=1, by_words=True))[0].item.path.parent == folder
+    assert engine.search(parse("holidays in germany", k=1))[0].item.path.parent != folder
+    found = engine.search(parse("red germany", k=20, by_words=True))
+    assert {hit.item.path.parent.name for hit in found[:2]} == {"photos", "Germany2019"}
+    assert len(found) == len({hit.item.id for hit in found}) == len(COLORS) + 1
+    assert [hit.rank_score for hit in found] == sorted((hit.rank_score or 0 for hit in found), reverse=True)
+    elsewhere = parse("red germany", k=20, by_words=True, filters=[Filter("in", str(tmp_path / "photos"))])
+    assert folder not in {hit.item.path.parent for hit in engine.search(elsewhere)}
+
+
+@pytest.mark.parametrize(
+    "question", ['red "', "red AND", "OR NOT red*", "NEAR(red, 2)", "red:blue", "(red", "^red", "…"]
+)
+def test_words_that_mean_something_to_the_database_are_words(engine: Engine, question: str) -> None:
+    assert len(engine.search(parse(question, k=20, by_words=True))) == len(COLORS)
 
 
 def test_terms_that_cancel_each_other_out_are_refused(engine: Engine) -> None:
@@ -168,3 +292,16 @@ def test_a_sentence_that_does_not_fit_is_told(engine: Engine) -> None:
 def test_query_rows_are_unit_rows(engine: Engine) -> None:
     rows = engine.embed([parse("red + 3:green"), parse("nothing")])
     np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, rtol=1e-6)
+
+
+def test_an_engine_whose_library_was_given_another_encoder_refuses_to_compare(tmp_path: Path) -> None:
+    paint(tmp_path / "photos" / "red.png", "red")
+    encoder, other = color_encoder(), color_encoder(checksum="1")
+    with Library.create(tmp_path / "library", encoder) as library:
+        index_sources(library, [tmp_path / "photos"], encoder)
+        with Library.open(tmp_path / "library") as reader:
+            engine = Engine(reader, encoder)
+            assert len(engine.search("red")) == 1
+            reembed(library, other)
+            with pytest.raises(EncoderMismatch):
+                engine.search("red")

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,10 +55,22 @@ def test_paths_are_each_written_once() -> None:
 
 def test_a_table_marks_what_is_missing_and_shortens_what_is_long() -> None:
     first, second = FORMATS["table"](HITS).splitlines()
-    assert first.split() == ["1", "0.988", "/photos/sea.jpg"]
+    assert first.split() == ["1", "0.988", "/photos/sea.jpg", "id:7"]
     assert "(missing)" in second
     long = Hit(Item("text", Path("a.txt"), "p1", "word " * 100), 0.1)
     assert len(FORMATS["table"]([long])) < 150
+
+
+def test_what_was_asked_for_beside_the_score_is_written_and_nothing_else() -> None:
+    asked = replace(HITS[0], probability=0.75, alike=3, rank_score=0.03)
+    (row,) = json.loads(FORMATS["json"]([asked]))
+    assert (row["probability"], row["alike"], row["rank_score"]) == (0.75, 3, 0.03)
+    assert "(+3 alike)" in FORMATS["table"]([asked])
+    first, second = csv.DictReader(io.StringIO(FORMATS["csv"]([asked, HITS[1]])))
+    assert (first["alike"], second["alike"]) == ("3", "")
+    for row in json.loads(FORMATS["json"](HITS)):
+        assert not {"probability", "alike", "rank_score"} & set(row)
+    assert "alike" not in FORMATS["table"]([replace(HITS[0], alike=0)])
 
 
 @pytest.mark.parametrize(("form", "nothing"), [("table", ""), ("json", "[]\n"), ("jsonl", ""), ("paths", "")])

@@ -6,11 +6,15 @@ import pytest
 
 from indexer.errors import QueryError
 from search import Query, Term, parse
-from search.query import like
+from search.query import STORED, like
 
 
 def text(value: str, weight: float = 1.0) -> Term:
     return Term("text", value, weight)
+
+
+def stored(id: int, weight: float = 1.0) -> Term:
+    return Term(STORED, id, weight)
 
 
 @pytest.fixture
@@ -39,6 +43,23 @@ def photo(tmp_path: Path) -> Path:
         (["ratio 16:9"], [text("ratio 16:9")]),
         (["a.b"], [text("a.b")]),
         (["Mr. Smith and Dr. Jones"], [text("Mr. Smith and Dr. Jones")]),
+        (["sunset -people"], [text("sunset"), text("people", -1)]),
+        (["old -people cars"], [text("old cars"), text("people", -1)]),
+        (["beach", "-people", "at sea"], [text("beach at sea"), text("people", -1)]),
+        (["-people"], [text("people", -1)]),
+        ([" -people"], [text("people", -1)]),
+        (["snow -2:people +0.5:dogs"], [text("snow"), text("people", -2), text("dogs", 0.5)]),
+        (['beach -"many people" at noon'], [text("beach at noon"), text("many people", -1)]),
+        (['beach - "many people"'], [text("beach"), text("many people", -1)]),
+        (['a sign that says "stop" here'], [text('a sign that says "stop" here')]),
+        (["cold, -5 degrees"], [text("cold, -5 degrees")]),
+        (["a day -- a night"], [text("a day -- a night")]),
+        (["C++ and -.5"], [text("C++ and -.5")]),
+        (["id:12"], [stored(12)]),
+        (["id:12", "-", "people"], [stored(12), text("people", -1)]),
+        (["2:id:12 in snow -id:7"], [stored(12, 2), text("in snow"), stored(7, -1)]),
+        (["id:x and kid:12"], [text("id:x and kid:12")]),
+        (["id:1234567890123456789012"], [text("id:1234567890123456789012")]),
     ],
 )
 def test_words_become_weighed_sentences(words: list[str], terms: list[Term]) -> None:
@@ -64,6 +85,12 @@ def test_a_photo_whose_name_holds_a_dash_stays_whole(tmp_path: Path) -> None:
 
 def test_a_photo_between_words_ends_the_sentence(photo: Path) -> None:
     assert parse(["on the beach", str(photo)]).terms == (text("on the beach"), Term("image", photo))
+
+
+def test_a_photo_is_taken_away_by_a_dash_before_its_name(tmp_path: Path) -> None:
+    (tmp_path / "friend.jpg").touch()
+    file = tmp_path / "friend.jpg"
+    assert parse(f"beach -{file}").terms == (text("beach"), Term("image", file, -1.0))
 
 
 def test_the_question_is_kept_as_it_was_put() -> None:
@@ -93,3 +120,18 @@ def test_likeness_needs_a_file_that_is_there_and_of_a_known_kind(tmp_path: Path,
         like(tmp_path / "program.exe")
     with pytest.raises(QueryError, match="not there"):
         like(tmp_path / "nothing")
+
+
+def test_likeness_to_several_and_to_ids_is_one_question(photo: Path) -> None:
+    assert like(photo, 12, "13", "id:14").terms == (Term("image", photo), stored(12), stored(13), stored(14))
+
+
+def test_the_best_of_each_needs_something_to_look_for() -> None:
+    with pytest.raises(QueryError, match="something to look for"):
+        Query((text("dog", -1),), best_of_each=True)
+
+
+def test_only_what_fits_can_be_put_in_another_order() -> None:
+    assert Query((text("dog"),), sort="date").is_cut
+    assert Query((text("dog"),), relevant=True).is_cut
+    assert not Query((text("dog"),)).is_cut

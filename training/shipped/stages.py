@@ -5,6 +5,7 @@ begin     text tower and image head learn from those features
 photos    trunk and head learn from photos, the sentences' vectors standing still
 meet      text tower and head learn once more, from the new trunk's features
 together  everything learns at once, from photos and sentences
+polish    text tower and head once more, from several crops of each captioned photo
 export    the folder that `indexer.encoders.embedded` reads
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,17 +26,17 @@ from torch.nn import functional
 
 from indexer.encoders.embedded_image import Head, ImageModel, Trunk
 from training.ahead import Ahead
-from training.augment import crop, relight
 from training.curve import draw_curve
 from training.depthwise import use_matrix_depthwise
 from training.export import pack, write_encoder
 from training.loop import Loop
 from training.shipped.batches import Batch, Sampler
-from training.shipped.corpus import Part, offsets
+from training.shipped.config import Stage
 from training.shipped.features import pooled, served
 from training.shipped.memory import Memory
 from training.shipped.objective import Embed, Objective
 from training.shipped.paraphrases import Paraphrases
+from training.shipped.pixels import augmented, batches_with_photos
 from training.shipped.workshop import Workshop, load_tensors
 from training.text_model import TextModel
 
@@ -54,11 +55,17 @@ View = Callable[[npt.NDArray[np.uint8]], Tensor]
 def write_features(shop: Workshop, weights: dict[str, Tensor], path: Path, views: Sequence[View]) -> None:
     """Writes features `[views * photos, width]`, all photos in the first view, then all in the second ...
 
+    Photos without captions look the same in every view: they are many, and what they teach are single words.
     A file that is there is left as it is: a run that was cut off goes on.
     """
     if path.is_file():
         return
-    rows = [pooled(weights, shop.start.shape, part.photos, view) for view in views for part in shop.parts]
+    first = [pooled(weights, shop.start.shape, part.photos, views[0]) for part in shop.parts]
+    rows = list(first)
+    for view in views[1:]:
+        for part, unchanged in zip(shop.parts, first, strict=True):
+            captioned = all(example.captions for example in part.examples)
+            rows.append(pooled(weights, shop.start.shape, part.photos, view) if captioned else unchanged)
     plain = partial(served, size=shop.config.size)
     validation = pooled(weights, shop.start.shape, shop.validation.photos, plain)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,66 +74,54 @@ def write_features(shop: Workshop, weights: dict[str, Tensor], path: Path, views
 
 def begin(shop: Workshop) -> None:
     """Text tower and head from the untouched trunk's features."""
-    _on_features(shop, "begin", shop.out / "teacher.pt", shop.new_text(), shop.new_head())
+    _on_features(shop, "begin", shop.out / "teacher.pt", {})
 
 
 def meet(shop: Workshop) -> None:
-    """Text tower and head from the trained trunk's features, of several crops of each photo."""
-    stage, config = shop.config.stages["meet"], shop.config
-    done = load_tensors(shop.out / "photos.pt", "photos")["modules"]
-    path = shop.out / "features.pt"
+    """Text tower and head from the trained trunk's features."""
+    photos = load_tensors(shop.out / "photos.pt", "photos")["modules"]
+    begun = load_tensors(shop.out / "begin.pt", "begin")["modules"]
+    _on_new_features(shop, "meet", photos | {"text": begun["text"]})
+
+
+def polish(shop: Workshop) -> None:
+    """Text tower and head once more, the trunk having learnt with them."""
+    _on_new_features(shop, "polish", load_tensors(shop.out / "together.pt", "together")["modules"])
+
+
+def _on_new_features(shop: Workshop, name: str, modules: dict[str, dict[str, Tensor]]) -> None:
+    """Trains text tower and head on the features of a trained trunk, plain and of augmented views."""
+    stage, config = shop.config.stages[name], shop.config
+    path = shop.out / f"{name}_features.pt"
     draw = np.random.default_rng(config.seed)
     crops = [partial(augmented, shop, size=config.size, draw=draw)] * (stage.views - 1)
-    write_features(shop, done["trunk"], path, [partial(served, size=config.size), *crops])
-    text, head = shop.new_text(), shop.new_head()
-    text.load_state_dict(load_tensors(shop.out / "begin.pt", "begin")["modules"]["text"])
-    head.load_state_dict(done["head"])
-    _on_features(shop, "meet", path, text, head)
+    write_features(shop, modules["trunk"], path, [partial(served, size=config.size), *crops])
+    _on_features(shop, name, path, modules)
 
 
-def augmented(shop: Workshop, photos: npt.NDArray[np.uint8], *, size: int, draw: np.random.Generator) -> Tensor:
-    """Photos `[n, 3, side, side]`, each cropped and lit anew: `[n, 3, size, size]` uint8."""
-    how = shop.config.augmentation
-    return relight(torch.stack([crop(photo, size, how, draw) for photo in photos]), how, draw)
-
-
-def _on_features(shop: Workshop, name: str, path: Path, text: TextModel, head: Head) -> None:
-    """Trains a text tower and a head on stored features, the trunk being out of the game."""
+def _on_features(shop: Workshop, name: str, path: Path, before: Mapping[str, dict[str, Tensor]]) -> None:
+    """Trains text tower and head on stored features, the trunk being out of the game, from the weights `before`."""
     stage = shop.config.stages[name]
     stored = load_tensors(path, "teacher")
+    text, head, objective = _loaded(shop, stage, before)
     features = stored["features"].view(-1, sum(len(part.examples) for part in shop.parts), head.norm.weight.shape[0])
-    objective, sampler = Objective(stage.weights), shop.sampler(stage)
-    sentences = Paraphrases.read(shop.config.paraphrases, shop.data, shop.parts, seed=shop.config.seed)
-    embed: Embed = partial(shop.texts.embed, text, drop=stage.word_drop, draw=sampler.draw)
+    sampler = shop.sampler(stage)
+    words = Words(shop, stage, text, sampler.draw)
 
     def losses(_: int) -> dict[str, Tensor]:
         batch = sampler.batch(stage.plan.batch)
         view = torch.from_numpy(sampler.numbers.integers(len(features), size=len(batch.rows)))
         with autocast():
             photos = functional.normalize(head(features[view, batch.rows].float()).float(), dim=-1)
-            parts = _with_one_text_pass(objective, batch, photos, embed)
-            if stage.paraphrases:
-                first, second = sentences.pairs(stage.paraphrases)
-                both = embed([*first, *second])
-                parts |= objective.paraphrases(both[: len(first)], both[len(first) :])
-        return parts
+            return words.losses(objective, batch, photos)
 
     @torch.no_grad()
     def check() -> dict[str, float]:
         photos = functional.normalize(head(stored["validation"].float()), dim=-1)
-        return shop.validation.measure(photos, partial(shop.texts.embed, text))
+        return shop.validation.measure(photos, words.embed)
 
-    _run(shop, name, {"text": text, "head": head, "objective": objective}, sampler, losses, check, sentences)
-
-
-def _with_one_text_pass(
-    objective: Objective, batch: Batch, photos: Tensor, embed: Embed, memory: Memory | None = None
-) -> dict[str, Tensor]:
-    """The losses of a batch, captions and words going through the text tower together."""
-    words = [sentence for choice in batch.choices for sentence in choice.sentences]
-    vectors = embed([*batch.sentences, *words])
-    known = iter((vectors[: len(batch.sentences)], vectors[len(batch.sentences) :]))
-    return objective.photos(batch, photos, lambda _: next(known), memory)
+    modules = {"text": text, "head": head, "objective": objective}
+    _run(shop, name, modules, sampler, losses, check, words)
 
 
 def photos(shop: Workshop) -> None:
@@ -136,22 +131,12 @@ def photos(shop: Workshop) -> None:
     text, head = shop.new_text(), shop.new_head()
     text.load_state_dict(before["text"])
     head.load_state_dict(before["head"])
-    trunk = Trunk(shop.start.shape)
-    trunk.load_state_dict(shop.start.weights)
-    trunk.to(memory_format=torch.channels_last)
-    trunk.blocks[: stage.frozen_blocks].requires_grad_(False)
+    trunk = _free_trunk(shop, stage, shop.start.weights)
     objective, sampler = Objective(stage.weights), shop.sampler(stage)
     objective.load_state_dict(before["objective"])
-    if not torch.cuda.is_available():
-        use_matrix_depthwise(trunk)
     known = KnownSentences(partial(shop.texts.embed, text))
 
-    def made(step: int) -> tuple[Batch, Tensor]:
-        batch = sampler.batch(stage.plan.batch)
-        size = stage.sizes[min(step, stage.plan.steps - 1) * len(stage.sizes) // stage.plan.steps]
-        return batch, photos_of(shop.parts, batch.rows, size, shop, sampler.numbers)
-
-    ahead = Ahead(sampler, made)
+    ahead = batches_with_photos(shop, stage, sampler)
 
     def losses(step: int) -> dict[str, Tensor]:
         batch, pixels = ahead(step)
@@ -172,60 +157,84 @@ def together(shop: Workshop) -> None:
     """Trunk, head and text tower at once, from photos and sentences."""
     stage = shop.config.stages["together"]
     before = load_tensors(shop.out / "meet.pt", "meet")["modules"]
-    text, head, trunk = shop.new_text(), shop.new_head(), Trunk(shop.start.shape)
-    text.load_state_dict(before["text"])
-    head.load_state_dict(before["head"])
-    trunk.load_state_dict(load_tensors(shop.out / "photos.pt", "photos")["modules"]["trunk"])
-    trunk.to(memory_format=torch.channels_last)
-    trunk.blocks[: stage.frozen_blocks].requires_grad_(False)
-    objective, sampler = Objective(stage.weights), shop.sampler(stage)
-    objective.load_state_dict(before["objective"])
-    if not torch.cuda.is_available():
-        use_matrix_depthwise(trunk)
-    sentences = Paraphrases.read(shop.config.paraphrases, shop.data, shop.parts, seed=shop.config.seed)
-    captioned = torch.tensor([bool(example.captions) for part in shop.parts for example in part.examples])
-    memory = Memory(captioned, stage.memory, shop.config.text.dimension)
-    embed: Embed = partial(shop.texts.embed, text, drop=stage.word_drop, draw=random.Random(shop.config.seed))
-
-    def made(step: int) -> tuple[Batch, Tensor]:
-        batch = sampler.batch(stage.plan.batch)
-        size = stage.sizes[min(step, stage.plan.steps - 1) * len(stage.sizes) // stage.plan.steps]
-        return batch, photos_of(shop.parts, batch.rows, size, shop, sampler.numbers)
-
-    ahead = Ahead(sampler, made)
+    trunk = _free_trunk(shop, stage, load_tensors(shop.out / "photos.pt", "photos")["modules"]["trunk"])
+    text, head, objective = _loaded(shop, stage, before)
+    sampler = shop.sampler(stage)
+    ahead = batches_with_photos(shop, stage, sampler)
+    # Sentences are read here and photos drawn on a thread ahead: each has its own chance, so that runs repeat.
+    words = Words(shop, stage, text, random.Random(shop.config.seed))
 
     def losses(step: int) -> dict[str, Tensor]:
         batch, pixels = ahead(step)
         with autocast():
             rows = functional.normalize(head(trunk(pixels).float()).float(), dim=-1)
-            parts = _with_one_text_pass(objective, batch, rows, embed, memory)
-            if stage.paraphrases:
-                first, second = sentences.pairs(stage.paraphrases)
-                both = embed([*first, *second])
-                parts |= objective.paraphrases(both[: len(first)], both[len(first) :])
-        return parts
+            return words.losses(objective, batch, rows)
 
     @torch.no_grad()
     def check() -> dict[str, float]:
         plain = partial(served, size=shop.config.size)
         features = pooled(trunk.state_dict(), shop.start.shape, shop.validation.photos, plain)
-        photos = functional.normalize(head(features.float()), dim=-1)
-        return shop.validation.measure(photos, partial(shop.texts.embed, text))
+        return shop.validation.measure(functional.normalize(head(features.float()), dim=-1), words.embed)
 
     modules = {"trunk": trunk, "head": head, "text": text, "objective": objective}
-    _run(shop, "together", modules, ahead, losses, check, sentences)
+    _run(shop, "together", modules, ahead, losses, check, words)
 
 
-def photos_of(parts: Sequence[Part], rows: Tensor, size: int, shop: Workshop, draw: np.random.Generator) -> Tensor:
-    """The photos of a batch, each cropped and lit anew: `[n, 3, size, size]` uint8."""
-    starts = offsets(parts)
-    owners = np.searchsorted(starts, rows.numpy(), side="right") - 1
-    how = shop.config.augmentation
-    cropped = [
-        crop(parts[owner].photos[row - starts[owner]], size, how, draw)
-        for owner, row in zip(owners, rows.numpy(), strict=True)
-    ]
-    return relight(torch.stack(cropped), how, draw)
+def _free_trunk(shop: Workshop, stage: Stage, weights: dict[str, Tensor]) -> Trunk:
+    """A trunk that learns from the stage's first free block on."""
+    trunk = Trunk(shop.start.shape)
+    trunk.load_state_dict(weights)
+    trunk.to(memory_format=torch.channels_last)
+    trunk.blocks[: stage.frozen_blocks].requires_grad_(False)
+    if not torch.cuda.is_available():
+        use_matrix_depthwise(trunk)
+    return trunk
+
+
+def _loaded(shop: Workshop, stage: Stage, before: Mapping[str, dict[str, Tensor]]) -> tuple[TextModel, Head, Objective]:
+    """Text tower, head and objective with the weights that an earlier stage left, where it did."""
+    text, head, objective = shop.new_text(), shop.new_head(), Objective(stage.weights)
+    for part, module in {"text": text, "head": head, "objective": objective}.items():
+        if part in before:
+            module.load_state_dict(before[part])
+    return text, head, objective
+
+
+class Words:
+    """The sentences of a stage in which the text tower learns: captions, words and paraphrases in few passes."""
+
+    def __init__(self, shop: Workshop, stage: Stage, text: TextModel, draw: random.Random) -> None:
+        self._stage = stage
+        self.embed: Embed = partial(shop.texts.embed, text)
+        self._draw = draw
+        self._learn: Embed = partial(shop.texts.embed, text, drop=stage.word_drop, draw=draw)
+        self._paraphrases = Paraphrases.read(shop.config.paraphrases, shop.data, shop.parts, seed=shop.config.seed)
+        captioned = torch.tensor([bool(example.captions) for part in shop.parts for example in part.examples])
+        self._memory = Memory(captioned, stage.memory, shop.config.text.dimension) if stage.memory else None
+
+    def losses(self, objective: Objective, batch: Batch, photos: Tensor) -> dict[str, Tensor]:
+        """All losses of a batch whose photos have the unit rows `photos` `[n, dim]`."""
+        words = [sentence for choice in batch.choices for sentence in choice.sentences]
+        vectors = self._learn([*batch.sentences, *words])
+        known = iter((vectors[: len(batch.sentences)], vectors[len(batch.sentences) :]))
+        parts = objective.photos(batch, photos, lambda _: next(known), self._memory)
+        if self._stage.paraphrases:
+            first, second = self._paraphrases.pairs(self._stage.paraphrases)
+            both = self._learn([*first, *second])
+            parts |= objective.paraphrases(both[: len(first)], both[len(first) :])
+        return parts
+
+    def state(self) -> Any:
+        """The states of what is random, and what is remembered, for a checkpoint."""
+        remembered = (self._memory.photos, self._memory.sentences) if self._memory else None
+        return self._draw.getstate(), self._paraphrases.draw.getstate(), remembered
+
+    def restore(self, state: Any) -> None:
+        """Goes on where `state` was taken."""
+        self._draw.setstate(state[0])
+        self._paraphrases.draw.setstate(state[1])
+        if self._memory:
+            self._memory.photos, self._memory.sentences = state[2]
 
 
 class KnownSentences:
@@ -251,15 +260,15 @@ def _run(
     sampler: Sampler | Ahead[Any],
     losses: Callable[[int], dict[str, Tensor]],
     check: Callable[[], dict[str, float]],
-    sentences: Paraphrases | None = None,
+    words: Words | None = None,
 ) -> None:
     def state() -> Any:
-        return sampler.state(), sentences.draw.getstate() if sentences else None
+        return sampler.state(), words.state() if words else None
 
     def restore(saved: Any) -> None:
         sampler.restore(saved[0])
-        if sentences:
-            sentences.draw.setstate(saved[1])
+        if words:
+            words.restore(saved[1])
 
     Loop(modules, shop.config.stages[name].plan, shop.out, name=name).run(
         losses, check=check, state=state, restore=restore
@@ -267,23 +276,17 @@ def _run(
 
 
 def export(shop: Workshop) -> str:
-    """Writes the encoder's folder, `encoder`, from the last stages that have run; gives its checksum."""
-    last = next(
-        (name for name in ("together", "meet", "photos", "begin") if (shop.out / f"{name}.pt").is_file()), "begin"
-    )
-    modules = load_tensors(shop.out / f"{last}.pt", "begin")["modules"]
-    trunk = shop.start.weights
-    if "trunk" in modules:
-        trunk = modules["trunk"]
-    elif (shop.out / "photos.pt").is_file():
-        trunk = load_tensors(shop.out / "photos.pt", "photos")["modules"]["trunk"]
-    text = modules.get("text") or load_tensors(shop.out / "begin.pt", "begin")["modules"]["text"]
+    """Writes the encoder's folder, `encoder`, from what the last stage that has run left of each part; its checksum."""
+    learnt = {"trunk": shop.start.weights}
+    for stage in shop.config.stages:
+        if (shop.out / f"{stage}.pt").is_file() or stage == "begin":
+            learnt |= load_tensors(shop.out / f"{stage}.pt", stage)["modules"]
     model = ImageModel(shop.start.shape, hidden=shop.config.hidden, dimension=shop.config.text.dimension)
-    model.trunk.load_state_dict(trunk)
-    model.head.load_state_dict(modules["head"])
+    model.trunk.load_state_dict(learnt["trunk"])
+    model.head.load_state_dict(learnt["head"])
     checksum = write_encoder(
         shop.out / "encoder",
-        pack(model.state_dict(), text),
+        pack(model.state_dict(), learnt["text"]),
         blocks=shop.start.shape,
         hidden=shop.config.hidden,
         size=shop.config.size,
@@ -301,5 +304,6 @@ STAGES: dict[str, Callable[[Workshop], object]] = {
     "photos": photos,
     "meet": meet,
     "together": together,
+    "polish": polish,
     "export": export,
 }

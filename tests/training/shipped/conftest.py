@@ -9,12 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from safetensors.numpy import save_file
-
-from indexer.shipped import shipped
+from starting_weights import write_starting_weights
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 40, 220), "yellow": (230, 220, 30)}
-TOKENS = 29528
 
 CONFIG = """
 seed = 1
@@ -72,12 +69,13 @@ def picture(colour: str, seed: int) -> Image.Image:
 def world(tmp_path: Path) -> Path:
     """A folder with `data`, `models` and `config.toml`."""
     _data(tmp_path / "data")
-    _models(tmp_path / "models")
+    write_starting_weights(tmp_path / "models")
     stages = {
         "begin": ("text = 1e-2, head = 1e-2, objective = 1e-2", 2, 8),
         "photos": ("trunk = 1e-3, head = 1e-3, objective = 1e-3", 0, 6),
         "meet": ("text = 1e-3, head = 1e-3, objective = 1e-3", 2, 4),
         "together": ("trunk = 1e-3, head = 1e-3, text = 1e-3, objective = 1e-3", 2, 4),
+        "polish": ("text = 1e-3, head = 1e-3, objective = 1e-3", 2, 4),
     }
     (tmp_path / "config.toml").write_text(
         CONFIG + "".join(STAGE.format(name=n, rates=r, paraphrases=p, steps=s) for n, (r, p, s) in stages.items())
@@ -108,29 +106,3 @@ def _data(folder: Path) -> None:
     with gzip.open(folder / "sentences.jsonl.gz", "wt") as file:
         for colour in COLOURS:
             file.write(json.dumps([f"a {colour} square", f"a {colour} box", f"it is {colour}"]) + "\n")
-
-
-def _models(folder: Path) -> None:
-    """A trunk of two blocks in the published trunk's file form, and token vectors in the published ones'."""
-    draw = np.random.default_rng(0)
-    convs = [
-        {"n": "CONV_2D", "i": [0], "o": 1, "k": 0, "act": "relu", "stride": [2, 2]},
-        {"n": "DEPTHWISE_CONV_2D", "i": [1], "o": 2, "k": 1, "act": "relu", "stride": [1, 1]},
-        {"n": "ADD", "i": [2, 1], "o": 3},
-        {"n": "CONV_2D", "i": [3], "o": 4, "k": 2, "act": "relu", "stride": [1, 1]},
-        {"n": "AVERAGE_POOL_2D", "i": [4], "o": 5},
-        {"n": "CONV_2D", "i": [5], "o": 6, "k": 3, "act": None, "stride": [1, 1]},
-    ]
-    shapes = [(8, 3, 3, 3), (8, 1, 3, 3), (16, 8, 1, 1), (5, 16, 1, 1)]
-    arrays = {f"w{k}": draw.normal(0, 0.3, shape).astype(np.float16) for k, shape in enumerate(shapes)}
-    arrays |= {f"b{k}": np.zeros(shape[0], np.float16) for k, shape in enumerate(shapes)}
-    (folder / "image").mkdir(parents=True)
-    (folder / "image" / "layers.json").write_text(json.dumps(convs))
-    (folder / "image" / "imagenet_labels.txt").write_text("background\nrose, red rose\ntomato\nsky\ngrass\n")
-    save_file(arrays, folder / "image" / "weights_fp16.safetensors")
-    (folder / "text").mkdir()
-    save_file(
-        {"embeddings": draw.integers(-99, 99, (TOKENS, 8)).astype(np.int8)}, folder / "text" / "model.safetensors"
-    )
-    tokenizer = shipped("models", "embedded", "tokenizer.json").read_bytes()
-    (folder / "text" / "tokenizer.json").write_bytes(tokenizer)

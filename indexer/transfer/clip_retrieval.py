@@ -1,0 +1,171 @@
+"""The layout in which clip-retrieval writes the embeddings of what img2dataset fetched, and others after it:
+
+    FOLDER/img_emb/img_emb_0.npy        vectors of photos, [n, dim]
+    FOLDER/text_emb/text_emb_0.npy      vectors of their captions, [n, dim]; may be missing
+    FOLDER/metadata/metadata_0.parquet  n rows with `image_path`, and it may be `caption`, `url`, `width` ...
+
+Which encoder made them is not in there.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from indexer.errors import PathError
+from indexer.files import as_stored
+from indexer.items import Item
+from indexer.transfer.batches import BATCH, Batch, Block, Entry, Origin
+from indexer.transfer.parquet import pyarrow_for, readable
+
+# Facts of a photo, and the columns that may tell them, the best first; img2dataset's `width` is of its resized copy.
+FACTS = {
+    "width": ("original_width", "width"),
+    "height": ("original_height", "height"),
+    "url": ("url",),
+    "caption": ("caption",),
+}
+
+# Makes an entry of a row, whose number is counted from 1, or None.
+Maker = Callable[["Shard", int, Mapping[str, Any]], Entry | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One number's files: `photos` and `captions` are vectors, `[n, dim]`, of the rows of `table`, still on disk."""
+
+    table: Any
+    path: Path
+    photos: npt.NDArray[Any] | None
+    captions: npt.NDArray[Any] | None
+
+
+class ClipRetrieval:
+    """Such a folder, opened; relative paths of photos begin at `photos`. Raises `PathError` for another folder."""
+
+    def __init__(self, folder: Path, photos: Path) -> None:
+        self.path = folder
+        self.origin: Origin | None = None
+        self._photos = photos
+        self._shards = [_shard(folder, path) for path in _numbered(folder / "metadata", "*.parquet")]
+        if not self._shards:
+            raise PathError(f"{folder} is not in clip-retrieval's layout: it has no metadata/metadata_0.parquet.")
+        dimensions = {array.shape[1] for _, array in self._arrays()}
+        if len(dimensions) != 1:
+            raise PathError(f"The vectors in {folder} have different dimensions: {sorted(dimensions)}.")
+        (self.dimension,) = dimensions
+
+    def __len__(self) -> int:
+        return sum(len(array) for _, array in self._arrays())
+
+    def blocks(self) -> Iterator[Block]:
+        """The vectors, `BATCH` rows at a time."""
+        for name, array in self._arrays():
+            for start in range(0, len(array), BATCH):
+                yield Block(name, start + 1, np.asarray(array[start : start + BATCH], np.float32))
+
+    def batches(self) -> Iterator[Batch]:
+        """Shard by shard, the photos first."""
+        for shard in self._shards:
+            for make, array in ((self._photo, shard.photos), (self._caption, shard.captions)):
+                if array is not None:
+                    yield from _batches(shard, make, array)
+
+    def _arrays(self) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+        for shard in self._shards:
+            for kind, array in (("img_emb", shard.photos), ("text_emb", shard.captions)):
+                if array is not None:
+                    yield f"{kind}_{_number(shard.path)}.npy", array
+
+    def _photo(self, shard: Shard, number: int, row: Mapping[str, Any]) -> Entry:  # noqa: ARG002  like `_caption`
+        facts = {name: next(filter(None, (_fact(row.get(key)) for key in keys)), None) for name, keys in FACTS.items()}
+        return Entry(Item("image", self._place(row), facts={name: fact for name, fact in facts.items() if fact}))
+
+    def _caption(self, shard: Shard, number: int, row: Mapping[str, Any]) -> Entry | None:
+        """A caption belongs to the table that it stands in, as one of a `captions.jsonl` does."""
+        caption = _fact(row.get("caption"))
+        if not isinstance(caption, str):
+            return None
+        status = shard.path.stat()
+        item = Item("text", as_stored(shard.path), f"c{number}", caption, {"photo": str(self._place(row))})
+        return Entry(item, status.st_size, status.st_mtime_ns)
+
+    def _place(self, row: Mapping[str, Any]) -> Path:
+        return as_stored(self._photos / row["image_path"])
+
+
+def _shard(folder: Path, path: Path) -> Shard:
+    """Raises `PathError` if its files do not fit together."""
+    pa = pyarrow_for(path)
+    with readable(path):
+        table = pa.parquet.ParquetFile(path)
+    number = _number(path)
+    photos, captions = (_array(folder / kind / f"{kind}_{number}.npy") for kind in ("img_emb", "text_emb"))
+    for kind, array in (("img_emb", photos), ("text_emb", captions)):
+        if array is not None and len(array) != table.metadata.num_rows:
+            raise PathError(f"{path} has {table.metadata.num_rows} rows, {kind}_{number}.npy {len(array)}.")
+    if photos is None and captions is None:
+        raise PathError(f"There are no vectors to {path}: {folder / 'img_emb' / f'img_emb_{number}.npy'} is not there.")
+    _check_paths(path, table)
+    return Shard(table, path, photos, captions)
+
+
+def _fact(value: Any) -> str | int | None:
+    """A cell of the table; None for what says nothing, as the NaN that pandas puts where a number is missing."""
+    if isinstance(value, str):
+        return value.strip() or None
+    return int(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def _check_paths(path: Path, table: Any) -> None:
+    names = table.schema_arrow.names
+    if "image_path" not in names:
+        raise PathError(f"{path} does not name its photos: it has no column image_path, but {', '.join(names)}.")
+    row = 1
+    for batch in table.iter_batches(BATCH, columns=["image_path"]):
+        for place in batch.column(0).to_pylist():
+            if not isinstance(place, str) or not place or "\0" in place:
+                raise PathError(f"{path}, row {row}: {place!r} is no path of a photo.")
+            row += 1
+
+
+def _array(path: Path) -> npt.NDArray[Any] | None:
+    """The vectors of a file, which stay on disk; None if it is not there."""
+    if not path.exists():
+        return None
+    try:
+        array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise PathError(f"{path} cannot be read as vectors ({error}).") from error
+    if array.ndim != 2 or array.dtype.kind != "f":
+        raise PathError(f"{path} holds no vectors: it is {array.dtype} of the shape {array.shape}, not float [n, dim].")
+    return array
+
+
+def _batches(shard: Shard, make: Maker, array: npt.NDArray[Any]) -> Iterator[Batch]:
+    wanted = {"image_path", "caption", *(key for keys in FACTS.values() for key in keys)}
+    columns = [name for name in shard.table.schema_arrow.names if name in wanted]
+    start = 0
+    with readable(shard.path):
+        for batch in shard.table.iter_batches(BATCH, columns=columns):
+            entries = [make(shard, number, row) for number, row in enumerate(batch.to_pylist(), start=start + 1)]
+            rows = np.asarray(array[start : start + len(entries)], np.float32)
+            start += len(entries)
+            there = [place for place, entry in enumerate(entries) if entry is not None]
+            yield Batch([entry for entry in entries if entry is not None], rows[there])
+
+
+def _numbered(folder: Path, pattern: str) -> list[Path]:
+    return sorted((path for path in folder.glob(pattern) if _number(path)), key=lambda path: int(_number(path)))
+
+
+def _number(path: Path) -> str:
+    match = re.search(r"_(\d+)$", path.stem)
+    return match[1] if match else ""

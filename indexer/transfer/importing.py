@@ -1,0 +1,239 @@
+"""The way in: vectors that were made elsewhere become items of a library.
+
+All of them are looked at before the first is stored. A batch is one transaction: what is done when a run ends
+early is kept, and the next run passes over it. What the library holds already stays as it is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from indexer.chunks import fingerprint
+from indexer.encoders import Encoder, load_encoder
+from indexer.encoders.base import unit_rows
+from indexer.errors import EncoderMismatch, PathError, SourceError
+from indexer.items import Float32Array, Source
+from indexer.library import Library
+from indexer.modalities import MODALITIES
+from indexer.modalities.base import ReadOptions
+from indexer.pictures import MAX_PIXELS
+from indexer.report import Watcher
+from indexer.transfer.batches import Batch, Block, Embeddings, Entry
+from indexer.transfer.clip_retrieval import ClipRetrieval
+from indexer.transfer.npz import Npz
+from indexer.transfer.parquet import Parquet
+
+# How far from 1 a length may be for a vector to stay as it is: float16 rounds lengths by 0.0005 at most, and
+# what was exported comes back bit by bit.
+ROUNDING = 1e-3
+
+READERS: dict[str, Callable[[Path], Embeddings]] = {".npz": Npz, ".parquet": Parquet}
+
+
+@dataclass(slots=True)
+class Imported:
+    """What an import did, in items: stored, known before; and how many of the stored ones have no file here."""
+
+    stored: int = 0
+    known: int = 0
+    missing: int = 0
+    seconds: float = 0.0
+    interrupted: bool = False
+
+
+def open_embeddings(path: Path, *, photos: Path | None = None) -> Embeddings:
+    """The embeddings at a path: an export, or a folder in clip-retrieval's layout.
+
+    Relative paths of photos begin at `photos`, by default at the folder. Raises `PathError` if there are none.
+    """
+    path = path.expanduser()
+    if path.is_dir():
+        return ClipRetrieval(path, (photos or path).expanduser())
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise PathError(f"{path} is neither a folder of embeddings nor an export ({' or '.join(READERS)}).")
+    if not path.is_file():
+        raise PathError(f"There is no file {path}.")
+    return reader(path)
+
+
+def encoder_of(embeddings: Embeddings, model: str | None = None, *, device: str = "auto") -> Encoder:
+    """The encoder that made them: the one that `model` names, else the one that they name themselves.
+
+    Raises `PathError` if neither does, and what `load_encoder` raises.
+    """
+    name = model or (embeddings.origin and embeddings.origin.encoder)
+    if not name:
+        raise PathError(f"{embeddings.path} does not say which encoder made its vectors: name it with --model.")
+    return load_encoder(name, device=device)
+
+
+def import_into(library: Path, embeddings: Embeddings, encoder: Encoder, *, watcher: Watcher | None = None) -> Imported:
+    """Stores the embeddings, which the encoder made, in a library, made if there is none.
+
+    Files that are there, as they were when their vectors were made, are not embedded by the next indexing; where the
+    embeddings do not say how they were, as they are now. On Ctrl-C what is done is kept.
+    Raises `EncoderMismatch` if the vectors cannot be that encoder's, `PathError` for one that is no direction (before
+    anything is stored), and what `Library.create` and `Library.lock` raise.
+    """
+    started = time.monotonic()
+    _check_encoder(embeddings, encoder)
+    for block in embeddings.blocks():
+        _check_rows(block)
+    with Library.create(library, encoder) as opened:
+        report = _import(opened, embeddings, watcher or Watcher())
+    report.seconds = time.monotonic() - started
+    return report
+
+
+def _check_encoder(embeddings: Embeddings, encoder: Encoder) -> None:
+    if embeddings.origin is not None and embeddings.origin != (encoder.name, encoder.checksum):
+        made_by = f"{embeddings.origin.encoder} ({embeddings.origin.checksum})"
+        raise EncoderMismatch(
+            f"The vectors of {embeddings.path} were made by {made_by}, not by {encoder.name} ({encoder.checksum}), "
+            "and vectors of two encoders cannot be compared: index the photos instead."
+        )
+    if embeddings.dimension != encoder.dimension:
+        raise EncoderMismatch(
+            f"The vectors of {embeddings.path} have {embeddings.dimension} dimensions, those of {encoder.name} "
+            f"{encoder.dimension}: name the encoder that made them with --model."
+        )
+
+
+def _check_rows(block: Block) -> None:
+    """Raises `PathError` for the first row that is no direction."""
+    wrong = ~np.isfinite(block.rows).all(axis=1) | ~block.rows.any(axis=1)
+    if wrong.any():
+        first = int(wrong.argmax())
+        reason = "it holds values that are no numbers" if block.rows[first].any() else "all its values are 0"
+        raise PathError(f"{block.file}, row {block.start + first}: {reason}. Nothing was imported.")
+
+
+def _import(library: Library, embeddings: Embeddings, watcher: Watcher) -> Imported:
+    run = _Run(library)
+    with library.lock():
+        watcher.begin(len(embeddings))
+        try:
+            for batch in embeddings.batches():
+                run.store(batch)
+                watcher.advance(len(batch.entries))
+            run.end()
+            library.save_indexes()
+        except KeyboardInterrupt:  # the indexes are caches: whoever stops a run does not wait for them
+            run.report.interrupted = True
+        finally:
+            watcher.end()
+    return run.report
+
+
+class _Run:
+    """One import: the file that is being filled, by its first entry, and the report."""
+
+    def __init__(self, library: Library) -> None:
+        self.report = Imported()
+        self._catalog = library.catalog
+        self._first: Entry | None = None
+        self._file_id: int | None = None  # None for a file that the library holds already
+        self._parts: set[str] = set()
+
+    def store(self, batch: Batch) -> None:
+        """Commits a batch; only then counts it."""
+        entries, rows = self._looked_at(batch.entries), _unit(batch.rows)
+        stored: list[Entry] = []
+        with self._catalog.atomic() as revision:
+            for _, group in groupby(range(len(entries)), key=lambda place: _file(entries[place])):
+                stored += self._store_file(entries, rows, list(group), revision)
+        self.report.stored += len(stored)
+        self.report.known += len(entries) - len(stored)
+        self.report.missing += sum(entry.size is None for entry in stored)
+
+    def end(self) -> None:
+        """Completes the last file, and clears away the failures that its files took the place of."""
+        with self._catalog.atomic():
+            self._complete()
+        self._catalog.files.forget_displaced()
+
+    def _store_file(
+        self, entries: Sequence[Entry], rows: Float32Array, places: list[int], revision: int
+    ) -> list[Entry]:
+        """Stores the entries at those places, all of one file; gives those that the library did not hold."""
+        if self._first is None or _file(self._first) != _file(entries[places[0]]):
+            self._complete()
+            self._begin(entries[places[0]])
+        if self._file_id is None:
+            return []
+        fresh = {entries[place].item.part: place for place in reversed(places)}
+        new = sorted(place for part, place in fresh.items() if part not in self._parts)
+        self._catalog.put_items(self._file_id, [entries[place].item for place in new], rows[new], revision)
+        self._parts |= fresh.keys()
+        return [entries[place] for place in new]
+
+    def _begin(self, entry: Entry) -> None:
+        """Turns to the next file: a new one, or one that an earlier import was stopped in, or has no file."""
+        self._first, self._file_id, self._parts = entry, None, set()
+        path, modality = _file(entry)
+        known = self._catalog.files.state(path, modality)
+        if known is not None and known.error is None:
+            if known.mtime_ns is not None:
+                return
+            if known.size == (entry.size or 0):
+                self._file_id = known.id
+                self._parts = {item.part for item in self._catalog.items_at(path, modality)}
+                return
+        self._file_id = self._catalog.files.put(_source(entry), entry.fingerprint)
+
+    def _complete(self) -> None:
+        if self._first is not None and self._file_id is not None and self._first.mtime_ns is not None:
+            self._catalog.files.complete(self._file_id, _source(self._first))
+
+    def _looked_at(self, entries: Sequence[Entry]) -> list[Entry]:
+        """The entries, with the state of the whole files that nobody looked at before."""
+        with ThreadPoolExecutor(thread_name_prefix="descry-loader") as pool:
+            return list(pool.map(_look_at, entries, map(self._is_new, entries)))
+
+    def _is_new(self, entry: Entry) -> bool:
+        known = self._catalog.files.state(*_file(entry))
+        return known is None or known.error is not None or known.mtime_ns is None
+
+
+def _look_at(entry: Entry, is_new: bool) -> Entry:
+    """The entry of a whole file with its size, time, facts and fingerprint, if nobody looked and the file is there."""
+    path, modality = _file(entry)
+    if entry.size is not None or entry.item.part or not is_new:
+        return entry
+    facts, digest = dict(entry.item.facts), None
+    try:
+        status = path.stat()
+        with suppress(SourceError):  # its vector is good, whatever became of the file
+            for item, _ in MODALITIES[modality].read(path, ReadOptions(lambda _: True, MAX_PIXELS)):
+                facts |= item.facts
+                digest = fingerprint(path)
+                break
+    except OSError:
+        return entry
+    return Entry(replace(entry.item, facts=facts), status.st_size, status.st_mtime_ns, digest)
+
+
+def _file(entry: Entry) -> tuple[Path, str]:
+    return entry.item.path, entry.item.modality
+
+
+def _source(entry: Entry) -> Source:
+    return Source(*_file(entry), entry.size or 0, entry.mtime_ns or 0)
+
+
+def _unit(rows: Float32Array) -> Float32Array:
+    """Rows of length 1; those that are it already, but for the rounding to float16, stay as they are."""
+    off = np.abs(np.linalg.norm(rows, axis=1) - 1) > ROUNDING
+    if off.any():
+        rows = rows.copy()
+        rows[off] = unit_rows(rows[off])
+    return rows

@@ -1,0 +1,110 @@
+"""From a query's vectors to the ids that may answer it: the nearest, those that fit, those that words find too."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from indexer.items import Float32Array, Int64Array
+from indexer.vectors import VectorIndex
+from search.fusion import penalties, reciprocal_rank, standings
+
+if TYPE_CHECKING:
+    from search.relevance import Judge
+
+# How far down the rankings by meaning and by words are fused: at rank 1000 a thing adds a seventeenth of the first.
+FUSED = 1000
+
+# Hits from which those are chosen that do not resemble what is taken away.
+WEIGHED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """The id of an item that may be a hit, with what is known of it before it is read; see `Hit`."""
+
+    id: int
+    score: float
+    probability: float | None = None
+    penalty: float | None = None
+    rank_score: float | None = None
+
+    @property
+    def standing(self) -> float:
+        """What candidates are ranked by: the score less the penalty."""
+        return self.score - (self.penalty or 0.0)
+
+
+class Candidates:
+    """What an index holds for one query. `rows` `[r, dim]` are its vectors, an item's score being its greatest cosine.
+
+    `allowed` are the ids that may be found, None for all; those in `own` may not.
+    """
+
+    def __init__(
+        self, index: VectorIndex, rows: Float32Array, allowed: Int64Array | None, own: Collection[int]
+    ) -> None:
+        self._index = index
+        self._rows = rows
+        self._allowed = allowed
+        self._own = own
+
+    def nearest(self, reach: int) -> list[Candidate]:
+        """The `reach` nearest, best first, equal ones in the order of their ids."""
+        return self._search(min(reach + len(self._own), len(self._index)), self._allowed)[:reach]
+
+    def _search(self, k: int, allowed: Int64Array | None) -> list[Candidate]:
+        if not k:
+            return []
+        scores, ids = (array.ravel() for array in self._index.search(self._rows, k, allowed=allowed))
+        best: dict[int, float] = {}
+        for place in np.lexsort((ids, -scores)):  # several rows' answers as one ranking
+            id = int(ids[place])
+            if id >= 0 and id not in self._own:
+                best.setdefault(id, float(scores[place]))
+        return [Candidate(id, score) for id, score in list(best.items())[:k]]
+
+    def without(
+        self, candidates: Sequence[Candidate], taken: Float32Array, weights: Sequence[float], sample: Float32Array
+    ) -> list[Candidate]:
+        """Those that do not resemble what is taken away first; the others pay a penalty, see `fusion.penalties`.
+
+        `taken` `[t, dim]` are the terms taken away, `sample` `[m, dim]` stands for the library.
+        """
+        place = {candidate.id: number for number, candidate in enumerate(candidates)}
+        scores, ids = self._index.search(taken, len(place), allowed=np.array(list(place), np.int64))
+        cosines = np.empty((len(place), len(taken)), np.float32)
+        for term, (row, found) in enumerate(zip(scores, ids, strict=True)):
+            cosines[[place[int(id)] for id in found], term] = row
+        means = (sample @ taken.T).mean(axis=0)  # (m, dim) @ (dim, t) -> (t)
+        paid = penalties(cosines, means, weights)
+        weighed = [replace(one, penalty=float(penalty)) for one, penalty in zip(candidates, paid, strict=True)]
+        return sorted(weighed, key=lambda candidate: -candidate.standing)
+
+    def fitting(self, candidates: Sequence[Candidate], judge: Judge, sample: Float32Array) -> list[Candidate]:
+        """Those that fit the query, with the probability that they do; `sample` `[m, dim]` stands for the library."""
+        scores = np.array([candidate.standing for candidate in candidates], np.float32)
+        background = (sample @ self._rows.T).max(axis=1, initial=-1)  # (m, dim) @ (dim, r) -> (m)
+        chances = judge.probabilities(scores, background)
+        return [
+            replace(candidate, probability=float(chance))
+            for candidate, chance in zip(candidates, chances, strict=True)
+            if chance >= judge.cut
+        ]
+
+    def fused(self, candidates: Sequence[Candidate], by_words: dict[int, float]) -> list[Candidate]:
+        """Those that meaning and those that words have found, by reciprocal rank; equal ones by their score."""
+        if self._allowed is not None:
+            there = set(self._allowed.tolist())
+            by_words = {id: weight for id, weight in by_words.items() if id in there}
+        ranks = {id: rank for id, rank in standings(by_words).items() if id not in self._own}
+        known = {candidate.id: candidate for candidate in candidates}
+        unseen = np.array([id for id in ranks if id not in known], np.int64)
+        known |= {candidate.id: candidate for candidate in self._search(len(unseen), unseen)}
+        by_meaning = {candidate.id: rank for rank, candidate in enumerate(candidates[:FUSED], start=1)}
+        fused = reciprocal_rank([by_meaning, ranks])
+        both = [replace(known[id], rank_score=score) for id, score in fused.items() if id in known]
+        return sorted(both, key=lambda candidate: (-(candidate.rank_score or 0), -candidate.score))

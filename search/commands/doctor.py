@@ -1,0 +1,25 @@
+"""`descry doctor`: what is there, what is not, and what to do about it."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command()
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.pass_context
+def doctor(ctx: click.Context, form: str) -> None:
+    """Look at what Descry needs: GPU, photo formats, encoder, library, disk; say what to do about the rest.
+
+    Each line is OK, a note (something is missing that one can do without) or a problem. Ends with 0 if Descry
+    can be used, else with 1.
+
+    \b
+    descry doctor
+    """
+    from search import reports
+    from search.doctor import as_lines, examine, is_usable
+
+    rows = examine(ctx.obj)
+    click.echo(as_lines(rows) if form == "table" else reports.as_json(rows))
+    ctx.exit(0 if is_usable(rows) else 1)

@@ -1,0 +1,36 @@
+"""`descry export`: vectors and what they belong to, for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from search.asking import filter_options
+
+if TYPE_CHECKING:
+    from search.filters import Filter
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--modality", default="", metavar="KIND", help="image or text; both if not said.")
+@filter_options
+@click.pass_obj
+def export(library: Path, file: Path, modality: str, filters: tuple[Filter, ...]) -> None:
+    """Write the library's vectors, paths, texts and facts to FILE, a .npz or .parquet.
+
+    \b
+    descry export vectors.npz
+    descry export photos.parquet --modality image --in ~/Photos/2023
+    """
+    from indexer.library import Library
+    from indexer.transfer import export as write
+    from search.filters import teach, to_sql
+
+    with Library.open(library) as opened:
+        teach(opened.catalog.connection)
+        condition = to_sql(filters) if filters else ("1", ())
+        items = write(opened, file, modality=modality, condition=condition)
+    click.echo(f"{items} vectors written to {file}")

@@ -1,0 +1,41 @@
+"""`descry reembed`: another encoder for a library that is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from search.completing import models
+from search.leaving import INTERRUPTED, leave
+
+
+@click.command()
+@click.option(
+    "--model",
+    metavar="NAME",
+    shell_complete=models,
+    help="The new encoder, see `descry models`; by default the library's own.",
+)
+@click.option("--device", default="auto", show_default=True, metavar="NAME", help="cpu, cuda, mps ...")
+@click.pass_obj
+def reembed(library: Path, model: str | None, device: str) -> None:
+    """Give a library another encoder, or its own one's newer weights; ids and tags stay.
+
+    Searching goes on with the old vectors until all new ones are there. A run that was cut off goes on.
+
+    \b
+    descry reembed --model vit-b-32
+    """
+    from indexer import reembedding
+    from indexer.encoders import load_encoder
+    from indexer.library import Library
+    from search.progress import watcher
+
+    with Library.open(library, readonly=False) as opened:
+        encoder = load_encoder(model or opened.encoder_name, device=device)
+        report = reembedding.reembed(opened, encoder, watcher=watcher())
+    if report.interrupted:
+        click.echo("Interrupted. What is done is kept: run the same command again to go on.", err=True)
+        leave(INTERRUPTED)
+    click.echo(f"{report.embedded} items embedded anew by {encoder.name} in {report.seconds:.1f} s")

@@ -1,0 +1,40 @@
+"""`descry tag`: photos tagged with labels of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from search.reports import FORMATS
+
+
+@click.command()
+@click.option("--labels", type=click.Path(path_type=Path), metavar="FILE", help="Tag with the lines of FILE.")
+@click.option("--remove", "removed", multiple=True, metavar="TAG", help="Take this tag off all photos.")
+@click.option("--of", "photo", type=click.Path(path_type=Path), metavar="PHOTO", help="List the tags of this photo.")
+@click.option("--format", "form", type=click.Choice(list(FORMATS)), default="table", show_default=True)
+@click.option("--device", default="auto", show_default=True, metavar="NAME", help="cpu, cuda, mps ...")
+@click.pass_obj
+def tag(
+    library: Path, labels: Path | None, removed: tuple[str, ...], photo: Path | None, form: str, device: str
+) -> None:
+    """Tag photos with labels of your own, or list the tags there are.
+
+    A photo gets every label that is more probable than not, and none where nothing fits. Labels are tagged anew each
+    time, so that new photos get theirs; other tags stay. `--tag` finds what bears a tag, `--tag other` what bears none.
+
+    \b
+    descry tag --labels things.txt
+    descry search "by the sea" --tag dog
+    """
+    from indexer.library import Library
+    from search.organise import tags
+
+    with Library.open(library, readonly=labels is None and not removed) as opened:
+        if removed:
+            click.echo(f"taken off {tags.remove(opened, removed)} photos", err=True)
+        if labels is not None:
+            click.echo(tags.summary(tags.tag(opened, labels, opened.encoder(device=device))), err=True)
+        found = tags.counts(opened) if photo is None else tags.of(opened, photo)
+    click.echo(FORMATS[form](found))

@@ -1,0 +1,98 @@
+"""Answers in the terminal: rows of small pictures below the list, by the sharpest means that the terminal has.
+
+`textual-image` asks the terminal what it can do: Kitty's protocol, Sixel (iTerm2, WezTerm, Konsole, foot,
+Windows Terminal and others), else two coloured pixels a character.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from PIL import Image, ImageOps
+
+from indexer.errors import QueryError
+from search.present.outlets import Answer, Chosen, Outlet, check_alone
+from search.present.thumbnails import thumbnails
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from search.hits import Hit
+
+# Characters that a picture is wide at least: in half blocks, with fewer pixels across, few photos are told apart.
+WIDTH = 24
+
+# Pixels of a character in the strip that is handed over; the terminal's own size decides what is shown of them.
+CELL = 12
+
+# Width to height of a picture: most cameras'. What does not fit is cut off at the edges.
+SHAPE = 4 / 3
+
+
+class Preview(Outlet):
+    """Draws the photos of an answer on the terminal; where there is none, it says so and draws nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # it is asked through stdin what it can do; one that shows no colours says so by its name
+        is_terminal = sys.stdout.isatty() and sys.stdin.isatty() and os.environ.get("TERM") != "dumb"
+        self._console = _console() if is_terminal else None
+
+    def take(self, answer: Answer) -> None:
+        """Draws them in rows, each with rank, score and name."""
+        photos = [(rank, hit) for rank, hit in enumerate(answer.hits, start=1) if not hit.item.text]
+        if self._console and photos:
+            _draw(photos, self._console)
+
+    def finish(self, made: list[Path]) -> str:  # noqa: ARG002  the outlets' signature
+        """Says why there were no pictures."""
+        return "" if self._console else "no previews: they need a terminal with colours, not a file or a pipe"
+
+
+def open_outlet(name: str, chosen: Chosen) -> Preview:
+    """Raises `QueryError` for many questions, and where the package that draws is missing."""
+    check_alone(name, chosen, "--html FILE makes one page of many")
+    return Preview()
+
+
+def _console() -> Console:
+    try:
+        import textual_image.renderable  # noqa: F401  asks the terminal at once, before anything is printed
+        from rich.console import Console
+    except ImportError as error:
+        raise QueryError("--preview needs the package textual-image: pip install 'descry[previews]'.") from error
+    # whoever asks for pictures wants their colours, also where $NO_COLOR is set for texts
+    return Console(no_color=False)
+
+
+def _draw(photos: Sequence[tuple[int, Hit]], console: Console) -> None:
+    from textual_image.renderable import Image as Renderable
+
+    columns = shutil.get_terminal_size().columns
+    across = max(1, columns // WIDTH)
+    width = columns // across
+    for picture, caption in rows(photos, across, width):
+        console.print(Renderable(picture, width=picture.width // CELL, height="auto"))
+        click.echo(caption)
+
+
+def rows(photos: Sequence[tuple[int, Hit]], across: int, width: int) -> Iterator[tuple[Image.Image, str]]:
+    """The photos in rows of `across`, each `width` characters wide: a strip of pictures and what stands below it."""
+    side = width * CELL
+    jpegs = thumbnails((hit.item.path for _, hit in photos), side)
+    for start in range(0, len(photos), across):
+        row = photos[start : start + across]
+        strip = Image.new("RGB", (side * len(row), round(side / SHAPE)))
+        for column, (_, jpeg) in enumerate(zip(row, jpegs, strict=False)):
+            if jpeg is not None:
+                # a character's width stays free between two
+                strip.paste(ImageOps.fit(Image.open(BytesIO(jpeg)), (side - CELL, strip.height)), (side * column, 0))
+        captions = (f"{rank} {hit.score:.3f} {hit.item.path.name}"[: width - 1] for rank, hit in row)
+        yield strip, "".join(caption.ljust(width) for caption in captions).rstrip()

@@ -1,0 +1,172 @@
+"""Answers as a page: a contact sheet that holds its thumbnails, opens without a network and prints well."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from indexer.errors import PathError
+from indexer.files import shown
+from indexer.whole import beside, writing
+from search.present.outlets import Answer, Chosen, Outlet
+from search.present.thumbnails import data_uri, thumbnails
+
+if TYPE_CHECKING:
+    from search.hits import Hit
+
+SUFFIXES = {".html", ".htm"}
+
+# Pixels of a thumbnail's longer side: twice what a card shows, for the dense screens of phones and laptops.
+THUMBNAIL = 480
+
+HEAD = """<!DOCTYPE html>
+<html>
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<title>{title}</title>
+<style>
+:root {{ color-scheme: light dark; --back: #fafafa; --card: #fff; --ink: #1c1c1e; --soft: #6b6b70; --empty: #ececee; }}
+@media (prefers-color-scheme: dark) {{
+  :root {{ --back: #161618; --card: #222225; --ink: #eee; --soft: #a0a0a6; --empty: #2e2e32; }}
+}}
+body {{ margin: 0 auto; padding: 1.5rem; max-width: 1600px; background: var(--back); color: var(--ink);
+       font: 15px/1.4 system-ui, sans-serif; }}
+h1 {{ font-size: 1.5rem; font-weight: 600; margin: 1.5rem 0 1rem; overflow-wrap: anywhere; }}
+h1:first-child {{ margin-top: 0; }}
+h1 small {{ font-size: .9rem; font-weight: 400; color: var(--soft); margin-left: .5rem; }}
+.sheet {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(220px, 1fr)); gap: 1rem; }}
+figure {{ margin: 0; background: var(--card); border-radius: 8px; overflow: hidden; break-inside: avoid;
+         box-shadow: 0 1px 3px rgb(0 0 0 / .2); }}
+.picture {{ display: flex; align-items: center; justify-content: center; aspect-ratio: 4 / 3;
+           background: var(--empty); color: var(--soft); text-decoration: none; overflow: hidden; }}
+.picture img {{ width: 100%; height: 100%; object-fit: contain; }}
+.picture p {{ margin: 0; padding: 1rem; max-height: 100%; box-sizing: border-box; overflow: auto; }}
+.says {{ color: var(--ink); }}
+figcaption {{ padding: .6rem .8rem .8rem; overflow-wrap: anywhere; }}
+figcaption b {{ font-weight: 600; }}
+figcaption span {{ float: right; color: var(--soft); font-variant-numeric: tabular-nums; margin-left: .5rem; }}
+figcaption small {{ display: block; color: var(--soft); }}
+@media print {{ body {{ padding: 0; }} figure {{ box-shadow: none; border: 1px solid #ccc; }} }}
+</style>
+</head>
+<body>
+"""
+
+SECTION = '<h1>{question}<small>{found}</small></h1>\n<div class="sheet">\n'
+
+CARD = """<figure>
+<a class="picture" href="{address}" title="{place}">{picture}</a>
+<figcaption><span title="score: the cosine with the question">{score:.3f}</span><b>{rank}</b> {name}{facts}</figcaption>
+</figure>
+"""
+
+FOOT = "</body>\n</html>\n"
+
+
+class Sheet(Outlet):
+    """Writes the page as the answers come; it appears at its place when it is whole."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        if path.suffix.lower() not in SUFFIXES:
+            raise PathError(f"{path.name} is no name for a page: call it {path.with_suffix('.html').name}.")
+        self._path, self._new = path.absolute(), beside(path.absolute())
+        self._questions = self._photos = 0
+
+    def __enter__(self) -> Sheet:
+        """Begins the file, so that a place where it cannot be written is known before the search."""
+        with writing(self._path):
+            self._file = self._new.open("w", encoding="utf-8", errors="backslashreplace")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):  # what a full disk did not take was said before
+            self._file.close()
+        self._new.unlink(missing_ok=True)
+
+    def take(self, answer: Answer) -> None:
+        """Adds the answer as a section."""
+        with writing(self._path):
+            if not self._questions:
+                self._file.write(HEAD.format(title=escape(answer.question)))
+            self._file.writelines(_section(answer))
+        self._questions += 1
+        self._photos += len(answer.hits)
+
+    def finish(self, made: list[Path]) -> str:
+        """Puts the page in its place."""
+        if not self._questions:
+            return ""
+        with writing(self._path):
+            self._file.write(FOOT)
+            self._file.close()
+            self._new.replace(self._path)
+        made.append(self._path)
+        return f"{self._path.name} shows {self._photos} of what was found, {self._path.stat().st_size / 1e6:.1f} MB"
+
+
+def open_outlet(name: str, chosen: Chosen) -> Sheet:
+    """The page that the option names. Raises `PathError` if that is no name for one."""
+    return Sheet(Path(chosen.values[name]).expanduser())
+
+
+def _section(answer: Answer) -> Iterator[str]:
+    found = f"{len(answer.hits)} found" if answer.hits else "nothing found"
+    yield SECTION.format(question=escape(answer.question), found=found)
+    photos = thumbnails((hit.item.path for hit in answer.hits if not hit.item.text), THUMBNAIL)
+    for rank, hit in enumerate(answer.hits, start=1):
+        yield _card(rank, hit, None if hit.item.text else next(photos))
+    yield "</div>\n"
+
+
+def _card(rank: int, hit: Hit, jpeg: bytes | None) -> str:
+    path = hit.item.path
+    return CARD.format(
+        address=escape(path.absolute().as_uri()),
+        place=escape(shown(path)),
+        picture=_picture(hit, jpeg),
+        score=hit.score,
+        rank=rank,
+        name=escape(path.name),
+        facts="".join(f"<small>{escape(fact)}</small>" for fact in [*_found(hit), *_facts(hit.item.facts)]),
+    )
+
+
+def _picture(hit: Hit, jpeg: bytes | None) -> str:
+    """The thumbnail, or what a text says, or why there is neither."""
+    if hit.item.text:
+        return f'<p class="says">{escape(hit.item.text)}</p>'
+    if jpeg is None:
+        return f"<p>{'the file is gone' if hit.missing else 'it cannot be read now'}</p>"
+    return f'<img src="{data_uri(jpeg)}" alt="{escape(hit.item.path.name)}" loading="lazy">'
+
+
+def _found(hit: Hit) -> Iterator[str]:
+    """What was asked for beside the score."""
+    if hit.probability is not None:
+        yield f"fits with a probability of {hit.probability:.0%}"
+    if hit.alike:
+        yield f"{hit.alike} more alike"
+
+
+def _facts(facts: Mapping[str, Any]) -> Iterator[str]:
+    """What is known of a photo: when, with what, where and how large."""
+    if facts.get("taken"):
+        yield _minute(facts["taken"])
+    elif facts.get("modified"):
+        yield f"file of {_minute(facts['modified'])}"
+    if with_what := ", ".join(str(facts[name]) for name in ("camera", "lens") if facts.get(name)):
+        yield with_what
+    if {"latitude", "longitude"} <= facts.keys():
+        yield f"{facts['latitude']:.4f}, {facts['longitude']:.4f}"
+    if {"width", "height"} <= facts.keys():
+        yield f"{facts['width']} \N{MULTIPLICATION SIGN} {facts['height']}"
+
+
+def _minute(moment: str) -> str:
+    return str(moment)[:16].replace("T", " ")

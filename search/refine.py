@@ -1,0 +1,206 @@
+"""A conversation about photos: every line is a new question or refines the last one. Pure: nothing is asked or shown.
+
+`step` takes a conversation and a line and gives the conversation that follows, whose query is to be answered next.
+What can be said is the table `REFINEMENTS`; a line of no such form is a question of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from indexer.errors import QueryError
+from search.filters import FIELDS, ORIENTATIONS, SAME_TYPE, Filter
+from search.hits import Hit
+from search.orders import ORDERS
+from search.query import STORED, Query, Term, parse
+
+# Hits that are shown at once.
+PAGE = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """What was asked, the last question last, and what was found; hits before `first` were shown before."""
+
+    asked: tuple[Query, ...] = ()
+    hits: tuple[Hit, ...] = ()
+    first: int = 0
+
+    @property
+    def query(self) -> Query:
+        """The question at hand. Raises `QueryError` if nothing was asked yet."""
+        if not self.asked:
+            raise QueryError("Ask something first, as in: a dog on the beach")
+        return self.asked[-1]
+
+    def hit(self, number: int) -> Hit:
+        """The hit of a number that was shown. Raises `QueryError` if there is none."""
+        if not 1 <= number <= len(self.hits):
+            raise QueryError(f"There is no number {number}: what was found last goes from 1 to {len(self.hits)}.")
+        return self.hits[number - 1]
+
+    def ask(self, query: Query) -> Conversation:
+        """Goes on with a new question; its answer is not known yet."""
+        return Conversation((*self.asked, query))
+
+    def answered(self, hits: Iterable[Hit]) -> Conversation:
+        """Knows the answer."""
+        return replace(self, hits=tuple(hits))
+
+
+class Refinement(NamedTuple):
+    """A form that a line may have: how it begins, an example of what follows, what it does, its pattern and effect."""
+
+    start: str
+    example: str
+    help: str
+    pattern: str
+    follow: Callable[[Conversation, str], Conversation]
+
+
+def step(conversation: Conversation, line: str) -> Conversation:
+    """The conversation after a line. Raises `QueryError` for what cannot be done.
+
+    >>> talk = step(step(Conversation(), "a beach"), "without people")
+    >>> talk.query.words, [term.weight for term in talk.query.terms]
+    ('a beach, without people', [1.0, -1.0])
+    """
+    line = line.strip()
+    for refinement in REFINEMENTS:
+        if match := re.fullmatch(refinement.pattern, line, flags=re.IGNORECASE):
+            said = next((group for group in match.groups() if group), "")
+            return _remembered(conversation, refinement.follow(conversation, said), line)
+    literal = re.fullmatch(r"find\s+(.+)", line, flags=re.IGNORECASE)
+    return conversation.ask(parse(literal[1] if literal else line, k=PAGE))
+
+
+def _remembered(before: Conversation, after: Conversation, line: str) -> Conversation:
+    """The conversation, whose new question says in words how it came about."""
+    if len(after.asked) <= len(before.asked):
+        return after
+    return replace(after, asked=(*after.asked[:-1], replace(after.query, words=f"{before.query.words}, {line}")))
+
+
+def _changed(conversation: Conversation, **fields: object) -> Conversation:
+    """Asks the same with other fields."""
+    return conversation.ask(replace(conversation.query, **fields))  # type: ignore[arg-type]
+
+
+def _more_like(conversation: Conversation, numbers: str) -> Conversation:
+    query = conversation.query  # nothing asked is said before nothing found
+    hits = [conversation.hit(int(number)) for number in re.findall(r"\d+", numbers)]
+    terms = tuple(Term(STORED, hit.item.id) for hit in hits if hit.item.id is not None)
+    return _changed(conversation, terms=terms, k=query.k)
+
+
+def _with(conversation: Conversation, words: str) -> Conversation:
+    return _changed(conversation, terms=(*conversation.query.terms, *parse(f"+ {words}").terms))
+
+
+def _without(conversation: Conversation, words: str) -> Conversation:
+    return _changed(conversation, terms=(*conversation.query.terms, *parse(f"- {words}").terms))
+
+
+def _only(conversation: Conversation, words: str) -> Conversation:
+    """One filter a field: those of one field would be alternatives, and a second "only" means to narrow."""
+    new = filter_of(words)
+    kept = [filter for filter in conversation.query.filters if filter.field != new.field or filter.negated]
+    return _changed(conversation, filters=(*kept, new))
+
+
+def _except(conversation: Conversation, words: str) -> Conversation:
+    return _changed(conversation, filters=(*conversation.query.filters, replace(filter_of(words), negated=True)))
+
+
+def filter_of(words: str) -> Filter:
+    """The filter that words mean: a field and its value, or a value that says by its form which field it is.
+
+    Raises `QueryError` if the value is of no form that the field accepts.
+
+    >>> filter_of("camera canon"), filter_of("2023-05").field, filter_of("jpg").field, filter_of("holiday").value
+    (Filter(field='camera', value='canon', negated=False), 'on', 'type', '*holiday*')
+    """
+    field, _, value = words.partition(" ")
+    if field in FIELDS and (value or not FIELDS[field].forms):
+        return Filter(field, value.strip())
+    if re.fullmatch(r"\d{4}(-\d\d?){0,2}", words):
+        return Filter("on", words)
+    if words in ORIENTATIONS:
+        return Filter("orientation", words)
+    if words.lower().removeprefix(".") in SAME_TYPE or re.fullmatch(r"\.\w+", words):
+        return Filter("type", words)
+    return Filter("in", words) if words[0] in "/~." else Filter("path", f"*{words}*")
+
+
+def _no_filters(conversation: Conversation, _: str) -> Conversation:
+    return _changed(conversation, filters=())
+
+
+def _next(conversation: Conversation, _: str) -> Conversation:
+    """The same question with room for more; not a question to come back to."""
+    query, shown = conversation.query, len(conversation.hits)
+    if shown < query.k:
+        raise QueryError("That was all.")
+    longer = replace(query, k=query.k + PAGE)
+    return Conversation((*conversation.asked[:-1], longer), conversation.hits, shown)
+
+
+def _show(conversation: Conversation, number: str) -> Conversation:
+    return _changed(conversation, k=int(number))
+
+
+def _order(conversation: Conversation, order: str) -> Conversation:
+    return _changed(conversation, sort=order.lower())
+
+
+def _kind(conversation: Conversation, kind: str) -> Conversation:
+    return _changed(conversation, wanted={"photos": "image", "texts": "text"}[kind.lower()])
+
+
+def _toggle(conversation: Conversation, name: str) -> Conversation:
+    return _changed(conversation, **{name.lower(): not getattr(conversation.query, name.lower())})
+
+
+def _back(conversation: Conversation, _: str) -> Conversation:
+    if len(conversation.asked) < 2:
+        raise QueryError("There is no question before this one.")
+    return Conversation(conversation.asked[:-1])
+
+
+_NUMBERS = r"(\d+(?:(?:\s*,\s*|\s+and\s+|\s+)\d+)*)"
+
+# The first form that a line has is meant.
+REFINEMENTS: tuple[Refinement, ...] = (
+    Refinement("more like ", "3", "what resembles hits, one or several", rf"(?:more\s+)?like\s+{_NUMBERS}", _more_like),
+    Refinement("without ", "people", "take something away", r"(?:without\s+|-\s*)(.+)", _without),
+    Refinement("and ", "on the beach", "add something; also: with", r"(?:and\s+|with\s+|\+\s*)(.+)", _with),
+    Refinement("only ", "2023", "a date, shape, type, folder or filter, as: only camera canon", r"only\s+(.+)", _only),
+    Refinement("except ", "camera canon", "leave out what a filter lets through", r"except\s+(.+)", _except),
+    Refinement("no filters", "", "look everywhere again", r"no filters", _no_filters),
+    Refinement("next", "", "more of the same; also: more", r"next|more", _next),
+    Refinement("show ", "20", "so many at once", r"show\s+(\d+)", _show),
+    Refinement("by ", "date", f"another order: {', '.join(ORDERS)}", rf"(?:sort\s+)?by\s+({'|'.join(ORDERS)})", _order),
+    Refinement("texts", "", "the same among texts; photos: among photos", r"(photos|texts)", _kind),
+    Refinement("relevant", "", "only what fits, or all; also: unique, diverse", r"(relevant|unique|diverse)", _toggle),
+    Refinement("back", "", "the question before", r"back", _back),
+)
+
+
+def continuations(line: str, *, folders: Iterable[str] = (), tags: Iterable[str] = ()) -> Iterator[str]:
+    """What a line that is being written may become: whole lines that begin with it.
+
+    >>> list(continuations("only or"))
+    ['only orientation landscape', 'only orientation portrait', 'only orientation square']
+    """
+    beginnings = [refinement.start for refinement in REFINEMENTS]
+    values = [
+        *(f"orientation {shape}" for shape in ORIENTATIONS),
+        *(f"{name} " if field.forms else name for name, field in FIELDS.items() if name != "orientation"),
+        *(f"in {folder}" for folder in folders),
+        *(f"tag {tag}" for tag in tags),
+    ]
+    filters = [f"{word} {value}" for word in ("only", "except") for value in sorted(values)]
+    return (whole for whole in [*beginnings, *filters] if whole.startswith(line) and whole != line)

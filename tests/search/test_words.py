@@ -1,0 +1,43 @@
+"""What words find, and how much each tells."""
+
+from pathlib import Path
+
+import pytest
+from painting import paint, paint_many
+
+from indexer import Encoder, Library, index_sources
+from search import parse
+from search.words import found_by_words
+
+
+@pytest.fixture
+def weights(library: Library, photos: Path, encoder: Encoder):
+    paint_many(photos / "holiday", 5)
+    paint_many(photos / "holiday" / "Lisbon", 2)
+    paint(photos / "Lisbon tram.png")
+    index_sources(library, [photos], encoder)
+
+    def weights(question: str) -> dict[str, float]:
+        found = found_by_words(library.catalog, parse(question), total=8)
+        return {"/".join(item.path.parts[-2:]): found[item.id] for item in library.catalog.items(list(found))}
+
+    return weights
+
+
+def test_rare_words_tell_more_and_several_tell_most(weights) -> None:
+    found = weights("a tram in Lisbon")
+    assert set(found) == {"photos/Lisbon tram.png", "Lisbon/00000.bmp", "Lisbon/00001.bmp"}
+    tram, lisbon = weights("tram"), weights("lisbon")
+    assert max(lisbon.values()) < tram["photos/Lisbon tram.png"]
+    name = "photos/Lisbon tram.png"
+    assert found[name] == pytest.approx(tram[name] + lisbon[name])
+
+
+def test_what_most_items_hold_tells_nothing(weights) -> None:
+    assert weights("holiday") == {}
+    assert weights("photos") == {}
+
+
+def test_a_word_that_is_taken_away_counts_against(weights) -> None:
+    assert weights("lisbon -tram").keys() == {"Lisbon/00000.bmp", "Lisbon/00001.bmp"}
+    assert weights("-tram") == {}
