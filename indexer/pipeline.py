@@ -8,7 +8,6 @@ folder. A batch is stored whole or not at all: a run that is killed loses the ba
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,13 +24,11 @@ from indexer.library import Library
 from indexer.pictures import MAX_PIXELS
 from indexer.report import Report, Watcher
 from indexer.survey import Survey
+from indexer.threads import AHEAD, processors
 
 # Items embedded and committed together, and what a kill may cost. Photos a second on two cores, shipped encoder,
 # 2,000 photos of 224 x 224, batches of 8 / 16 / 32 / 64 / 128, means of two runs: 110 / 145 / 149 / 121 / 99.
 BATCH = 32
-
-# Chunks that the loaders may be ahead, a thread: enough to bridge one slow file.
-AHEAD = 16
 
 
 def index_sources(
@@ -105,7 +102,7 @@ class _Run:
 
     def _chunks(self, sources: Iterable[Source]) -> Iterator[Chunk]:
         """The files' chunks in order, read ahead by as much as the window holds."""
-        threads = _processors()
+        threads = processors()
         pool = ThreadPoolExecutor(threads, thread_name_prefix="descry-loader")
         reader = ChunkReader(self.catalog.path, self.encoder, self.max_pixels)
         window: deque[Future[Chunk]] = deque()
@@ -183,7 +180,3 @@ class _Run:
                 self.catalog.files.forget(vanished)
                 self.catalog.files.forget_empty_folders()
             self.report.removed = len(vanished)
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -6,13 +6,10 @@ library answers with its old ones all the while. One transaction takes them over
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,13 +24,13 @@ from indexer.modalities.base import ReadOptions
 from indexer.pictures import MAX_PIXELS
 from indexer.pipeline import BATCH
 from indexer.report import Report, Watcher
+from indexer.threads import ahead
 
 SCRATCH = ".reembedding.sqlite3"
 
-# Items that are being read at once, a processor: enough to bridge one slow file.
-AHEAD = 16
+# Items whose rows are read from the catalog together.
+AT_ONCE = 512
 
-Value = TypeVar("Value")
 Result = TypeVar("Result")
 
 
@@ -92,9 +89,9 @@ def _embed_all(
     watcher.begin(len(left))
     read = _Reader(encoder, max_pixels)
     try:
-        for start in range(0, len(left), BATCH * AHEAD):
-            items = library.catalog.items(left[start : start + BATCH * AHEAD])
-            for batch in _batches(_ahead(read, items), BATCH):
+        for start in range(0, len(left), AT_ONCE):
+            items = library.catalog.items(left[start : start + AT_ONCE])
+            for batch in _batches(ahead(read, items), BATCH):
                 _store(scratch, encoder, [outcome for outcome in batch if not isinstance(outcome, Failure)], report)
                 for failure in (outcome for outcome in batch if isinstance(outcome, Failure)):
                     report.failures.append(failure)
@@ -125,22 +122,6 @@ class _Reader:
             if found.part == item.part:
                 return value
         raise SourceError("what was indexed of it is not there any more; run `descry index` first")
-
-
-def _ahead(function: Callable[[Value], Result], values: Iterable[Value]) -> Iterator[Result]:
-    """The function's results in order, made ahead on threads by as much as a window holds."""
-    threads = os.cpu_count() or 1
-    window: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(threads, thread_name_prefix="descry-loader") as pool:
-        try:
-            for value in values:
-                window.append(pool.submit(function, value))
-                if len(window) >= AHEAD * threads:
-                    yield window.popleft().result()
-            while window:
-                yield window.popleft().result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _batches(results: Iterator[Result], size: int) -> Iterator[list[Result]]:

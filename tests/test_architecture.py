@@ -14,7 +14,7 @@ LAYERS = ("indexer", "search", "evaluation", "training")  # each may import thos
 
 # Inside `indexer`, what stands higher may import what stands lower, never the other way round.
 INDEXER = (
-    ("errors", "items", "shipped", "migrations"),
+    ("errors", "items", "shipped", "threads", "migrations"),
     ("pictures", "database", "vectors", "whole"),
     ("files", "tags"),
     ("catalog", "encoders", "modalities"),

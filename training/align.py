@@ -1,5 +1,7 @@
 """Join an image trunk and word vectors, neither trained for the other, in closed form: CCA and ridge regression.
 
+    python -m training align --data DATA --models MODELS --out OUT
+
 No gradient descent: the coordinated-representation baseline that a trained encoder has to beat. What is written are
 encoders of the shipped form, a linear map on each side, that `--model embedded:OUT/cca` takes.
 """

@@ -1,5 +1,7 @@
 """Choose the weights of an ensemble on validation photos, and print the name that `--model` takes.
 
+    python -m training ensemble embedded embedded:OUT/cca --data DATA
+
 Nothing is written: an ensemble is its name. The cosine of joined vectors is the weighted mean of the members' cosines,
 so that one pass over the photos is enough to try every weighting.
 """

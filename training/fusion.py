@@ -1,5 +1,7 @@
 """Learn to ask with a detail of a photo and a sentence at once, and compare that with adding their vectors.
 
+    python -m training fusion --data DATA --out OUT
+
 The encoder stays as it is; what is learned is a small attention block over its vectors, which are computed once and
 kept in `--out`. All ways are tuned on the same validation photos; `--report test` measures them on others.
 """

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from base64 import b64encode
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
 from indexer.errors import SourceError
 from indexer.pictures import open_picture, reasons, upright_rgb
+from indexer.threads import ahead
 
 # The demo photos at 240 pixels take 8.4, 10.4 and 14.9 kB a piece at 70, 80 and 90; at 70 skies begin to show steps.
 QUALITY = 80
-
-# Photos that the threads may be ahead of the one that is asked for, a thread.
-AHEAD = 4
 
 
 def thumbnail(path: Path, size: int) -> bytes | None:
@@ -39,18 +35,7 @@ def thumbnail(path: Path, size: int) -> bytes | None:
 
 def thumbnails(paths: Iterable[Path], size: int) -> Iterator[bytes | None]:
     """The photos' thumbnails in order, made by as many threads as there are processors, a bounded number ahead."""
-    threads = os.cpu_count() or 1
-    waiting: deque[Future[bytes | None]] = deque()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="descry-thumbnails")
-    try:
-        for path in paths:
-            waiting.append(pool.submit(thumbnail, path, size))
-            if len(waiting) >= AHEAD * threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    yield from ahead(partial(thumbnail, size=size), paths)
 
 
 def data_uri(jpeg: bytes) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from evaluation.datasets import Example
+from training.pairs import fits_by_chance
 from training.shipped.corpus import Part, offsets
 from training.shipped.words import Vocabulary, say
 
@@ -76,7 +76,7 @@ class Sampler:
                 sentences.append(sentence)
                 owners.append(position)
         owner = torch.tensor(owners)
-        ignored = _fits_by_chance(sentences, owner, [self._labels.get(row, row) for row in rows.tolist()])
+        ignored = fits_by_chance(sentences, owner, [self._labels.get(row, row) for row in rows.tolist()])
         return Batch(rows, sentences, owner, ignored, self._choices(rows))
 
     def state(self) -> Any:
@@ -152,18 +152,3 @@ def _labels(vocabularies: Sequence[Vocabulary]) -> dict[int, tuple[str, int]]:
         if vocabulary.labelled
         for row, word in vocabulary.targets.nonzero().tolist()
     }
-
-
-def _fits_by_chance(sentences: Sequence[str], owners: Tensor, kinds: Sequence[Hashable]) -> Tensor:
-    """`[sentences, photos]`, true where the photo is of the owner's class or has the very same sentence."""
-    kind = _numbered(kinds)
-    sentence = _numbered(sentences)
-    own = functional.one_hot(owners, len(kinds)).float()  # (sentences, photos)
-    same_sentence = (sentence[:, None] == sentence[None, :]).float()
-    return (kind[owners][:, None] == kind[None, :]) | (same_sentence @ own > 0)
-
-
-def _numbered(values: Sequence[Hashable]) -> Tensor:
-    """Equal values get equal numbers."""
-    numbers = {value: number for number, value in enumerate(dict.fromkeys(values))}
-    return torch.tensor([numbers[value] for value in values])

@@ -30,6 +30,7 @@ from training.curve import draw_curve
 from training.depthwise import use_matrix_depthwise
 from training.export import pack, write_encoder
 from training.loop import Loop
+from training.pairs import remembered
 from training.shipped.batches import Batch, Sampler
 from training.shipped.config import Stage
 from training.shipped.features import pooled, served
@@ -134,7 +135,7 @@ def photos(shop: Workshop) -> None:
     trunk = _free_trunk(shop, stage, shop.start.weights)
     objective, sampler = Objective(stage.weights), shop.sampler(stage)
     objective.load_state_dict(before["objective"])
-    known = KnownSentences(partial(shop.texts.embed, text))
+    known = remembered(partial(shop.texts.embed, text))
 
     ahead = batches_with_photos(shop, stage, sampler)
 
@@ -235,22 +236,6 @@ class Words:
         self._paraphrases.draw.setstate(state[1])
         if self._memory:
             self._memory.photos, self._memory.sentences = state[2]
-
-
-class KnownSentences:
-    """Vectors of sentences by a text tower that stands still: each computed once."""
-
-    def __init__(self, embed: Embed) -> None:
-        self._embed = embed
-        self._known: dict[str, Tensor] = {}
-
-    def __call__(self, sentences: Sequence[str]) -> Tensor:
-        """Unit rows `[n, dimension]`, not to be differentiated."""
-        new = [sentence for sentence in dict.fromkeys(sentences) if sentence not in self._known]
-        if new:
-            with torch.no_grad():
-                self._known.update(zip(new, self._embed(new), strict=True))
-        return torch.stack([self._known[sentence] for sentence in sentences])
 
 
 def _run(

@@ -1,7 +1,7 @@
 """Thumbnails of everything that the indexer reads, and of what it does not."""
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -13,7 +13,6 @@ from painting import paint_many
 from PIL import Image
 
 from indexer.pictures import open_picture, upright_rgb
-from search.present import thumbnails as module
 from search.present.thumbnails import data_uri, thumbnail, thumbnails
 
 
@@ -77,20 +76,9 @@ def test_what_is_not_there_or_is_a_folder_has_none(tmp_path: Path) -> None:
     assert thumbnail(tmp_path, 64) is None
 
 
-def test_many_come_in_order_and_only_a_few_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.os, "cpu_count", lambda: 2)
+def test_many_come_in_order(tmp_path: Path) -> None:
     photos = [*paint_many(tmp_path, 40), tmp_path / "nowhere.jpg"]
-    asked: list[Path] = []
-
-    def paths() -> Iterator[Path]:
-        for path in photos:
-            asked.append(path)
-            yield path
-
-    made = thumbnails(paths(), 8)
-    first = next(made)
-    assert len(asked) == module.AHEAD * 2
-    assert [first, *made] == [thumbnail(path, 8) for path in photos]
+    assert list(thumbnails(photos, 8)) == [thumbnail(path, 8) for path in photos]
 
 
 def test_a_data_uri_holds_the_picture(folder: Path) -> None:
