@@ -47,7 +47,7 @@ def make_home(home: Path) -> Path:
     shutil.copytree(photos, home / "Photos")
     (home / "Photos" / "old").mkdir()
     for name in ("coffee.jpg", "page.jpg"):
-        shutil.copy(photos / name, home / "Photos" / "old")
+        shutil.copy(photos / name, home / "Photos" / "old" / f"old-{name}")
     with Image.open(photos / "cat.jpg") as cat:
         cat.resize((cat.width // 2, cat.height // 2)).save(home / "Photos" / "old" / "cat-small.jpg", quality=80)
     shutil.copytree(texts, home / "notes")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from evaluation import relevance
+from evaluation.ann import of_library, synthetic
 from evaluation.classify import classify
 from evaluation.compare import compare, labelled_sets, side_by_side
 from evaluation.datasets import READERS, DataError, Example, held_out, read_captioned
@@ -158,6 +159,13 @@ def run_relevance(encoder: Encoder, options: Options) -> dict[str, Any]:
     return {**figures, "written to": [str(table_path())]}
 
 
+def run_ann(_: Encoder, options: Options) -> dict[str, Any]:
+    """Approximate indexes: recall and milliseconds, on a library's own vectors or on synthetic ones."""
+    if options.library:
+        return of_library(options.library)
+    return synthetic(options.count, options.dimension)
+
+
 def run_compare(encoder: Encoder, options: Options) -> dict[str, Any]:
     """`--model` and the encoders of `--against`, side by side."""
     others = {name: load_encoder(name, device=options.device) for name in options.against}
@@ -171,7 +179,7 @@ def run_summary(_: Encoder, options: Options) -> dict[str, Any]:
 
 
 # What needs no data set, and what takes any one that --set names; the others need the folder of --data.
-WITHOUT_DATA = ("demo", "speed", "summary")
+WITHOUT_DATA = ("demo", "speed", "summary", "ann")
 ANY_SET = ("retrieval", "classify", "pointing", "words", "tags", "negation", "hybrid")
 
 COMMANDS: dict[str, Callable[[Encoder, Options], dict[str, Any]]] = {
@@ -187,6 +195,7 @@ COMMANDS: dict[str, Callable[[Encoder, Options], dict[str, Any]]] = {
     "negation": run_negation,
     "hybrid": run_hybrid,
     "relevance": run_relevance,
+    "ann": run_ann,
     "summary": run_summary,
     "compare": run_compare,
 }
@@ -225,6 +234,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--per-class", action="store_true", help="classify: precision, recall and F1 of each class")
     parser.add_argument("--fit", action="store_true", help="relevance: calibrate the encoder and write its constants")
     parser.add_argument("--against", nargs="+", default=[], metavar="MODEL", help="compare: encoders beside --model")
+    parser.add_argument("--library", type=Path, help="ann: measure with the vectors of this library")
+    parser.add_argument("--count", type=int, default=100_000, help="ann: synthetic vectors, without --library")
+    parser.add_argument("--dimension", type=int, default=256, help="ann: their length")
     parser.add_argument("--json", action="store_true")
     return parser
 

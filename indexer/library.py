@@ -8,14 +8,19 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from indexer.catalog import Catalog
 from indexer.encoders import load_encoder
 from indexer.encoders.base import Encoder
 from indexer.errors import EncoderMismatch, LibraryError, LibraryFull, LibraryLocked, LibraryNotFound, PathError
 from indexer.files import as_stored
+from indexer.inverted import Choice
+from indexer.items import Float32Array
 from indexer.vectors import VectorIndex, saved_revision
+
+if TYPE_CHECKING:
+    from indexer.tuning import Verdict
 
 CATALOG = "catalog.sqlite3"
 LOCK = "lock"
@@ -23,6 +28,9 @@ LOCK = "lock"
 # A library may lie in a folder that it indexes: what looks like texts has names that the walk passes over.
 TEXT_TOWER = ".text_tower"
 LOCK_HOLDER = ".lock-holder.json"
+
+# What `descry optimize` chose, in the catalog's meta, before the modality's name.
+CHOICE = "index "
 
 # A saved index is written anew when this many changes are newer than it: fewer are cheaper to read from
 # the catalog at each opening (10 microseconds a vector) than a large index is to write.
@@ -116,7 +124,7 @@ class Library:
         return int(self.catalog.meta()["dimension"])
 
     def encoder(self, *, device: str = "auto") -> Encoder:
-        """The library's own encoder, with the text tower that is stored beside the catalog if there is one.
+        """The library's own encoder to ask with: light towers, the stored text tower among them, where there are some.
 
         Raises `EncoderUnavailable` if its weights cannot be had, `EncoderMismatch` if they have changed.
         """
@@ -124,7 +132,7 @@ class Library:
         if not stored.is_dir():
             encoder = load_encoder(self.encoder_name, device=device)
             self.check(encoder)
-            return encoder
+            return encoder.for_asking()
         return self._light_encoder(stored, device)
 
     def _light_encoder(self, stored: Path, device: str) -> Encoder:
@@ -180,7 +188,12 @@ class Library:
         return changes + len(removed)
 
     def _save_in_passing(self, index: VectorIndex, modality: str) -> None:
-        """Saves a reader's catching up for the next one; it is only a cache, so no place to write is no error."""
+        """Saves a reader's catching up for the next one; it is only a cache, so no place to write is no error.
+
+        Where an approximate index was chosen and lost, the next writer makes it anew: no reader waits for that.
+        """
+        if index.is_exact and self.choice(modality):
+            return
         with suppress(LibraryError, OSError), self.lock():
             index.save(self._index_file(modality))
 
@@ -192,6 +205,9 @@ class Library:
         for modality in self.catalog.modalities():
             file = self._index_file(modality)
             saved = saved_revision(file)
+            choice = self.choice(modality)
+            if choice and self.index(modality).is_exact:  # its file was lost
+                self._indexes[modality], saved = self._built(modality, choice), None
             if saved is None or self.catalog.changes_since(modality, saved) >= WORTH_SAVING:
                 try:
                     self.index(modality).save(file)
@@ -199,6 +215,41 @@ class Library:
                     raise self._full(file, error) from error
         seen = [saved_revision(self._index_file(modality)) or 0 for modality in self.catalog.modalities()]
         self.catalog.prune_removals(min(seen, default=0))
+
+    def choice(self, modality: str) -> Choice | None:
+        """The approximate index that `optimize` chose for this encoder's vectors; None for the exact one."""
+        meta = self.catalog.meta()
+        with suppress(ValueError, TypeError):
+            choice = Choice.from_json(meta.get(CHOICE + modality, ""))
+            return choice if choice.checksum == meta["checksum"] else None
+        return None
+
+    def optimize(self, modality: str, questions: Float32Array, *, recall: float) -> Verdict:
+        """Gives a modality the kind of index that serves it best, for a wished recall of the first ten.
+
+        `questions` `[q, dim]` are unit rows as they will be asked. Searching goes on with the old index until the
+        new one is whole. Raises `LibraryLocked` while another process writes, `LibraryFull`.
+        """
+        from indexer.tuning import tune
+
+        file = self._index_file(modality)
+        with self.lock():
+            with self.catalog.snapshot():
+                verdict, index = tune(self.catalog, modality, questions, wished=recall)
+            try:
+                index.save(file)
+            except OSError as error:
+                raise self._full(file, error) from error
+            with self.catalog.atomic():
+                self.catalog.set_meta(**{CHOICE + modality: verdict.choice.as_json() if verdict.choice else ""})
+        self._indexes.pop(modality, None)
+        return verdict
+
+    def _built(self, modality: str, choice: Choice) -> VectorIndex:
+        from indexer.tuning import build
+
+        with self.catalog.snapshot():
+            return build(self.catalog, modality, lists=choice.lists, probes=choice.probes)
 
     def _full(self, file: Path, error: OSError) -> LibraryFull:
         return LibraryFull(

@@ -17,6 +17,8 @@ from typing import Any
 import faiss
 import numpy as np
 
+from indexer import inverted
+from indexer.inverted import Changes
 from indexer.items import Float32Array, Int64Array, Vectors
 
 # Exact over the float16 vectors that the catalog holds: half the memory and twice the speed of float32.
@@ -26,6 +28,10 @@ EXACT = "IDMap,SQfp16"
 # bandwidths (20 GB/s of memory here against 2000 there, 20 GB/s in between): not measured, no GPU at hand.
 GPU_WINS_FROM = 4e9
 
+# How files are opened: FAISS maps inverted lists into memory instead of reading them, and reads all else as ever.
+# Its maps are not for Windows, where all is read.
+MAPPED = 0 if os.name == "nt" else faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY
+
 # Bytes behind FAISS's own in a saved index: the revision. FAISS reads what is its own and no further.
 STAMP = 8
 
@@ -33,12 +39,23 @@ STAMP = 8
 class VectorIndex:
     """Unit vectors by id, searched by cosine.
 
-    `revision` is the catalog's state that the vectors stand for; `kind` a key of `faiss.index_factory`.
+    `revision` is the catalog's state that the vectors stand for; `kind` a key of `faiss.index_factory`. Whoever
+    searches does not notice the kind: an exact index finds the nearest, an approximate one nearly all of them.
     """
+
+    # Of an inverted file that was opened, and is not changed any more.
+    _changes: Changes | None = None
 
     def __init__(self, dimension: int, *, kind: str = EXACT, revision: int = 0) -> None:
         self.revision = revision
         self._index: Any = faiss.index_factory(dimension, kind, faiss.METRIC_INNER_PRODUCT)
+
+    @classmethod
+    def approximate(cls, centroids: Float32Array, *, probes: int, revision: int = 0) -> VectorIndex:
+        """An empty inverted file around centroids `[lists, dim]`, of which a query scans `probes` lists or more."""
+        index = cls.__new__(cls)
+        index._index, index.revision = inverted.empty(centroids, probes=probes), revision
+        return index
 
     @property
     def dimension(self) -> int:
@@ -46,7 +63,7 @@ class VectorIndex:
         return int(self._index.d)
 
     def __len__(self) -> int:
-        return int(self._index.ntotal)
+        return int(self._index.ntotal) + (self._changes.balance if self._changes else 0)
 
     def train(self, rows: Float32Array) -> None:
         """Shows a sample of the vectors `[n, dim]` to a kind that has to learn them; needless for the exact one."""
@@ -55,14 +72,19 @@ class VectorIndex:
     def add(self, vectors: Vectors) -> None:
         """Adds vectors under ids that the index does not hold yet."""
         if len(vectors):
-            self._index.add_with_ids(np.ascontiguousarray(vectors.rows), vectors.ids)
+            index = self._changes.fresh if self._changes else self._index
+            index.add_with_ids(np.ascontiguousarray(vectors.rows), vectors.ids)
             self._forget_copies()
 
     def remove(self, ids: Int64Array) -> None:
         """Removes vectors; ids that are not there are no error."""
-        if len(ids):
+        if not len(ids):
+            return
+        if self._changes:
+            self._changes.remove(ids)
+        else:
             self._index.remove_ids(faiss.IDSelectorBatch(ids))
-            self._forget_copies()
+        self._forget_copies()
 
     def _forget_copies(self) -> None:
         for copy in ("_gpu", "_ids"):
@@ -86,8 +108,11 @@ class VectorIndex:
 
     def sample(self, count: int) -> Float32Array:
         """Rows `[m, dim]` that stand for all: `count` of them, evenly spread, or all if there are fewer."""
-        places = np.linspace(0, len(self) - 1, min(count, len(self)), dtype=np.int64)
-        rows: Float32Array = self._outer.index.reconstruct_batch(places)
+        index = self._outer
+        places = np.linspace(0, index.ntotal - 1, min(count, index.ntotal), dtype=np.int64)
+        if not self.is_exact:
+            return inverted.rows_at(index, places)
+        rows: Float32Array = index.index.reconstruct_batch(places)
         return rows
 
     def _candidates(self, allowed: Int64Array | None) -> int:
@@ -111,25 +136,50 @@ class VectorIndex:
         if allowed is None and self._gpu_wins(len(queries)):
             scores, positions = self._gpu.search(queries, k)
             return scores, self._ids[positions]
-        selector = None if allowed is None else faiss.IDSelectorBatch(allowed)
-        scores, ids = self._index.search(queries, k, params=self._parameters(selector))
+        if self.is_exact:
+            return self._scan(self._index, queries, k, self._selector(allowed), None)
+        probes = inverted.probes_for(self._ivf, k, self._candidates(allowed), len(self))
+        scores, ids = self._probe(queries, k, allowed, probes)
+        if probes < self._ivf.nlist and (ids < 0).any():  # the lists nearest to a query may hold too few
+            return self._probe(queries, k, allowed, self._ivf.nlist)
         return scores, ids
 
-    def _parameters(self, selector: Any) -> Any:
-        """What varies from query to query, in the form that this kind of index takes."""
-        ivf = faiss.try_extract_index_ivf(self._index)
-        parameters: Any = faiss.SearchParameters() if ivf is None else faiss.SearchParametersIVF()
-        if ivf is not None:
-            parameters.nprobe = ivf.nprobe
+    def _probe(
+        self, queries: Float32Array, k: int, allowed: Int64Array | None, probes: int
+    ) -> tuple[Float32Array, Int64Array]:
+        """The `k` nearest in `probes` lists and among what has come since."""
+        selector = self._selector(allowed)
+        scores, ids = self._scan(self._index, queries, k, selector, probes)
+        if not self._changes or not self._changes.fresh.ntotal:
+            return scores, ids
+        more_scores, more_ids = self._scan(self._changes.fresh, queries, k, selector, None)
+        scores, ids = np.hstack([scores, more_scores]), np.hstack([ids, more_ids])
+        order = np.lexsort((ids, -scores))[:, :k]
+        return np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)
+
+    def _scan(
+        self, index: Any, queries: Float32Array, k: int, selector: Any, probes: int | None
+    ) -> tuple[Float32Array, Int64Array]:
+        """FAISS's own search; what varies from query to query goes in parameters of the form that the kind takes."""
+        parameters: Any = faiss.SearchParameters() if probes is None else faiss.SearchParametersIVF()
+        if probes is not None:
+            parameters.nprobe = probes
         if selector is not None:
             parameters.sel = selector
-        return parameters
+        scores, ids = index.search(queries, k, params=parameters)
+        return scores, ids
+
+    def _selector(self, allowed: Int64Array | None) -> Any:
+        gone = self._changes.gone if self._changes else np.empty(0, np.int64)
+        if allowed is None:
+            return faiss.IDSelectorNot(faiss.IDSelectorBatch(gone)) if len(gone) else None
+        return inverted.selector(np.setdiff1d(allowed, gone) if len(gone) else allowed)
 
     def save(self, path: Path) -> None:
         """Writes the index, with its revision behind it, all or nothing. Raises `OSError` where it cannot."""
         new = path.with_name(f"{path.name}.new")
         try:
-            faiss.write_index(self._index, str(new))
+            faiss.write_index(self._changes.whole() if self._changes else self._index, str(new))
             with new.open("ab") as file:
                 file.write(self.revision.to_bytes(STAMP, "little"))
                 os.fsync(file.fileno())
@@ -141,32 +191,58 @@ class VectorIndex:
 
     @classmethod
     def open(cls, path: Path) -> VectorIndex:
-        """The index that `save` wrote. Raises `ValueError` for a file that is none, `OSError` for no file."""
+        """The index that `save` wrote. Raises `ValueError` for a file that is none, `OSError` for no file.
+
+        An inverted file is not read: its lists are mapped into memory, and a query touches those that it scans.
+        """
         revision = saved_revision(path)
         if revision is None:
             raise FileNotFoundError(path)
         index = cls.__new__(cls)
         try:
-            index._index = faiss.read_index(str(path))
+            index._index = faiss.read_index(str(path), MAPPED)
         except (RuntimeError, MemoryError) as error:
             raise ValueError(f"{path} is not an index") from error
         index.revision = revision
+        if MAPPED and inverted.is_ours(index._outer):
+            fresh = faiss.index_factory(index.dimension, EXACT, faiss.METRIC_INNER_PRODUCT)
+            index._changes = Changes(index._outer, fresh)
         return index
 
     # on a GPU
 
     def _gpu_wins(self, queries: int) -> bool:
         work = queries * len(self) * self.dimension
-        return work >= GPU_WINS_FROM and self._is_exact and _gpus() > 0
+        return work >= GPU_WINS_FROM and self.is_exact and _gpus() > 0
 
     @property
-    def _is_exact(self) -> bool:
+    def is_exact(self) -> bool:
+        """Whether it finds the nearest without fail; otherwise most of them, see `descry optimize`."""
         return isinstance(self._outer, faiss.IndexIDMap)
 
     @property
     def _outer(self) -> Any:
         """The index as the class that it is."""
         return faiss.downcast_index(self._index)
+
+    @property
+    def lists(self) -> int:
+        """The lists of an inverted file; 1 of an exact index."""
+        return 1 if self.is_exact else int(self._ivf.nlist)
+
+    @property
+    def probes(self) -> int:
+        """The lists that a query scans at least."""
+        return 1 if self.is_exact else int(self._ivf.nprobe)
+
+    @probes.setter
+    def probes(self, count: int) -> None:
+        """For whoever tunes an index, before it is saved; no query changes it."""
+        self._ivf.nprobe = count
+
+    @property
+    def _ivf(self) -> Any:
+        return faiss.try_extract_index_ivf(self._index)
 
     @cached_property
     def _ids(self) -> Int64Array:

@@ -14,11 +14,11 @@ LAYERS = ("indexer", "search", "evaluation", "training")  # each may import thos
 
 # Inside `indexer`, what stands higher may import what stands lower, never the other way round.
 INDEXER = (
-    ("errors", "items", "shipped", "threads", "migrations"),
+    ("errors", "items", "shipped", "threads", "migrations", "inverted"),
     ("pictures", "database", "vectors", "whole"),
     ("files", "tags"),
     ("catalog", "encoders", "modalities"),
-    ("walk", "report", "testing", "wording"),
+    ("walk", "report", "testing", "wording", "tuning"),
     ("survey", "chunks", "library"),
     ("pipeline", "transfer"),
     ("reembedding",),

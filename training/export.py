@@ -15,7 +15,7 @@ from safetensors.numpy import save
 from torch import Tensor
 
 from indexer.encoders.embedded import CONFIG, FORMAT, TOKENIZER, WEIGHTS
-from indexer.encoders.embedded_image import BlockShape
+from indexer.encoders.embedded_shape import BlockShape
 from indexer.items import Float32Array
 from training.text_model import TextShape
 

@@ -7,7 +7,7 @@ a new model family is one file beside this one and one row in `SCHEMES`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -65,6 +65,7 @@ class Encoder:
     when it is first asked for, so that a search by sentence never loads the image tower. `store_text`,
     where the text tower is heavy to load, writes it to a folder in the form that
     `encoders.stored.load_text_tower` opens without torch; None where that is not needed or not possible.
+    `light` are makers of towers that give the same vectors, are loaded sooner and embed a batch slower.
     """
 
     name: str
@@ -72,12 +73,17 @@ class Encoder:
     checksum: str
     makers: Mapping[str, Callable[[], Tower]]
     store_text: Callable[[Path], None] | None = None
+    light: Mapping[str, Callable[[], Tower]] = field(default_factory=dict)
     _made: dict[str, Tower] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def modalities(self) -> tuple[str, ...]:
         """The names of the modalities that this encoder embeds."""
         return tuple(self.makers)
+
+    def for_asking(self) -> Encoder:
+        """The same encoder, made of its light towers where it has some: for a query's few values, not for indexing."""
+        return replace(self, makers={**self.makers, **self.light}) if self.light else self
 
     def tower(self, modality: str) -> Tower:
         """The tower of a modality, built on first use. Raises `EncoderUnavailable` if there is none."""

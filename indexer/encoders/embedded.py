@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,15 +16,21 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
 from indexer.encoders.base import Encoder
+from indexer.encoders.embedded_shape import read_shape
 from indexer.encoders.embedded_text import TextTower, TextWeights
 from indexer.errors import EncoderUnavailable
 from indexer.shipped import shipped
 
 if TYPE_CHECKING:
     from indexer.encoders.embedded_image import ImageTower
+    from indexer.encoders.embedded_image_numpy import LightImageTower
+    from indexer.pictures import ImageRecipe
 
 # What this code reads; a change of the file form that old code would misread raises it.
 FORMAT = 1
+
+# The devices for which a query's photo is embedded in numpy; whoever names another one gets it.
+LIGHT_ON = ("auto", "cpu")
 
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
 
@@ -35,14 +42,17 @@ def load(name: str, *, device: str = "auto") -> Encoder:
     """
     folder = Path(name.partition(":")[2]) if ":" in name else shipped("models", "embedded")
     config = read_config(folder)
+    heavy = partial(_image_tower, folder, config["image"], device)
+    light = {"image": partial(_light_image_tower, folder, config["image"], heavy)}
     return Encoder(
         name=name,
         dimension=int(config["dimension"]),
         checksum=str(config["checksum"]),
         makers={
-            "image": partial(_image_tower, folder, config["image"], device),
+            "image": heavy,
             "text": partial(_text_tower, folder, config["text"]),
         },
+        light=light if device in LIGHT_ON else {},
     )
 
 
@@ -79,13 +89,23 @@ def _text_tower(folder: Path, config: dict[str, Any]) -> TextTower:
     return TextTower(folder / TOKENIZER, weights)
 
 
+def _light_image_tower(folder: Path, config: dict[str, Any], heavy: Callable[[], ImageTower]) -> LightImageTower:
+    # Imported here because it imports Pillow, which a search by sentence does without.
+    from indexer.encoders.embedded_image_numpy import ImageModel, LightImageTower
+
+    try:
+        model = ImageModel(read_shape(config["blocks"]), read_weights(folder, "image."))
+    except (KeyError, ValueError) as error:
+        raise EncoderUnavailable(f"{folder}: weights and config do not fit each other; {_REMEDY}") from error
+    return LightImageTower(_recipe(config), model, heavy)
+
+
 def _image_tower(folder: Path, config: dict[str, Any], device: str) -> ImageTower:
-    # Imported here because they import torch, which takes seconds and which a search by sentence does without.
+    # Imported here because they import torch, which takes seconds and which a query does without.
     import torch
 
     from indexer.encoders.devices import pick_device
-    from indexer.encoders.embedded_image import ImageModel, ImageTower, read_shape
-    from indexer.pictures import ImageRecipe
+    from indexer.encoders.embedded_image import ImageModel, ImageTower
 
     chosen = pick_device(device)
     model = ImageModel(read_shape(config["blocks"]), hidden=config["hidden"], dimension=config["dimension"])
@@ -94,6 +114,11 @@ def _image_tower(folder: Path, config: dict[str, Any], device: str) -> ImageTowe
         model.load_state_dict({name: torch.from_numpy(array.astype(np.float32)) for name, array in arrays.items()})
     except RuntimeError as error:
         raise EncoderUnavailable(f"{folder}: weights and config do not fit each other; {_REMEDY}") from error
+    return ImageTower(_recipe(config), model, chosen)
+
+
+def _recipe(config: dict[str, Any]) -> ImageRecipe:
+    from indexer.pictures import ImageRecipe
+
     grey, unit = (0.5, 0.5, 0.5), (1.0, 1.0, 1.0)  # the model scales bytes itself
-    recipe = ImageRecipe(config["size"], grey, unit, interpolation="bilinear", mode=config["mode"])
-    return ImageTower(recipe, model, chosen)
+    return ImageRecipe(config["size"], grey, unit, interpolation="bilinear", mode=config["mode"])

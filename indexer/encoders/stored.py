@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from indexer.encoders.arithmetic import attention, gelu_tanh, layer_norm
+from indexer.encoders.arithmetic import attention, gelu, gelu_tanh, layer_norm
 from indexer.encoders.base import Tower, unit_rows
 from indexer.encoders.clip_tokens import CLEANERS, ClipTokenizer, load_merges
 from indexer.errors import EncoderUnavailable
@@ -231,27 +231,13 @@ class PackagedTokenizer:
         return ids
 
 
-def _gelu(x: Float32Array) -> Float32Array:
-    """GELU by the error function, which numpy lacks.
-
-    Approximated to 1.5e-7, the rounding of float32 (Abramowitz and Stegun, 7.1.26).
-    """
-    z = np.abs(x) * np.float32(math.sqrt(0.5))
-    t = 1 / (1 + np.float32(0.3275911) * z)
-    tail = t * np.float32(1.061405429) + np.float32(-1.453152027)
-    for coefficient in (1.421413741, -0.284496736, 0.254829592):
-        tail = tail * t + np.float32(coefficient)
-    error = np.copysign(1 - tail * t * np.exp(-z * z), x)
-    return np.asarray(np.float32(0.5) * x * (1 + error), dtype=np.float32)
-
-
 def _quick_gelu(x: Float32Array) -> Float32Array:
     # A logistic function that cannot overflow: 1 / (1 + exp(-u)) = (1 + tanh(u / 2)) / 2
     return np.asarray(np.float32(0.5) * x * (1 + np.tanh(np.float32(0.851) * x)), dtype=np.float32)
 
 
 ACTIVATIONS: dict[str, Callable[[Float32Array], Float32Array]] = {
-    "gelu": _gelu,
+    "gelu": gelu,
     "gelu_tanh": gelu_tanh,
     "quick_gelu": _quick_gelu,
 }

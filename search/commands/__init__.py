@@ -24,5 +24,6 @@ COMMANDS = (
     "export",
     "import_",
     "reembed",
+    "optimize",
     "completion",
 )

@@ -116,6 +116,19 @@ def test_a_search_by_sentence_imports_no_torch(library: Path) -> None:
     assert not {"torch", "torchvision", "open_clip", "PIL"} & set(done.stderr.split())
 
 
+def test_a_question_by_photo_imports_no_torch(library: Path) -> None:
+    cat = str(PHOTOS / "cat.jpg")
+    questions = [["similar", cat], ["describe", cat], ["search", cat, "+", "snow"]]
+    code = (
+        "import sys\nfrom search.cli import main\n"
+        f"for question in {questions!r}: main(['--library', {str(library)!r}, *question], standalone_mode=False)\n"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert len(done.stdout.splitlines()) == 10 + 5 + 10
+    assert not {"torch", "torchvision", "open_clip"} & set(done.stderr.split())
+
+
 def test_a_second_run_changes_nothing(library: Path) -> None:
     again = run(library, "index", PHOTOS, TEXTS)
     assert again.returncode == 0

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from indexer.encoders.embedded import TOKENIZER, read_config, read_weights
-from indexer.encoders.embedded_image import BlockShape, ImageModel, read_shape
+from indexer.encoders.embedded_image import ImageModel
+from indexer.encoders.embedded_shape import BlockShape, read_shape
 from indexer.errors import EncoderUnavailable
 from indexer.pictures import ImageRecipe
 from indexer.shipped import shipped

@@ -24,7 +24,7 @@ class Stage:
 
     `captions` sentences a photo, `paraphrases` pairs of sentences, `word_drop` of the words left out, `templates` for
     words; `sizes` of photos, each for an equal part of the steps; `views` of each photo where features are stored;
-    `shares` of a batch where they differ from the sources' own; `memory` for the photos and captions of earlier steps.
+    `shares` of a batch where they differ from the sources' own.
     """
 
     plan: Plan
@@ -37,7 +37,6 @@ class Stage:
     views: int
     templates: int
     shares: Mapping[str, float] = field(default_factory=dict)
-    memory: int = 0
 
 
 @dataclass(frozen=True)

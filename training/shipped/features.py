@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from indexer.encoders.devices import pick_dtype
-from indexer.encoders.embedded_image import BlockShape, Trunk
+from indexer.encoders.embedded_image import Trunk
+from indexer.encoders.embedded_shape import BlockShape
 
 # Photos through the trunk at once: at 224 px their largest maps take 200 MB in bfloat16.
 BATCH = 64

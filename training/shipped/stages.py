@@ -4,8 +4,6 @@ teacher   features of every photo by the untouched trunk, and what its classifie
 begin     text tower and image head learn from those features
 photos    trunk and head learn from photos, the sentences' vectors standing still
 meet      text tower and head learn once more, from the new trunk's features
-together  everything learns at once, from photos and sentences
-polish    text tower and head once more, from several crops of each captioned photo
 export    the folder that `indexer.encoders.embedded` reads
 """
 
@@ -34,7 +32,6 @@ from training.pairs import remembered
 from training.shipped.batches import Batch, Sampler
 from training.shipped.config import Stage
 from training.shipped.features import pooled, served
-from training.shipped.memory import Memory
 from training.shipped.objective import Embed, Objective
 from training.shipped.paraphrases import Paraphrases
 from training.shipped.pixels import augmented, batches_with_photos
@@ -79,25 +76,15 @@ def begin(shop: Workshop) -> None:
 
 
 def meet(shop: Workshop) -> None:
-    """Text tower and head from the trained trunk's features."""
-    photos = load_tensors(shop.out / "photos.pt", "photos")["modules"]
-    begun = load_tensors(shop.out / "begin.pt", "begin")["modules"]
-    _on_new_features(shop, "meet", photos | {"text": begun["text"]})
-
-
-def polish(shop: Workshop) -> None:
-    """Text tower and head once more, the trunk having learnt with them."""
-    _on_new_features(shop, "polish", load_tensors(shop.out / "together.pt", "together")["modules"])
-
-
-def _on_new_features(shop: Workshop, name: str, modules: dict[str, dict[str, Tensor]]) -> None:
-    """Trains text tower and head on the features of a trained trunk, plain and of augmented views."""
-    stage, config = shop.config.stages[name], shop.config
-    path = shop.out / f"{name}_features.pt"
+    """Text tower and head from the trained trunk's features, plain and of augmented views."""
+    stage, config = shop.config.stages["meet"], shop.config
+    trained = load_tensors(shop.out / "photos.pt", "photos")["modules"]
+    text = load_tensors(shop.out / "begin.pt", "begin")["modules"]["text"]
+    path = shop.out / "features.pt"
     draw = np.random.default_rng(config.seed)
     crops = [partial(augmented, shop, size=config.size, draw=draw)] * (stage.views - 1)
-    write_features(shop, modules["trunk"], path, [partial(served, size=config.size), *crops])
-    _on_features(shop, name, path, modules)
+    write_features(shop, trained["trunk"], path, [partial(served, size=config.size), *crops])
+    _on_features(shop, "meet", path, {"text": text, "head": trained["head"]})
 
 
 def _on_features(shop: Workshop, name: str, path: Path, before: Mapping[str, dict[str, Tensor]]) -> None:
@@ -129,15 +116,10 @@ def photos(shop: Workshop) -> None:
     """Trunk and head from photos; the sentences' vectors stand still and are computed once each."""
     stage = shop.config.stages["photos"]
     before = load_tensors(shop.out / "begin.pt", "begin")["modules"]
-    text, head = shop.new_text(), shop.new_head()
-    text.load_state_dict(before["text"])
-    head.load_state_dict(before["head"])
-    trunk = _free_trunk(shop, stage, shop.start.weights)
-    objective, sampler = Objective(stage.weights), shop.sampler(stage)
-    objective.load_state_dict(before["objective"])
+    text, head, objective = _loaded(shop, stage, before)
+    trunk = _free_trunk(shop, stage)
     known = remembered(partial(shop.texts.embed, text))
-
-    ahead = batches_with_photos(shop, stage, sampler)
+    ahead = batches_with_photos(shop, stage, shop.sampler(stage))
 
     def losses(step: int) -> dict[str, Tensor]:
         batch, pixels = ahead(step)
@@ -154,37 +136,10 @@ def photos(shop: Workshop) -> None:
     _run(shop, "photos", {"trunk": trunk, "head": head, "objective": objective}, ahead, losses, check)
 
 
-def together(shop: Workshop) -> None:
-    """Trunk, head and text tower at once, from photos and sentences."""
-    stage = shop.config.stages["together"]
-    before = load_tensors(shop.out / "meet.pt", "meet")["modules"]
-    trunk = _free_trunk(shop, stage, load_tensors(shop.out / "photos.pt", "photos")["modules"]["trunk"])
-    text, head, objective = _loaded(shop, stage, before)
-    sampler = shop.sampler(stage)
-    ahead = batches_with_photos(shop, stage, sampler)
-    # Sentences are read here and photos drawn on a thread ahead: each has its own chance, so that runs repeat.
-    words = Words(shop, stage, text, random.Random(shop.config.seed))
-
-    def losses(step: int) -> dict[str, Tensor]:
-        batch, pixels = ahead(step)
-        with autocast():
-            rows = functional.normalize(head(trunk(pixels).float()).float(), dim=-1)
-            return words.losses(objective, batch, rows)
-
-    @torch.no_grad()
-    def check() -> dict[str, float]:
-        plain = partial(served, size=shop.config.size)
-        features = pooled(trunk.state_dict(), shop.start.shape, shop.validation.photos, plain)
-        return shop.validation.measure(functional.normalize(head(features.float()), dim=-1), words.embed)
-
-    modules = {"trunk": trunk, "head": head, "text": text, "objective": objective}
-    _run(shop, "together", modules, ahead, losses, check, words)
-
-
-def _free_trunk(shop: Workshop, stage: Stage, weights: dict[str, Tensor]) -> Trunk:
-    """A trunk that learns from the stage's first free block on."""
+def _free_trunk(shop: Workshop, stage: Stage) -> Trunk:
+    """The untouched trunk, which learns from the stage's first free block on."""
     trunk = Trunk(shop.start.shape)
-    trunk.load_state_dict(weights)
+    trunk.load_state_dict(shop.start.weights)
     trunk.to(memory_format=torch.channels_last)
     trunk.blocks[: stage.frozen_blocks].requires_grad_(False)
     if not torch.cuda.is_available():
@@ -210,15 +165,13 @@ class Words:
         self._draw = draw
         self._learn: Embed = partial(shop.texts.embed, text, drop=stage.word_drop, draw=draw)
         self._paraphrases = Paraphrases.read(shop.config.paraphrases, shop.data, shop.parts, seed=shop.config.seed)
-        captioned = torch.tensor([bool(example.captions) for part in shop.parts for example in part.examples])
-        self._memory = Memory(captioned, stage.memory, shop.config.text.dimension) if stage.memory else None
 
     def losses(self, objective: Objective, batch: Batch, photos: Tensor) -> dict[str, Tensor]:
         """All losses of a batch whose photos have the unit rows `photos` `[n, dim]`."""
         words = [sentence for choice in batch.choices for sentence in choice.sentences]
         vectors = self._learn([*batch.sentences, *words])
         known = iter((vectors[: len(batch.sentences)], vectors[len(batch.sentences) :]))
-        parts = objective.photos(batch, photos, lambda _: next(known), self._memory)
+        parts = objective.photos(batch, photos, lambda _: next(known))
         if self._stage.paraphrases:
             first, second = self._paraphrases.pairs(self._stage.paraphrases)
             both = self._learn([*first, *second])
@@ -226,16 +179,13 @@ class Words:
         return parts
 
     def state(self) -> Any:
-        """The states of what is random, and what is remembered, for a checkpoint."""
-        remembered = (self._memory.photos, self._memory.sentences) if self._memory else None
-        return self._draw.getstate(), self._paraphrases.draw.getstate(), remembered
+        """The states of what is random, for a checkpoint."""
+        return self._draw.getstate(), self._paraphrases.draw.getstate()
 
     def restore(self, state: Any) -> None:
         """Goes on where `state` was taken."""
         self._draw.setstate(state[0])
         self._paraphrases.draw.setstate(state[1])
-        if self._memory:
-            self._memory.photos, self._memory.sentences = state[2]
 
 
 def _run(
@@ -288,7 +238,5 @@ STAGES: dict[str, Callable[[Workshop], object]] = {
     "begin": begin,
     "photos": photos,
     "meet": meet,
-    "together": together,
-    "polish": polish,
     "export": export,
 }

@@ -14,7 +14,7 @@ import torch
 from safetensors.numpy import load_file
 from torch import Tensor
 
-from indexer.encoders.embedded_image import BlockShape, ConvShape
+from indexer.encoders.embedded_shape import BlockShape, ConvShape
 from indexer.items import Float32Array
 
 

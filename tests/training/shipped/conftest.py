@@ -54,7 +54,6 @@ frozen_blocks = 1
 sizes = [24, 32]
 templates = 3
 views = 2
-memory = 8
 weights = {{ captions = 1.0, words = 1.0, paraphrases = 1.0 }}
 plan = {{ steps = {steps}, batch = 12, check_every = 4, report_every = 2, rates = {{ {rates} }} }}
 """
@@ -74,8 +73,6 @@ def world(tmp_path: Path) -> Path:
         "begin": ("text = 1e-2, head = 1e-2, objective = 1e-2", 2, 8),
         "photos": ("trunk = 1e-3, head = 1e-3, objective = 1e-3", 0, 6),
         "meet": ("text = 1e-3, head = 1e-3, objective = 1e-3", 2, 4),
-        "together": ("trunk = 1e-3, head = 1e-3, text = 1e-3, objective = 1e-3", 2, 4),
-        "polish": ("text = 1e-3, head = 1e-3, objective = 1e-3", 2, 4),
     }
     (tmp_path / "config.toml").write_text(
         CONFIG + "".join(STAGE.format(name=n, rates=r, paraphrases=p, steps=s) for n, (r, p, s) in stages.items())

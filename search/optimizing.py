@@ -1,0 +1,63 @@
+"""The questions by which a library's indexes are tuned: its own of another kind if it has them, else general ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from indexer.items import Float32Array
+from indexer.library import Library
+from indexer.tuning import Verdict
+from search.organise.vocabulary import TEMPLATES, shipped_words
+
+# Questions of a modality: recall@10 of half of them is known to half a percent at 0.98.
+QUESTIONS = 500
+
+# The modality whose vectors ask for those of another: across is how people ask, and harder than within.
+ASKED_BY = {"image": "text", "text": "image"}
+
+
+class Optimized(NamedTuple):
+    """What was found of a modality, and what it was asked: "500 text vectors of the library"."""
+
+    verdict: Verdict
+    asked: str
+
+
+def optimize(library: Library, *, recall: float) -> Iterator[Optimized]:
+    """Tunes every modality of the library for a wished recall@10, see `Library.optimize`."""
+    for modality in sorted(library.catalog.counts()):
+        rows, asked = _questions(library, modality)
+        yield Optimized(library.optimize(modality, rows, recall=recall), asked)
+
+
+def _questions(library: Library, modality: str) -> tuple[Float32Array, str]:
+    """Unit rows `[q, dim]` that ask for items of a modality, and what they are."""
+    other = ASKED_BY.get(modality, "text")
+    if library.catalog.counts().get(other, 0) >= QUESTIONS:
+        return library.index(other).sample(QUESTIONS), f"{QUESTIONS} of the library's own {other} vectors"
+    words = shipped_words()
+    chosen = [words[place] for place in np.linspace(0, len(words) - 1, QUESTIONS, dtype=int)]
+    sentences = [TEMPLATES[-1].format(word) for word in chosen]
+    return library.encoder().embed("text", sentences), f"{QUESTIONS} general sentences"
+
+
+def explained(optimized: Optimized) -> str:
+    """What was chosen and why, as two lines."""
+    verdict, tried = optimized.verdict, optimized.verdict.tried
+    name = f"{verdict.modality}: {verdict.vectors:,} vectors"
+    if tried is None:
+        return f"{name}, exact: {verdict.exact:.2f} ms a query\n  so few are best searched without missing any"
+    measured = f"recall@10 {tried.recall:.3f} with {optimized.asked}, {verdict.wished:g} wished"
+    times = f"{verdict.milliseconds:.2f} ms a query, {verdict.exact:.2f} ms when exact"
+    if verdict.pays:
+        return (
+            f"{name} in {tried.lists} lists, of which a query scans the nearest {tried.probes}: {times}\n"
+            f"  the fewest that reach it: {measured}"
+        )
+    return (
+        f"{name}, exact: {verdict.exact:.2f} ms a query\n"
+        f"  {tried.probes} of {tried.lists} lists would have to be scanned: {measured}"
+    )

@@ -1,0 +1,227 @@
+"""Approximate search against brute force: what it finds, and that changes, filters and files lose nothing."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from indexer import inverted
+from indexer.inverted import Choice, learn_centroids
+from indexer.items import Vectors
+from indexer.tuning import nearest, recall_of
+from indexer.vectors import VectorIndex
+
+DIMENSION, COUNT, LISTS = 32, 4000, 32
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def clustered(count: int = COUNT, *, seed: int = 0, first: int = 0) -> Vectors:
+    """Vectors around fifty centres, as the catalog's float16 gives them, under ids with gaps."""
+    centres = np.random.default_rng(9).normal(size=(50, DIMENSION))
+    chance = np.random.default_rng(seed)
+    rows = centres[chance.integers(50, size=count)] + chance.normal(size=(count, DIMENSION))
+    halves = unit(rows).astype(np.float16).astype(np.float32)
+    return Vectors(first + 3 * chance.permutation(count).astype(np.int64), halves)
+
+
+def made(vectors: Vectors, *, probes: int = 8) -> VectorIndex:
+    index = VectorIndex.approximate(learn_centroids(vectors.rows, LISTS), probes=probes, revision=5)
+    index.add(vectors)
+    return index
+
+
+def opened(index: VectorIndex, path: Path) -> VectorIndex:
+    index.save(path)
+    return VectorIndex.open(path)
+
+
+def part(vectors: Vectors, chosen: np.ndarray) -> Vectors:
+    return Vectors(vectors.ids[chosen], vectors.rows[chosen])
+
+
+def both(one: Vectors, other: Vectors) -> Vectors:
+    return Vectors(np.concatenate([one.ids, other.ids]), np.concatenate([one.rows, other.rows]))
+
+
+def brute_force(vectors: Vectors, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The slow truth: all cosines, sorted by score and then id."""
+    scores = queries @ vectors.rows.T
+    order = np.lexsort((np.broadcast_to(vectors.ids, scores.shape), -scores))[:, :k]
+    return np.take_along_axis(scores, order, 1), vectors.ids[order]
+
+
+QUERIES = unit(clustered(60, seed=1).rows + np.random.default_rng(2).normal(size=(60, DIMENSION)) / 10)
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_with_all_lists_ids_order_and_scores_are_those_of_brute_force(mapped: bool, tmp_path: Path) -> None:
+    vectors = clustered()
+    index = made(vectors, probes=LISTS)
+    index = opened(index, tmp_path / "image.faiss") if mapped else index
+    scores, ids = index.search(QUERIES, 15)
+    true_scores, true_ids = brute_force(vectors, QUERIES, 15)
+    np.testing.assert_array_equal(ids, true_ids)
+    np.testing.assert_allclose(scores, true_scores, atol=1e-5)
+
+
+def test_with_some_lists_nearly_all_is_found_and_what_is_found_has_its_own_score() -> None:
+    vectors = clustered()
+    index = made(vectors)
+    scores, ids = index.search(QUERIES, 10)
+    assert 0.9 < recall_of(ids, brute_force(vectors, QUERIES, 10)[1]) < 1
+    row = dict(zip(vectors.ids.tolist(), vectors.rows, strict=True))
+    own = [[float(row[int(id)] @ query) for id in found] for found, query in zip(ids, QUERIES, strict=True)]
+    np.testing.assert_allclose(scores, own, atol=1e-5)
+    assert (np.diff(scores, axis=1) <= 0).all()
+
+
+def test_more_lists_find_more() -> None:
+    vectors = clustered()
+    truth = brute_force(vectors, QUERIES, 10)[1]
+    index = made(vectors, probes=1)
+    recalls = []
+    for index.probes in (1, 4, 16, LISTS):
+        recalls.append(recall_of(index.search(QUERIES, 10)[1], truth))
+    assert recalls == sorted(recalls)
+    assert recalls[0] < recalls[-1] == 1
+
+
+@pytest.mark.parametrize("share", [0.001, 0.01, 0.1, 0.5])
+def test_a_filter_of_few_is_exact_and_one_of_many_misses_little(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = clustered()
+    allowed = part(vectors, np.random.default_rng(3).random(COUNT) < share)
+    truth = brute_force(allowed, QUERIES, 10)[1]
+    index = made(vectors)
+    exact = index.search(QUERIES, 10, allowed=allowed.ids)[1]
+    np.testing.assert_array_equal(exact[:, : truth.shape[1]], truth)
+    monkeypatch.setattr(inverted, "FEW", 100)
+    found = index.search(QUERIES, 10, allowed=allowed.ids)[1]
+    assert set(found[found >= 0]) <= set(allowed.ids)
+    assert recall_of(found, truth) > 0.97
+
+
+def test_asked_for_more_than_the_nearest_lists_hold_it_looks_into_all() -> None:
+    vectors = clustered(500)
+    index = made(vectors, probes=1)
+    ids = index.search(QUERIES[:3], 600)[1]
+    for row in ids:
+        assert set(row[:500]) == set(vectors.ids)
+    assert (ids[:, 500:] == -1).all()
+    assert (index.search(QUERIES[:3], 120)[1] >= 0).all()
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_what_comes_is_found_and_what_goes_is_not(mapped: bool, tmp_path: Path) -> None:
+    old, new = clustered(), clustered(300, seed=4, first=100_000)
+    index = made(old, probes=LISTS)
+    index = opened(index, tmp_path / "image.faiss") if mapped else index
+    gone = np.arange(COUNT) % 5 == 0
+    index.add(new)
+    index.remove(np.concatenate([old.ids[gone], new.ids[:50], [999_999]]))
+    index.remove(old.ids[gone][:7])  # again
+    left = both(part(old, ~gone), part(new, np.arange(300) >= 50))
+    assert len(index) == len(left)
+    scores, ids = index.search(QUERIES, 20)
+    true_scores, true_ids = brute_force(left, QUERIES, 20)
+    np.testing.assert_array_equal(ids, true_ids)
+    np.testing.assert_allclose(scores, true_scores, atol=1e-5)
+    allowed = np.concatenate([old.ids[:200], new.ids])
+    there = part(left, np.isin(left.ids, allowed))
+    np.testing.assert_array_equal(index.search(QUERIES, 20, allowed=allowed)[1], brute_force(there, QUERIES, 20)[1])
+
+
+def test_changes_to_an_opened_index_are_in_the_next_file_and_not_in_the_old_one(tmp_path: Path) -> None:
+    old, new = clustered(), clustered(300, seed=4, first=100_000)
+    index = opened(made(old, probes=LISTS), tmp_path / "image.faiss")
+    before = (tmp_path / "image.faiss").read_bytes()
+    index.add(new)
+    index.remove(old.ids[:1000])
+    assert (tmp_path / "image.faiss").read_bytes() == before
+    index.revision = 6
+    other = opened(index, tmp_path / "next.faiss")
+    assert (len(other), other.revision, other.probes, other.is_exact) == (COUNT - 700, 6, LISTS, False)
+    np.testing.assert_array_equal(other.search(QUERIES, 20)[1], index.search(QUERIES, 20)[1])
+    left = both(part(old, np.arange(COUNT) >= 1000), new)
+    np.testing.assert_array_equal(other.search(QUERIES, 20)[1], brute_force(left, QUERIES, 20)[1])
+
+
+def test_an_open_index_goes_on_answering_while_another_takes_its_place(tmp_path: Path) -> None:
+    vectors = clustered()
+    index = opened(made(vectors), tmp_path / "image.faiss")
+    before = index.search(QUERIES, 10)
+    made(clustered(100, seed=5)).save(tmp_path / "image.faiss")
+    for one, other in zip(index.search(QUERIES, 10), before, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert len(VectorIndex.open(tmp_path / "image.faiss")) == 100
+
+
+def test_a_query_changes_nothing(tmp_path: Path) -> None:
+    index = made(clustered())
+    index.save(tmp_path / "before")
+    index.search(QUERIES, 500)
+    index.search(QUERIES[:1], 10, allowed=np.arange(0, 300, dtype=np.int64))
+    index.save(tmp_path / "after")
+    assert (tmp_path / "before").read_bytes() == (tmp_path / "after").read_bytes()
+
+
+def test_equal_vectors_come_in_the_order_of_their_ids() -> None:
+    vectors = clustered(200)
+    twins = Vectors(np.arange(400, dtype=np.int64)[::-1].copy(), np.repeat(vectors.rows, 2, axis=0))
+    index = made(twins, probes=LISTS)
+    for k in (1, 2, 5):
+        np.testing.assert_array_equal(index.search(vectors.rows, 5)[1][:, :k], index.search(vectors.rows, k)[1])
+    ids = index.search(vectors.rows, 2)[1]
+    np.testing.assert_array_equal(ids[:, 0] + 1, ids[:, 1])
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_a_sample_is_of_the_vectors_that_it_holds(mapped: bool, tmp_path: Path) -> None:
+    vectors = clustered()
+    index = made(vectors)
+    index = opened(index, tmp_path / "image.faiss") if mapped else index
+    sample = index.sample(100)
+    assert sample.shape == (100, DIMENSION)
+    held = {row.tobytes() for row in vectors.rows}
+    assert len({row.tobytes() for row in sample}) == 100
+    assert all(row.tobytes() in held for row in sample)
+    assert index.sample(10_000).shape == (COUNT, DIMENSION)
+
+
+def test_a_file_that_was_cut_off_is_a_value_error(tmp_path: Path) -> None:
+    path = tmp_path / "image.faiss"
+    made(clustered()).save(path)
+    content = path.read_bytes()
+    for cut in (0, 50, len(content) // 2, len(content) - 9):
+        path.write_bytes(content[:cut])
+        with pytest.raises(ValueError, match="is not an index"):
+            VectorIndex.open(path)
+
+
+def test_an_empty_one_finds_nothing_and_can_be_added_to() -> None:
+    vectors = clustered()
+    index = VectorIndex.approximate(learn_centroids(vectors.rows, LISTS), probes=2)
+    assert (index.search(QUERIES, 3)[1] == -1).all()
+    index.add(vectors)
+    assert index.search(vectors.rows[:9], 1)[1][:, 0].tolist() == vectors.ids[:9].tolist()
+
+
+@pytest.mark.parametrize("ids", [[3, 5, 9], [0, 7, 8, 15, 16], [2, 10**12], []])
+def test_ids_are_let_through_whether_they_lie_close_or_far_apart(ids: list[int]) -> None:
+    lets = inverted.selector(np.array(ids, np.int64))
+    for id in {*ids, 0, 1, 4, 6, 8, 10, 17, 10**12 - 1}:
+        assert bool(lets.is_member(id)) == (id in ids)
+
+
+def test_brute_force_in_pieces_is_brute_force() -> None:
+    vectors = clustered()
+    pieces = [part(vectors, np.arange(COUNT) // 1500 == number) for number in range(3)]
+    np.testing.assert_array_equal(nearest(pieces, QUERIES, 10), brute_force(vectors, QUERIES, 10)[1])
+    assert (nearest([part(vectors, np.arange(COUNT) < 4)], QUERIES, 10)[:, 4:] == -1).all()
+
+
+def test_a_choice_is_kept_as_text() -> None:
+    choice = Choice(lists=512, probes=9, recall=0.985, wished=0.98, vectors=40_000, checksum="ab")
+    assert Choice.from_json(choice.as_json()) == choice

@@ -1,0 +1,164 @@
+"""Which index a library gets, and that it keeps it through changes, losses and another encoder."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from indexer import Library, inverted, tuning
+from indexer.errors import LibraryLocked
+from indexer.items import Item, Source
+from indexer.testing import color_encoder
+from indexer.vectors import VectorIndex
+
+COUNT = 3000
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def put(library: Library, count: int, *, seed: int = 0) -> None:
+    """Photos with vectors by chance: only the catalog knows of them."""
+    rows = unit(np.random.default_rng(seed).normal(size=(count, 4)))
+    with library.catalog.atomic() as revision:
+        for number, row in enumerate(rows):
+            path = Path(f"/photos/{seed}/{number}.jpg")
+            file = library.catalog.files.put(Source(path, "image", 1, 1))
+            library.catalog.put_items(file, [Item("image", path)], row[np.newaxis], revision)
+
+
+def questions(count: int = 80) -> np.ndarray:
+    return unit(np.random.default_rng(7).normal(size=(count, 4)))
+
+
+def truth(library: Library) -> np.ndarray:
+    return tuning.nearest(library.catalog.vectors_since("image", -1), questions(), 10)
+
+
+def recall(library: Library) -> float:
+    return tuning.recall_of(library.index("image").search(questions(), 10)[1], truth(library))
+
+
+@pytest.fixture
+def large(library: Library, monkeypatch: pytest.MonkeyPatch) -> Library:
+    """A library that counts as large."""
+    monkeypatch.setattr(tuning, "EXACT_IS_QUICK", 1000)
+    put(library, COUNT)
+    return library
+
+
+@pytest.fixture
+def optimized(large: Library) -> Library:
+    large.optimize("image", questions(), recall=0.95)
+    return large
+
+
+def test_a_small_library_is_told_that_exact_is_best(library: Library) -> None:
+    put(library, 300)
+    verdict = library.optimize("image", questions(), recall=0.9)
+    assert (verdict.choice, verdict.tried, verdict.vectors) == (None, None, 300)
+    assert library.index("image").is_exact
+    assert library.choice("image") is None
+
+
+@pytest.mark.parametrize("wished", [0.8, 0.95, 0.99])
+def test_a_large_one_gets_the_fewest_lists_for_the_wished_recall(
+    wished: float, large: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inverted, "LOOKED_AT", 0)  # the lists of so small an index are too short for ten answers
+    verdict = large.optimize("image", questions(), recall=wished)
+    assert verdict.choice is not None
+    index = large.index("image")
+    assert (index.is_exact, len(index), index.probes) == (False, COUNT, verdict.choice.probes)
+    chosen_by, true = questions()[::2], truth(large)[::2]
+    copy = tuning.build(large.catalog, "image", lists=index.lists, probes=index.probes)
+    assert tuning.recall_of(copy.search(chosen_by, 10)[1], true) >= wished
+    copy.probes -= 1
+    assert tuning.recall_of(copy.search(chosen_by, 10)[1], true) < wished
+    assert verdict.choice.recall == pytest.approx(
+        tuning.recall_of(index.search(questions()[1::2], 10)[1], truth(large)[1::2])
+    )
+
+
+def test_where_too_many_lists_would_have_to_be_scanned_exact_is_best(
+    large: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inverted, "LOOKED_AT", 0)
+    monkeypatch.setattr(tuning, "WORTH_IT", 0.01)
+    verdict = large.optimize("image", questions(), recall=1.0)
+    assert verdict.choice is None
+    assert verdict.tried is not None
+    assert verdict.tried.probes > 1
+    assert large.choice("image") is None
+    assert large.index("image").is_exact
+    assert recall(large) == 1
+
+
+def test_what_was_chosen_is_there_for_the_next_reader_with_its_revision(optimized: Library) -> None:
+    with Library.open(optimized.path) as reader:
+        index = reader.index("image")
+        assert not index.is_exact
+        assert index.revision == reader.catalog.revision
+        assert reader.choice("image") == optimized.choice("image") is not None
+        assert recall(reader) > 0.9
+
+
+def test_it_follows_what_comes_and_goes_without_being_built_again(optimized: Library) -> None:
+    put(optimized, 400, seed=1)
+    optimized.catalog.remove_under(Path("/photos/0/7.jpg"))
+    index = optimized.index("image")
+    assert (len(index), index.is_exact) == (COUNT + 399, False)
+    assert recall(optimized) > 0.9
+    put(optimized, 1200, seed=2)  # worth saving
+    with optimized.lock():
+        optimized.save_indexes()
+    assert len(VectorIndex.open(optimized.path / "image.faiss")) == COUNT + 1599
+    with Library.open(optimized.path) as reader:
+        index = reader.index("image")
+        assert (len(index), index.is_exact) == (COUNT + 1599, False)
+        assert recall(reader) > 0.9
+
+
+@pytest.mark.parametrize("damage", [None, b"broken"])
+def test_a_reader_of_a_lost_one_is_exact_and_the_next_writer_makes_it_anew(
+    damage: bytes | None, optimized: Library
+) -> None:
+    file = optimized.path / "image.faiss"
+    file.unlink()
+    if damage:
+        file.write_bytes(damage)
+    with Library.open(optimized.path) as reader:
+        assert reader.index("image").is_exact
+        assert recall(reader) == 1
+    with Library.open(optimized.path, readonly=False) as writer, writer.lock():
+        writer.save_indexes()
+    with Library.open(optimized.path) as reader:
+        assert not reader.index("image").is_exact
+        assert recall(reader) > 0.9
+
+
+def test_with_another_encoder_the_choice_does_not_hold(optimized: Library) -> None:
+    optimized.catalog.set_meta(checksum="other")
+    assert optimized.choice("image") is None
+
+
+def test_a_reader_goes_on_while_it_is_built(large: Library) -> None:
+    with Library.open(large.path) as reader:
+        before = reader.index("image").search(questions(), 10)[1]
+        large.optimize("image", questions(), recall=0.9)
+        np.testing.assert_array_equal(reader.index("image").search(questions(), 10)[1], before)
+
+
+def test_it_can_be_made_exact_again(optimized: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "EXACT_IS_QUICK", 1e6)
+    optimized.optimize("image", questions(), recall=0.9)
+    with Library.open(optimized.path) as reader:
+        assert reader.index("image").is_exact
+        assert recall(reader) == 1
+
+
+def test_while_another_writes_it_says_so(large: Library) -> None:
+    with Library.create(large.path, color_encoder()) as other, other.lock(), pytest.raises(LibraryLocked):
+        large.optimize("image", questions(), recall=0.9)
+    assert large.choice("image") is None

@@ -1,0 +1,79 @@
+"""`descry optimize`: by which questions it measures, and what it says."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from painting import paint_many
+
+from indexer import Encoder, Library, index_sources, tuning
+from search import optimizing
+from search.cli import main
+
+
+@pytest.fixture
+def filled(library: Library, photos: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> Library:
+    """Photos in colours, and texts of as many."""
+    monkeypatch.setattr(optimizing, "QUESTIONS", 20)
+    monkeypatch.setattr(library, "encoder", lambda: encoder)
+    paint_many(photos, 60)
+    for number, color in enumerate(["red", "green", "blue", "red blue", "yellow"] * 6):
+        (photos / f"{number}.txt").write_text(f"{color} thing {number}")
+    index_sources(library, [photos], encoder)
+    return library
+
+
+def test_photos_are_asked_for_by_the_librarys_own_sentences_and_sentences_by_photos(filled: Library) -> None:
+    asked = {found.verdict.modality: found.asked for found in optimizing.optimize(filled, recall=0.9)}
+    assert asked == {
+        "image": "20 of the library's own text vectors",
+        "text": "20 of the library's own image vectors",
+    }
+
+
+def test_without_enough_of_them_general_sentences_ask(filled: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optimizing, "QUESTIONS", 100)
+    assert {found.asked for found in optimizing.optimize(filled, recall=0.9)} == {"100 general sentences"}
+
+
+def test_a_small_library_is_told_so_in_two_lines_a_kind(filled: Library) -> None:
+    told = [optimizing.explained(found).splitlines() for found in optimizing.optimize(filled, recall=0.9)]
+    assert [len(lines) for lines in told] == [2, 2]
+    assert told[0][0].startswith("image: 60 vectors, exact: ")
+    assert "without missing any" in told[0][1]
+
+
+def test_a_large_one_is_told_what_was_chosen_and_why(filled: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "EXACT_IS_QUICK", 0)
+    monkeypatch.setattr(tuning, "WORTH_IT", 2)
+    found = next(optimizing.optimize(filled, recall=0.9))
+    choice = filled.choice("image")
+    assert choice is not None
+    first, second = optimizing.explained(found).splitlines()
+    assert first.startswith(f"image: 60 vectors in {choice.lists} lists, of which a query scans the nearest ")
+    assert f"recall@10 {choice.recall:.3f} with 20 of the library's own text vectors, 0.9 wished" in second
+    monkeypatch.setattr(tuning, "WORTH_IT", 0)
+    first, second = optimizing.explained(next(optimizing.optimize(filled, recall=0.9))).splitlines()
+    assert first.startswith("image: 60 vectors, exact: ")
+    assert "lists would have to be scanned" in second
+    assert filled.choice("image") is None
+
+
+def test_answers_stay_the_same_where_all_lists_are_scanned(filled: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    questions = filled.index("text").sample(10)
+    before = filled.index("image").search(questions, 30)
+    monkeypatch.setattr(tuning, "EXACT_IS_QUICK", 0)
+    monkeypatch.setattr(tuning, "WORTH_IT", 2)
+    list(optimizing.optimize(filled, recall=1.0))
+    after = filled.index("image").search(questions, 30)
+    assert not filled.index("image").is_exact
+    np.testing.assert_array_equal(after[1], before[1])
+    np.testing.assert_allclose(after[0], before[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("recall", ["0", "1.1", "much"])
+def test_a_recall_that_cannot_be_is_refused(recall: str, filled: Library) -> None:
+    outcome = CliRunner().invoke(main, ["--library", str(filled.path), "optimize", "--recall", recall])
+    assert outcome.exit_code == 2
+    assert "--recall" in outcome.output
