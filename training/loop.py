@@ -209,10 +209,15 @@ class Loop:
         log.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
 
     def _log(self, values: Mapping[str, float]) -> None:
-        line = {"stage": self.name, "step": self.step, **{name: round(value, 4) for name, value in values.items()}}
-        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-        print(json.dumps(line), flush=True)
+        write_line(self.folder / "log.jsonl", self.name, self.step, values)
+
+
+def write_line(log: Path, stage: str, step: int, values: Mapping[str, float]) -> None:
+    """Adds a line to a run's log, and shows it."""
+    line = {"stage": stage, "step": step, **{name: round(value, 4) for name, value in values.items()}}
+    with log.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+    print(json.dumps(line), flush=True)
 
 
 def _write(everything: dict[str, Any], path: Path) -> None:

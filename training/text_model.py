@@ -71,13 +71,18 @@ class TextModel(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """Ids `[n, t]`, -1 where there is no token -> unit rows `[n, dimension]` float32."""
+        hidden, tokens = self.inner(ids)
+        vectors = self.leave(hidden) + self.direct(tokens)
+        return functional.normalize(vectors.float(), dim=-1)
+
+    def inner(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Ids `[n, t]` -> the two means that the answer is linear in: hidden states `[n, width]`, token vectors."""
         here = ids >= 0  # (n, t)
         tokens = self.table(ids.clamp(min=0)) * here[:, :, None]  # (n, t, token width)
         x = self.enter(tokens) + self.positions[: ids.shape[1]]
         for block in self.blocks:
             x = block(x, here[:, None, None, :])
-        vectors = self.leave(_mean(self.norm(x), here)) + self.direct(_mean(tokens, here))
-        return functional.normalize(vectors.float(), dim=-1)
+        return _mean(self.norm(x), here), _mean(tokens, here)
 
 
 def _mean(x: Tensor, here: Tensor) -> Tensor:

@@ -38,6 +38,10 @@ class Texts:
             self._known[sentence] = tuple(ids) or (self._unknown,)
         return self._known[sentence]
 
+    def padded(self, sentences: Sequence[str]) -> Tensor:
+        """Sentences as ids `[n, longest]`, -1 where one has ended."""
+        return padded([self.ids(sentence) for sentence in sentences])
+
     def embed(
         self, model: TextModel, sentences: Sequence[str], *, drop: float = 0.0, draw: random.Random | None = None
     ) -> Tensor:

@@ -12,6 +12,7 @@ from evaluation.datasets import DataError
 from training.augment import Augmentation
 from training.loop import Plan
 from training.shipped.corpus import Source
+from training.shipped.joining import Joining
 from training.shipped.objective import Weights
 from training.text_model import TextShape
 
@@ -54,6 +55,7 @@ class Config:
     augmentation: Augmentation
     sources: tuple[Source, ...]
     stages: Mapping[str, Stage]
+    joining: Joining
 
 
 def read_config(path: Path) -> Config:
@@ -75,6 +77,7 @@ def read_config(path: Path) -> Config:
             augmentation=_made(Augmentation, table["augmentation"], path),
             sources=tuple(_made(Source, source, path) for source in table["source"]),
             stages={name: _stage(stage, path) for name, stage in table["stage"].items()},
+            joining=_made(Joining, table["join"], path),
         )
     except KeyError as error:
         raise DataError(f"{path}: {error} is missing.") from error

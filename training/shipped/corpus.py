@@ -65,6 +65,17 @@ def read_part(source: Source, data: Path) -> Part:
     return Part(source, tuple(examples), squares(examples, source.side))
 
 
+def said_of_photos(parts: Sequence[Part]) -> tuple[list[str], list[int]]:
+    """All that people said of photos, captions and names of classes, and the row of the photo of each sentence."""
+    said = [
+        (sentence, row)
+        for part, start in zip(parts, offsets(parts).tolist(), strict=False)
+        for row, example in enumerate(part.examples, start=start)
+        for sentence in example.captions or (part.phrases(example.label) if example.label else ())
+    ]
+    return [sentence for sentence, _ in said], [row for _, row in said]
+
+
 def draw_part(source: Source) -> Part:
     """Photos drawn by rule, the same ones every time, labelled with what they show."""
     draw = np.random.default_rng(0)

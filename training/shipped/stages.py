@@ -4,6 +4,7 @@ teacher   features of every photo by the untouched trunk, and what its classifie
 begin     text tower and image head learn from those features
 photos    trunk and head learn from photos, the sentences' vectors standing still
 meet      text tower and head learn once more, from the new trunk's features
+join      the closed-form answer beside the learned one, in both towers
 export    the folder that `indexer.encoders.embedded` reads
 """
 
@@ -27,11 +28,14 @@ from training.ahead import Ahead
 from training.curve import draw_curve
 from training.depthwise import use_matrix_depthwise
 from training.export import pack, write_encoder
-from training.loop import Loop
+from training.loop import Loop, write_line
 from training.pairs import remembered
 from training.shipped.batches import Batch, Sampler
 from training.shipped.config import Stage
+from training.shipped.corpus import offsets, said_of_photos
 from training.shipped.features import pooled, served
+from training.shipped.joining import join as join_towers
+from training.shipped.joining import photo_side, sentence_side
 from training.shipped.objective import Embed, Objective
 from training.shipped.paraphrases import Paraphrases
 from training.shipped.pixels import augmented, batches_with_photos
@@ -110,6 +114,22 @@ def _on_features(shop: Workshop, name: str, path: Path, before: Mapping[str, dic
 
     modules = {"text": text, "head": head, "objective": objective}
     _run(shop, name, modules, sampler, losses, check, words)
+
+
+def join(shop: Workshop) -> None:
+    """Both towers with the closed-form answer beside the learned one, as `join.pt`."""
+    how = shop.config.joining
+    text, head, _ = _loaded(shop, shop.config.stages["meet"], load_tensors(shop.out / "meet.pt", "meet")["modules"])
+    stored = load_tensors(shop.out / "features.pt", "meet")
+    sentences, owners = said_of_photos(shop.parts)
+    features = stored["features"][: offsets(shop.parts)[-1]].float()
+    sides = photo_side(head, features), sentence_side(text, shop.texts, sentences)
+    join_towers(head, text, *sides, owners, how)
+    with torch.no_grad():
+        photos = functional.normalize(head(stored["validation"].float()), dim=-1)
+        measures = shop.validation.measure(photos, partial(shop.texts.embed, text))
+    write_line(shop.out / "log.jsonl", "join", 0, measures)
+    torch.save({"modules": {"text": text.state_dict(), "head": head.state_dict()}}, shop.out / "join.pt")
 
 
 def photos(shop: Workshop) -> None:
@@ -213,7 +233,7 @@ def _run(
 def export(shop: Workshop) -> str:
     """Writes the encoder's folder, `encoder`, from what the last stage that has run left of each part; its checksum."""
     learnt = {"trunk": shop.start.weights}
-    for stage in shop.config.stages:
+    for stage in (*shop.config.stages, "join"):
         if (shop.out / f"{stage}.pt").is_file() or stage == "begin":
             learnt |= load_tensors(shop.out / f"{stage}.pt", stage)["modules"]
     model = ImageModel(shop.start.shape, hidden=shop.config.hidden, dimension=shop.config.text.dimension)
@@ -238,5 +258,6 @@ STAGES: dict[str, Callable[[Workshop], object]] = {
     "begin": begin,
     "photos": photos,
     "meet": meet,
+    "join": join,
     "export": export,
 }

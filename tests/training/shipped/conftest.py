@@ -44,6 +44,10 @@ path = "labelled.tar"
 reader = "labelled_tar"
 side = 32
 share = 0.4
+[join]
+regularisation = 1.0
+power = 0.5
+share = 0.5
 """
 STAGE = """
 [stage.{name}]
