@@ -23,9 +23,6 @@ from indexer.shipped import shipped
 
 FloatArray = npt.NDArray[np.float64]
 
-# Stored vectors that stand for a library: the median of 2000 draws is known to 3 % of the spread.
-SAMPLE = 2000
-
 # What a sentence and a photo are to each other is what people judged; other pairs are not calibrated.
 CALIBRATED = ("text", "image")
 

@@ -76,10 +76,11 @@ def join(head: Head, text: TextModel, photos: Side, sentences: Side, owners: Seq
     photo = _Ends.of(photos.answer, of_photos(photos.inner), how.share)
     sentence = _Ends.of(sentences.answer, of_sentences(sentences.inner), how.share)
     to = _projection([photo, sentence], dimension)
-    _replace(head.direct, photo.kept(to), of_photos.weight @ photo.added(to), of_photos.mean)
+    more = of_photos.weight @ photo.added(to)
+    _replace(head.direct, photo.kept(to), more, -of_photos.mean @ more)
     _replace(head.out, photo.kept(to))
     more = of_sentences.weight @ sentence.added(to)
-    _replace(text.leave, sentence.kept(to), more[:width], of_sentences.mean, more)
+    _replace(text.leave, sentence.kept(to), more[:width], -of_sentences.mean @ more)
     _replace(text.direct, sentence.kept(to), more[width:])
 
 
@@ -123,24 +124,11 @@ def _projection(sides: Sequence[_Ends], dimension: int) -> Float64Array:
 
 
 def _replace(
-    layer: nn.Linear,
-    kept: Float64Array,
-    more: Float64Array | None = None,
-    mean: Float64Array | None = None,
-    of_mean: Float64Array | None = None,
+    layer: nn.Linear, kept: Float64Array, more: Float64Array | float = 0.0, offset: Float64Array | float = 0.0
 ) -> None:
-    """Makes a layer answer `kept` `[dim, out]` of what it did, and `more` `[in, out]` of its input less a `mean`.
-
-    `of_mean` is what the mean is multiplied by where it belongs to more inputs than this layer's.
-    """
-    weight, bias = kept.T @ layer.weight.detach().double().numpy(), None
-    if layer.bias is not None:
-        bias = kept.T @ layer.bias.detach().double().numpy()
-    if more is not None:
-        weight = weight + more.T
-    if mean is not None and more is not None and bias is not None:
-        bias = bias - mean @ (more if of_mean is None else of_mean)
+    """Makes a layer answer `kept` `[dim, out]` of what it did, `more` `[in, out]` of its input, and an `offset`."""
+    weight, bias = (None if part is None else part.detach().double().numpy() for part in (layer.weight, layer.bias))
     with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(weight))
+        layer.weight.copy_(torch.from_numpy(kept.T @ weight + np.transpose(more)))
         if bias is not None:
-            layer.bias.copy_(torch.from_numpy(bias))
+            layer.bias.copy_(torch.from_numpy(kept.T @ bias + offset))
