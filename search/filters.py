@@ -112,6 +112,8 @@ def _in_folder(value: str) -> Condition:
 
 
 def _path(value: str) -> Condition:
+    if "/" not in value:  # a folder far above must not make its files fit "c*.jpg"
+        return Condition("files.name GLOB ?", (value,))
     pattern = value if value.startswith(("/", "*")) else f"*/{value}"
     return Condition("folders.path || '/' || files.name GLOB ?", (pattern,))
 

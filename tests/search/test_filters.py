@@ -75,6 +75,7 @@ def found(engine: Engine, *filters: Filter, order: str = "path") -> str:
         ("path", "*.JPG", "c"),
         ("path", "*/day 2/*", "b"),
         ("path", "[ab].jpg", "ab"),
+        ("path", "t*.jpg", ""),  # nor do they for "tmp/..." or "test_...", the folders above
         ("min-width", "31", "abc"),
         ("min-height", "90", "dabc"),
         ("orientation", "portrait", "d"),
