@@ -58,13 +58,18 @@ class Correlated:
         return Correlated(x, y, self.correlations)
 
 
-def moments(x: Rows, y: Rows) -> Moments:
-    """What the methods need to know of pairs `x` `[n, p]`, `y` `[n, q]`; n is at least 2."""
+def moments(x: Rows, y: Rows, *, weights: Rows | None = None) -> Moments:
+    """What the methods need to know of pairs `x` `[n, p]`, `y` `[n, q]`; n is at least 2.
+
+    `weights` `[n]` say how much each pair counts beside the others; None: all alike.
+    """
     if len(x) != len(y) or len(x) < 2:
         raise ValueError(f"pairs are needed, at least two, not {len(x)} and {len(y)} rows")
-    mean_x, mean_y = x.mean(axis=0, dtype=np.float64), y.mean(axis=0, dtype=np.float64)
+    shares = np.full(len(x), 1 / len(x)) if weights is None else np.asarray(weights, dtype=np.float64) / np.sum(weights)
+    mean_x, mean_y = shares @ x, shares @ y
     centred_x, centred_y = x - mean_x, y - mean_y
-    xx, yy, xy = (a.T @ b / len(x) for a, b in ((centred_x, centred_x), (centred_y, centred_y), (centred_x, centred_y)))
+    weighed_x, weighed_y = shares[:, None] * centred_x, shares[:, None] * centred_y
+    xx, yy, xy = weighed_x.T @ centred_x, weighed_y.T @ centred_y, weighed_x.T @ centred_y
     return Moments(len(x), mean_x, mean_y, xx, yy, xy)
 
 

@@ -20,26 +20,40 @@ def multi_positive_nce(logits: Tensor, positives: Tensor) -> Tensor:
     return per_row.sum() / counted.sum().clamp(min=1)
 
 
-def contrastive(logits: Tensor, owners: Tensor, ignored: Tensor) -> Tensor:
+def contrastive(
+    logits: Tensor,
+    owners: Tensor,
+    ignored: Tensor,
+    *,
+    wrong_photos: Tensor | None = None,
+    wrong_sentences: Tensor | None = None,
+) -> Tensor:
     """InfoNCE between sentences and photos, averaged over both directions.
 
     `logits` `[sentences, photos]`; `owners` `[sentences]` is the photo of each sentence; where `ignored`
     `[sentences, photos]` is true a sentence also happens to fit a photo that is not its own: neither right nor wrong.
+    `wrong_photos` `[sentences, p]` and `wrong_sentences` `[photos, s]` are logits of further wrong answers from
+    outside the batch, -inf where one is no wrong answer.
     """
     own = torch.zeros_like(ignored)
     own[torch.arange(len(owners)), owners] = True
     logits = logits.masked_fill(ignored & ~own, float("-inf"))
-    from_text = functional.cross_entropy(logits, owners)
-    return (from_text + _each_positive_nce(logits.T, own.T)) / 2
+    from_text = functional.cross_entropy(_beside(logits, wrong_photos), owners)
+    return (from_text + _each_positive_nce(logits.T, own.T, wrong_sentences)) / 2
 
 
-def _each_positive_nce(logits: Tensor, positives: Tensor) -> Tensor:
+def _beside(logits: Tensor, further: Tensor | None) -> Tensor:
+    return logits if further is None else torch.cat([logits, further], dim=1)
+
+
+def _each_positive_nce(logits: Tensor, positives: Tensor, further: Tensor | None = None) -> Tensor:
     """InfoNCE where each right column competes with the wrong ones only, averaged over all right columns.
 
-    A photo with five sentences is asked for all five, not for any one of them.
+    A photo with five sentences is asked for all five, not for any one of them. `further` `[n, s]` are more wrong ones.
     """
     counts = positives.sum(dim=1)
-    wrong = torch.logsumexp(logits.masked_fill(positives, float("-inf")), dim=1, keepdim=True)  # (n, 1)
+    others = _beside(logits.masked_fill(positives, float("-inf")), further)
+    wrong = torch.logsumexp(others, dim=1, keepdim=True)  # (n, 1)
     per_pair = functional.softplus((wrong - logits).masked_fill(~positives, float("-inf")))
     weights = positives.to(logits.dtype) / counts.clamp(min=1)[:, None].to(logits.dtype)
     return (per_pair * weights).sum() / (counts > 0).sum().clamp(min=1)

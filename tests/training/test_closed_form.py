@@ -72,6 +72,15 @@ def test_ridge_coefficients_and_predictions_are_those_of_scikit_learn(pairs, reg
     assert np.allclose(target(y), y - y.mean(axis=0))
 
 
+def test_a_pair_that_counts_twice_is_a_pair_that_is_there_twice(pairs):
+    x, y = pairs
+    weights = np.where(np.arange(len(x)) < 5, 2.0, 1.0)
+    twice = moments(np.concatenate([x, x[:5]]), np.concatenate([y, y[:5]]))
+    counted = moments(x, y, weights=weights)
+    for name in ("mean_x", "mean_y", "xx", "yy", "xy"):
+        assert np.allclose(getattr(counted, name), getattr(twice, name)), name
+
+
 def test_rows_that_are_no_pairs_are_refused():
     with pytest.raises(ValueError, match="pairs"):
         moments(np.ones((3, 2)), np.ones((4, 2)))

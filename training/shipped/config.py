@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from evaluation.datasets import DataError
 from training.augment import Augmentation
 from training.loop import Plan
+from training.shipped.committee import Rules
 from training.shipped.corpus import Source
-from training.shipped.joining import Joining
 from training.shipped.objective import Weights
 from training.text_model import TextShape
 
@@ -25,7 +25,7 @@ class Stage:
 
     `captions` sentences a photo, `paraphrases` pairs of sentences, `word_drop` of the words left out, `templates` for
     words; `sizes` of photos, each for an equal part of the steps; `views` of each photo where features are stored;
-    `shares` of a batch where they differ from the sources' own.
+    `shares` of a batch where they differ from the sources' own; `memory` for the photos and captions of earlier steps.
     """
 
     plan: Plan
@@ -38,6 +38,23 @@ class Stage:
     views: int
     templates: int
     shares: Mapping[str, float] = field(default_factory=dict)
+    memory: int = 0
+
+
+@dataclass(frozen=True)
+class Following:
+    """How a tower learns to answer like the committee.
+
+    The ridge of the closed form that it starts from; then the loss is `match` times the angle to the committee's
+    answer, and how far the tower's distribution over `others` answers of the other kind, at inverse temperature
+    `scale`, is from the committee's.
+    """
+
+    plan: Plan
+    regularisation: float
+    match: float
+    scale: float
+    others: int
 
 
 @dataclass(frozen=True)
@@ -55,7 +72,9 @@ class Config:
     augmentation: Augmentation
     sources: tuple[Source, ...]
     stages: Mapping[str, Stage]
-    joining: Joining
+    blend: Mapping[str, float]
+    committee: Rules
+    following: Mapping[str, Following]
 
 
 def read_config(path: Path) -> Config:
@@ -77,7 +96,9 @@ def read_config(path: Path) -> Config:
             augmentation=_made(Augmentation, table["augmentation"], path),
             sources=tuple(_made(Source, source, path) for source in table["source"]),
             stages={name: _stage(stage, path) for name, stage in table["stage"].items()},
-            joining=_made(Joining, table["join"], path),
+            blend=table["blend"],
+            committee=_made(Rules, table["committee"], path),
+            following={name: _following(one, path) for name, one in table["follow"].items()},
         )
     except KeyError as error:
         raise DataError(f"{path}: {error} is missing.") from error
@@ -88,6 +109,10 @@ def _stage(table: dict[str, Any], path: Path) -> Stage:
     weights = _made(Weights, table["weights"], path)
     rest = {name: value for name, value in table.items() if name not in ("plan", "weights")}
     return _made(Stage, rest | {"plan": plan, "weights": weights}, path)
+
+
+def _following(table: dict[str, Any], path: Path) -> Following:
+    return _made(Following, table | {"plan": _made(Plan, table["plan"], path)}, path)
 
 
 def _made(kind: type[T], table: Mapping[str, Any], path: Path) -> T:

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from training.losses import contrastive, word_choice
 from training.shipped.batches import Batch
+from training.shipped.memory import Memory
 
 Embed = Callable[[Sequence[str]], Tensor]
 
@@ -42,10 +43,15 @@ class Objective(nn.Module):
         bounded: Tensor = self.scales[name].clamp(max=math.log(SHARPEST))
         return bounded.exp()
 
-    def photos(self, batch: Batch, photos: Tensor, embed: Embed) -> dict[str, Tensor]:
-        """Losses of a batch whose photos have the unit rows `photos` `[n, dim]`; `embed` gives those of sentences."""
-        logits = self.scale("captions") * embed(batch.sentences) @ photos.T
-        losses = {"captions": self.weights.captions * contrastive(logits, batch.owners, batch.ignored)}
+    def photos(self, batch: Batch, photos: Tensor, embed: Embed, memory: Memory | None = None) -> dict[str, Tensor]:
+        """Losses of a batch whose photos have the unit rows `photos` `[n, dim]`; `embed` gives those of sentences.
+
+        What a `memory` holds are further wrong answers; what the batch has of captioned photos it will hold.
+        """
+        sentences, scale = embed(batch.sentences), self.scale("captions")
+        further = memory.wrong(batch, photos, sentences, scale) if memory is not None else {}
+        loss = contrastive(scale * sentences @ photos.T, batch.owners, batch.ignored, **further)
+        losses = {"captions": self.weights.captions * loss}
         if not batch.choices:
             return losses
         words = embed([sentence for choice in batch.choices for sentence in choice.sentences])

@@ -4,7 +4,8 @@ teacher   features of every photo by the untouched trunk, and what its classifie
 begin     text tower and image head learn from those features
 photos    trunk and head learn from photos, the sentences' vectors standing still
 meet      text tower and head learn once more, from the new trunk's features
-join      the closed-form answer beside the learned one, in both towers
+together  trunk, head and text tower learn on: a second encoder
+blend, answers, image, text   one encoder learns what both and two correlations answer, see `following`
 export    the folder that `indexer.encoders.embedded` reads
 """
 
@@ -12,13 +13,12 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -28,14 +28,13 @@ from training.ahead import Ahead
 from training.curve import draw_curve
 from training.depthwise import use_matrix_depthwise
 from training.export import pack, write_encoder
-from training.loop import Loop, write_line
+from training.loop import Loop
 from training.pairs import remembered
 from training.shipped.batches import Batch, Sampler
 from training.shipped.config import Stage
-from training.shipped.corpus import offsets, said_of_photos
-from training.shipped.features import pooled, served
-from training.shipped.joining import join as join_towers
-from training.shipped.joining import photo_side, sentence_side
+from training.shipped.features import pooled, served, write_features
+from training.shipped.following import answers, blend, image, text
+from training.shipped.memory import Memory
 from training.shipped.objective import Embed, Objective
 from training.shipped.paraphrases import Paraphrases
 from training.shipped.pixels import augmented, batches_with_photos
@@ -49,29 +48,6 @@ autocast = partial(torch.autocast, "cuda" if torch.cuda.is_available() else "cpu
 def teacher(shop: Workshop) -> None:
     """Writes `teacher.pt`: the untouched trunk's features of every photo and of the validation photos."""
     write_features(shop, shop.start.weights, shop.out / "teacher.pt", [partial(served, size=shop.config.size)])
-
-
-View = Callable[[npt.NDArray[np.uint8]], Tensor]
-
-
-def write_features(shop: Workshop, weights: dict[str, Tensor], path: Path, views: Sequence[View]) -> None:
-    """Writes features `[views * photos, width]`, all photos in the first view, then all in the second ...
-
-    Photos without captions look the same in every view: they are many, and what they teach are single words.
-    A file that is there is left as it is: a run that was cut off goes on.
-    """
-    if path.is_file():
-        return
-    first = [pooled(weights, shop.start.shape, part.photos, views[0]) for part in shop.parts]
-    rows = list(first)
-    for view in views[1:]:
-        for part, unchanged in zip(shop.parts, first, strict=True):
-            captioned = all(example.captions for example in part.examples)
-            rows.append(pooled(weights, shop.start.shape, part.photos, view) if captioned else unchanged)
-    plain = partial(served, size=shop.config.size)
-    validation = pooled(weights, shop.start.shape, shop.validation.photos, plain)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"features": torch.cat(rows), "validation": validation}, path)
 
 
 def begin(shop: Workshop) -> None:
@@ -116,28 +92,12 @@ def _on_features(shop: Workshop, name: str, path: Path, before: Mapping[str, dic
     _run(shop, name, modules, sampler, losses, check, words)
 
 
-def join(shop: Workshop) -> None:
-    """Both towers with the closed-form answer beside the learned one, as `join.pt`."""
-    how = shop.config.joining
-    text, head, _ = _loaded(shop, shop.config.stages["meet"], load_tensors(shop.out / "meet.pt", "meet")["modules"])
-    stored = load_tensors(shop.out / "features.pt", "meet")
-    sentences, owners = said_of_photos(shop.parts)
-    features = stored["features"][: offsets(shop.parts)[-1]].float()
-    sides = photo_side(head, features), sentence_side(text, shop.texts, sentences)
-    join_towers(head, text, *sides, owners, how)
-    with torch.no_grad():
-        photos = functional.normalize(head(stored["validation"].float()), dim=-1)
-        measures = shop.validation.measure(photos, partial(shop.texts.embed, text))
-    write_line(shop.out / "log.jsonl", "join", 0, measures)
-    torch.save({"modules": {"text": text.state_dict(), "head": head.state_dict()}}, shop.out / "join.pt")
-
-
 def photos(shop: Workshop) -> None:
     """Trunk and head from photos; the sentences' vectors stand still and are computed once each."""
     stage = shop.config.stages["photos"]
     before = load_tensors(shop.out / "begin.pt", "begin")["modules"]
     text, head, objective = _loaded(shop, stage, before)
-    trunk = _free_trunk(shop, stage)
+    trunk = _free_trunk(shop.start.weights, shop, stage)
     known = remembered(partial(shop.texts.embed, text))
     ahead = batches_with_photos(shop, stage, shop.sampler(stage))
 
@@ -156,10 +116,37 @@ def photos(shop: Workshop) -> None:
     _run(shop, "photos", {"trunk": trunk, "head": head, "objective": objective}, ahead, losses, check)
 
 
-def _free_trunk(shop: Workshop, stage: Stage) -> Trunk:
-    """The untouched trunk, which learns from the stage's first free block on."""
+def together(shop: Workshop) -> None:
+    """Trunk, head and text tower at once, from photos and sentences."""
+    stage = shop.config.stages["together"]
+    before = load_tensors(shop.out / "meet.pt", "meet")["modules"]
+    text, head, objective = _loaded(shop, stage, before)
+    trunk = _free_trunk(load_tensors(shop.out / "photos.pt", "photos")["modules"]["trunk"], shop, stage)
+    captioned = torch.tensor([bool(example.captions) for part in shop.parts for example in part.examples])
+    memory = Memory(captioned, stage.memory, shop.config.text.dimension)
+    words = Words(shop, stage, text, random.Random(shop.config.seed))
+    ahead = batches_with_photos(shop, stage, shop.sampler(stage))
+
+    def losses(step: int) -> dict[str, Tensor]:
+        batch, pixels = ahead(step)
+        with autocast():
+            rows = functional.normalize(head(trunk(pixels).float()).float(), dim=-1)
+            return words.losses(objective, batch, rows, memory)
+
+    @torch.no_grad()
+    def check() -> dict[str, float]:
+        plain = partial(served, size=shop.config.size)
+        features = pooled(trunk.state_dict(), shop.start.shape, shop.validation.photos, plain)
+        return shop.validation.measure(functional.normalize(head(features.float()), dim=-1), words.embed)
+
+    modules = {"trunk": trunk, "head": head, "text": text, "objective": objective}
+    _run(shop, "together", modules, ahead, losses, check, words)
+
+
+def _free_trunk(weights: dict[str, Tensor], shop: Workshop, stage: Stage) -> Trunk:
+    """A trunk with these weights, which learns from the stage's first free block on."""
     trunk = Trunk(shop.start.shape)
-    trunk.load_state_dict(shop.start.weights)
+    trunk.load_state_dict(weights)
     trunk.to(memory_format=torch.channels_last)
     trunk.blocks[: stage.frozen_blocks].requires_grad_(False)
     if not torch.cuda.is_available():
@@ -186,12 +173,14 @@ class Words:
         self._learn: Embed = partial(shop.texts.embed, text, drop=stage.word_drop, draw=draw)
         self._paraphrases = Paraphrases.read(shop.config.paraphrases, shop.data, shop.parts, seed=shop.config.seed)
 
-    def losses(self, objective: Objective, batch: Batch, photos: Tensor) -> dict[str, Tensor]:
+    def losses(
+        self, objective: Objective, batch: Batch, photos: Tensor, memory: Memory | None = None
+    ) -> dict[str, Tensor]:
         """All losses of a batch whose photos have the unit rows `photos` `[n, dim]`."""
         words = [sentence for choice in batch.choices for sentence in choice.sentences]
         vectors = self._learn([*batch.sentences, *words])
         known = iter((vectors[: len(batch.sentences)], vectors[len(batch.sentences) :]))
-        parts = objective.photos(batch, photos, lambda _: next(known))
+        parts = objective.photos(batch, photos, lambda _: next(known), memory)
         if self._stage.paraphrases:
             first, second = self._paraphrases.pairs(self._stage.paraphrases)
             both = self._learn([*first, *second])
@@ -231,11 +220,10 @@ def _run(
 
 
 def export(shop: Workshop) -> str:
-    """Writes the encoder's folder, `encoder`, from what the last stage that has run left of each part; its checksum."""
-    learnt = {"trunk": shop.start.weights}
-    for stage in (*shop.config.stages, "join"):
-        if (shop.out / f"{stage}.pt").is_file() or stage == "begin":
-            learnt |= load_tensors(shop.out / f"{stage}.pt", stage)["modules"]
+    """Writes the folder `encoder`: the blended trunk and the towers that follow the committee. Gives its checksum."""
+    learnt: dict[str, dict[str, Tensor]] = {}
+    for stage in ("blend", "image", "text"):
+        learnt |= load_tensors(shop.out / f"{stage}.pt", stage)["modules"]
     model = ImageModel(shop.start.shape, hidden=shop.config.hidden, dimension=shop.config.text.dimension)
     model.trunk.load_state_dict(learnt["trunk"])
     model.head.load_state_dict(learnt["head"])
@@ -258,6 +246,10 @@ STAGES: dict[str, Callable[[Workshop], object]] = {
     "begin": begin,
     "photos": photos,
     "meet": meet,
-    "join": join,
+    "together": together,
+    "blend": blend,
+    "answers": answers,
+    "image": image,
+    "text": text,
     "export": export,
 }

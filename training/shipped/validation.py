@@ -30,11 +30,15 @@ class Validation:
             raise DataError(f'{data / source.path}: no photo is marked as validation ("split": "val").')
         return cls(tuple(examples), squares(examples, size))
 
+    @property
+    def captions(self) -> list[str]:
+        """The captions of all photos, one photo's after another's."""
+        return [caption for example in self.examples for caption in example.captions]
+
     def measure(self, photos: Tensor, embed: Embed) -> dict[str, float]:
         """Recall both ways, in percent, of unit rows `[n, dim]` of the photos."""
-        captions = [caption for example in self.examples for caption in example.captions]
         owners = np.repeat(np.arange(len(self.examples)), [len(example.captions) for example in self.examples])
-        table = retrieval(photos.float().numpy(), embed(captions).float().numpy(), owners)
+        table = retrieval(photos.float().numpy(), embed(self.captions).float().numpy(), owners)
         return {
             f"{way}_r{k}": 100 * table[way][f"R@{k}"] for way in ("text_to_image", "image_to_text") for k in (1, 5, 10)
         }

@@ -44,10 +44,30 @@ path = "labelled.tar"
 reader = "labelled_tar"
 side = 32
 share = 0.4
-[join]
+[blend]
+photos = 0.5
+together = 0.25
+start = 0.25
+[committee]
 regularisation = 1.0
 power = 0.5
-share = 0.5
+labels = 0.5
+flatten = 0.2
+neighbours = 3
+against = 0.3
+room = 0.2
+[follow.image]
+regularisation = 0.1
+match = 4.0
+scale = 25.0
+others = 16
+plan = { steps = 4, batch = 12, check_every = 2, report_every = 2, rates = { head = 1e-3 } }
+[follow.text]
+regularisation = 0.1
+match = 4.0
+scale = 25.0
+others = 16
+plan = { steps = 4, batch = 12, check_every = 2, report_every = 2, rates = { text = 1e-3 } }
 """
 STAGE = """
 [stage.{name}]
@@ -77,6 +97,7 @@ def world(tmp_path: Path) -> Path:
         "begin": ("text = 1e-2, head = 1e-2, objective = 1e-2", 2, 8),
         "photos": ("trunk = 1e-3, head = 1e-3, objective = 1e-3", 0, 6),
         "meet": ("text = 1e-3, head = 1e-3, objective = 1e-3", 2, 4),
+        "together": ("trunk = 1e-3, text = 1e-3, head = 1e-3, objective = 1e-3", 2, 4),
     }
     (tmp_path / "config.toml").write_text(
         CONFIG + "".join(STAGE.format(name=n, rates=r, paraphrases=p, steps=s) for n, (r, p, s) in stages.items())

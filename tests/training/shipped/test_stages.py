@@ -31,7 +31,15 @@ def test_one_command_makes_an_encoder_with_its_log_and_curve(world, capsys):
     encoder = load_encoder(f"embedded:{folder}", device="cpu")
     photos = encoder.embed("image", [Image.new("RGB", (50, 40), "red")])
     assert photos.shape == encoder.embed("text", ["a red photo"]).shape == (1, 12)
-    assert {line["stage"] for line in log(world / "out")} == {"begin", "photos", "meet", "join"}
+    assert {line["stage"] for line in log(world / "out")} == {
+        "begin",
+        "photos",
+        "meet",
+        "together",
+        "answers",
+        "image",
+        "text",
+    }
     assert "seconds_a_step" in capsys.readouterr().out
 
 
@@ -129,5 +137,16 @@ def test_the_learning_rate_rises_then_falls_to_nothing():
 
 
 def test_the_stages_come_in_the_order_in_which_they_build_on_each_other():
-    assert list(STAGES) == ["teacher", "begin", "photos", "meet", "join", "export"]
+    assert list(STAGES) == [
+        "teacher",
+        "begin",
+        "photos",
+        "meet",
+        "together",
+        "blend",
+        "answers",
+        "image",
+        "text",
+        "export",
+    ]
     assert issubclass(TrainingError, Exception)
