@@ -5,25 +5,30 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from indexer.encoders import Encoder, load_encoder
-from indexer.items import Item, Vectors
-from indexer.library import Library
-
 if TYPE_CHECKING:
+    from indexer.encoders import Encoder, load_encoder
+    from indexer.items import Item, Vectors
+    from indexer.library import Library
     from indexer.pipeline import index_sources
     from indexer.report import Report, Watcher
 
 __all__ = ["Encoder", "Item", "Library", "Report", "Vectors", "Watcher", "index_sources", "load_encoder"]
 
 _HOMES = {
+    "Encoder": "indexer.encoders",
+    "Item": "indexer.items",
+    "Library": "indexer.library",
     "Report": "indexer.report",
+    "Vectors": "indexer.items",
     "Watcher": "indexer.report",
     "index_sources": "indexer.pipeline",
+    "load_encoder": "indexer.encoders",
 }
 
 
 def __getattr__(name: str) -> object:
-    """What indexing needs is imported when it is asked for: a query that only searches does without it."""
+    """A name's module is imported when the name is: a query does without most of them, and a command line is refused
+    before numpy starts."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -7,6 +7,8 @@ process: the journal is a write-ahead log, so a reader sees the state of the las
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from datetime import datetime
@@ -20,10 +22,14 @@ from indexer.database import Database
 from indexer.errors import LibraryDamaged
 from indexer.files import LIMBO, Files
 from indexer.items import Float32Array, Int64Array, Item, Source, Vectors
+from indexer.packing import pack, unpack
 from indexer.tags import Tags
 
-# Vectors of at most this many items are in memory as blobs at once: 4 MB at 256 dimensions.
+# Vectors of at most this many items are in memory as blobs at once: 3 MB at 256 dimensions.
 READ_AHEAD = 8192
+
+# Whether a condition is about files and where they are, and not only about items.
+OF_FILES = re.compile(r"\b(files|folders|path)\b").search
 
 
 class Catalog(Database):
@@ -44,11 +50,10 @@ class Catalog(Database):
     def put_items(self, file_id: int, items: Sequence[Item], rows: Float32Array, revision: int) -> None:
         """Stores items of a file and their vectors, `[n, dim]`."""
         insert = "INSERT INTO items (file_id, modality, part, text, facts) VALUES (?, ?, ?, ?, ?)"
-        halves = rows.astype("<f2")
         vectors = []
-        for item, half in zip(items, halves, strict=True):
-            values = (file_id, item.modality, item.part, item.text, _facts_json(item.facts))
-            vectors.append((self.connection.execute(insert, values).lastrowid, item.modality, revision, half.tobytes()))
+        for item, blob in zip(items, pack(rows), strict=True):
+            values = (file_id, item.modality, item.part, item.text, facts_json(item.facts))
+            vectors.append((self.connection.execute(insert, values).lastrowid, item.modality, revision, blob))
         self.connection.executemany("INSERT INTO vectors VALUES (?, ?, ?, ?)", vectors)
 
     def move(self, file_id: int, source: Source, items: Iterable[Item]) -> bool:
@@ -57,7 +62,7 @@ class Catalog(Database):
             return False
         self.connection.executemany(
             "UPDATE items SET facts = ? WHERE file_id = ? AND part = ?",
-            [(_facts_json(item.facts), file_id, item.part) for item in items],
+            [(facts_json(item.facts), file_id, item.part) for item in items],
         )
         return True
 
@@ -95,33 +100,57 @@ class Catalog(Database):
         """The ids of all vectors, the oldest first."""
         return [id for (id,) in self.connection.execute("SELECT id FROM vectors ORDER BY id")]
 
+    @property
+    def dimension(self) -> int:
+        """The length of the vectors."""
+        return int(self.scalar("SELECT value FROM meta WHERE key = 'dimension'"))
+
     def vectors_of_file(self, file_id: int) -> dict[str, Float32Array]:
         """The vectors `[dim]` of a file's items, by part."""
         rows = self.connection.execute(
             "SELECT part, vector FROM items JOIN vectors USING (id) WHERE file_id = ?", (file_id,)
         )
-        return {part: np.frombuffer(vector, "<f2").astype(np.float32) for part, vector in rows}
+        return {part: unpack([vector], self.dimension)[0] for part, vector in rows}
 
     def vectors(self, ids: Sequence[int]) -> Vectors:
         """The vectors of items of any modality, in the order of `ids`; ids that are not there are left out."""
-        wanted = json.dumps([int(id) for id in ids])
+        found = self._vectors("TRUE", (), ids)
+        place = {id: number for number, id in enumerate(found.ids.tolist())}
+        there = [place[int(id)] for id in ids if int(id) in place]
+        return Vectors(found.ids[there], found.rows[there])
+
+    def vectors_of(self, modality: str, ids: Int64Array) -> Vectors:
+        """The vectors of a modality's items among `ids`, in the order of the ids."""
+        # the plus keeps SQLite from going through all of the modality by its index: 110 ms of a million instead of 0.3
+        return self._vectors("+modality = ?", (modality,), ids.tolist())
+
+    def _vectors(self, where: str, values: Sequence[Any], ids: Sequence[int]) -> Vectors:
+        wanted = json.dumps([int(id) for id in ids])  # one parameter, however many: SQLite limits their number
         rows = self.connection.execute(
-            "SELECT id, vector FROM vectors WHERE id IN (SELECT value FROM json_each(?))", (wanted,)
+            f"SELECT id, vector FROM vectors WHERE {where} AND id IN (SELECT value FROM json_each(?))",
+            (*values, wanted),
         )
-        found = dict(rows)
-        there = [int(id) for id in ids if id in found]
-        halves = np.frombuffer(b"".join(found[id] for id in there), dtype="<f2")
-        halves = halves.reshape(len(there), int(self.meta()["dimension"]))
-        return Vectors(np.array(there, dtype=np.int64), halves.astype(np.float32))
+        return self._as_vectors(rows.fetchall())
+
+    def _as_vectors(self, rows: Sequence[tuple[int, bytes]]) -> Vectors:
+        ids = np.array([id for id, _ in rows], dtype=np.int64)
+        return Vectors(ids, unpack([vector for _, vector in rows], self.dimension))
+
+    def some_vectors(self, modality: str, count: int) -> Vectors:
+        """About `count` vectors of a modality, drawn by chance, the same ones each time; all if there are fewer."""
+        share = min(1.0, count / max(1, self.count(modality)))
+        rows = self.connection.execute(
+            "SELECT id, vector FROM vectors WHERE modality = ? AND (id * 2654435761) & 4294967295 < ?",
+            (modality, int(share * 2**32)),
+        )
+        return self._as_vectors(rows.fetchall())
 
     def vectors_since(self, modality: str, revision: int) -> Iterator[Vectors]:
         """The vectors that were stored after `revision`, in the order of their ids' insertion, in bounded pieces."""
         with closing(self.connection.cursor()) as cursor:
             cursor.execute("SELECT id, vector FROM vectors WHERE modality = ? AND revision > ?", (modality, revision))
             while rows := cursor.fetchmany(READ_AHEAD):
-                ids = np.array([row[0] for row in rows], dtype=np.int64)
-                halves = np.frombuffer(b"".join(row[1] for row in rows), dtype="<f2").reshape(len(rows), -1)
-                yield Vectors(ids, halves.astype(np.float32))
+                yield self._as_vectors(rows)
 
     def removed_since(self, modality: str, revision: int) -> Int64Array:
         """The ids whose vectors were removed after `revision`."""
@@ -177,20 +206,26 @@ class Catalog(Database):
 
     def ids(self, modality: str, where: str, values: Sequence[Any] = ()) -> Int64Array:
         """The ids of a modality's items for which an SQL condition over `items`, `files` and `folders` holds."""
+        # a join that is not needed costs as much as a condition
+        joins = "JOIN files ON files.id = file_id JOIN folders ON folders.id = folder_id" if OF_FILES(where) else ""
         rows = self.connection.execute(
-            "SELECT items.id FROM items JOIN files ON files.id = file_id JOIN folders ON folders.id = folder_id "
-            f"WHERE items.modality = ? AND {where}",
-            (modality, *values),
+            f"SELECT items.id FROM items {joins} WHERE items.modality = ? AND {where}", (modality, *values)
         )
-        return np.array([id for (id,) in rows], dtype=np.int64)
+        return np.fromiter((id for (id,) in rows), dtype=np.int64)
+
+    def count(self, modality: str) -> int:
+        """How many vectors there are of a modality."""
+        return int(self.scalar("SELECT count(*) FROM vectors WHERE modality = ?", (modality,)))
 
     def counts(self) -> dict[str, int]:
         """How many items there are of each modality."""
         return dict(self.connection.execute("SELECT modality, count(*) FROM items GROUP BY modality"))
 
 
-def _facts_json(facts: Mapping[str, Any]) -> str:
-    return json.dumps(dict(facts), ensure_ascii=False, separators=(",", ":"))
+def facts_json(facts: Mapping[str, Any]) -> str:
+    """Facts as the catalog keeps them; numbers that are none are left out, JSON knows none."""
+    told = {name: fact for name, fact in facts.items() if not isinstance(fact, float) or math.isfinite(fact)}
+    return json.dumps(told, ensure_ascii=False, separators=(",", ":"))
 
 
 def _item(row: tuple[Any, ...]) -> Item:

@@ -5,6 +5,7 @@ Runs on loader threads. A file's trouble is a chunk too, so that errors are hand
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -120,11 +121,8 @@ class ChunkReader:
 
 def fingerprint(path: Path) -> bytes:
     """A hash of the file's whole content; XXH3 reads as fast as memory does, so it costs nothing beside decoding."""
-    digest = xxhash.xxh3_128()
     with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.digest()
+        return hashlib.file_digest(file, xxhash.xxh3_128).digest()
 
 
 def _check_unchanged(source: Source) -> None:

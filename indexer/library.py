@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,12 +15,14 @@ from indexer.encoders import load_encoder
 from indexer.encoders.base import Encoder
 from indexer.errors import EncoderMismatch, LibraryError, LibraryFull, LibraryLocked, LibraryNotFound, PathError
 from indexer.files import as_stored
-from indexer.inverted import Choice
 from indexer.items import Float32Array
-from indexer.vectors import VectorIndex, saved_revision
+from indexer.light import LightIndex
+from indexer.probing import Choice
+from indexer.saved import read_saved, saved_revision
 
 if TYPE_CHECKING:
     from indexer.tuning import Verdict
+    from indexer.vectors import VectorIndex
 
 CATALOG = "catalog.sqlite3"
 LOCK = "lock"
@@ -51,6 +53,8 @@ class Library:
         self.path = path
         self.catalog = catalog
         self._indexes: dict[str, VectorIndex] = {}
+        self._asked: set[str] = set()
+        self._stamps: dict[str, tuple[int, int] | None] = {}
 
     @classmethod
     def open(cls, path: Path | str, *, readonly: bool = True) -> Library:
@@ -148,15 +152,40 @@ class Library:
         makers = {"text": lambda: load_text_tower(stored), "image": lambda: heavy().tower("image")}
         return Encoder(meta["encoder"], meta["dimension"], meta["checksum"], makers)
 
+    def index_for_asking(self, modality: str) -> VectorIndex | LightIndex:
+        """What `index` gives, but for the first question, if no FAISS is needed for it, an index without."""
+        first = not {modality} & (self._asked | self._indexes.keys())
+        self._asked.add(modality)
+        with self.catalog.snapshot():
+            light = self._light_index(modality) if first else None
+            return light or self.index(modality)
+
+    def _light_index(self, modality: str) -> LightIndex | None:
+        """The vectors of one modality without FAISS; None where FAISS has to look at what was saved, or to save."""
+        file, catalog = self._index_file(modality), self.catalog
+        try:
+            saved = read_saved(file) if file.is_file() else None
+        except (OSError, ValueError):
+            return None
+        fetch = partial(catalog.vectors_of, modality)
+        light = LightIndex(saved, self.dimension, fetch=fetch, heavy=lambda: self.index(modality))
+        if (saved and saved.dimension != self.dimension) or not self._can_catch_up(light):
+            return None
+        if catalog.changes_since(modality, light.revision) >= WORTH_SAVING:
+            return None
+        self._catch_up(light, modality, catalog.revision)
+        return light
+
     def index(self, modality: str) -> VectorIndex:
         """The vectors of one modality, up to date with the catalog as the reader sees it now.
 
-        A cached index that is missing, damaged or from another state is caught up or made anew.
+        A cached index that is missing, damaged or from another state is caught up or made anew; one that another
+        process has saved meanwhile, as `descry optimize` does, takes the place of the one that was open.
         """
         with self.catalog.snapshot():
             index = self._indexes.pop(modality, None)
-            if index is None or not self._can_catch_up(index):
-                index = self._saved_index(modality)
+            if index is None or not self._can_catch_up(index) or self._stamp(modality) != self._stamps.get(modality):
+                index = self._saved_index(modality) or self._still(index) or self._new_index()
             revision = self.catalog.revision
             if index.revision < revision:
                 changes = self._catch_up(index, modality, revision)
@@ -165,18 +194,37 @@ class Library:
             self._indexes[modality] = index
             return index
 
-    def _saved_index(self, modality: str) -> VectorIndex:
+    def _saved_index(self, modality: str) -> VectorIndex | None:
+        from indexer.vectors import VectorIndex  # late: FAISS takes longer to import than a question takes
+
+        self._stamps[modality] = self._stamp(modality)
         with suppress(OSError, ValueError):
-            index = VectorIndex.open(self._index_file(modality))
-            if index.dimension == self.dimension and self._can_catch_up(index):
-                return index
+            index = VectorIndex.open(self._index_file(modality), partial(self.catalog.vectors_of, modality))
+            return self._still(index)
+        return None
+
+    def _still(self, index: VectorIndex | None) -> VectorIndex | None:
+        """The index if it fits the catalog."""
+        fits = index is not None and index.dimension == self.dimension and self._can_catch_up(index)
+        return index if fits else None
+
+    def _new_index(self) -> VectorIndex:
+        from indexer.vectors import VectorIndex
+
         return VectorIndex(self.dimension)
 
-    def _can_catch_up(self, index: VectorIndex) -> bool:
+    def _stamp(self, modality: str) -> tuple[int, int] | None:
+        """What tells a saved index from another in its place; None where there is none."""
+        with suppress(OSError):
+            status = self._index_file(modality).stat()
+            return status.st_ino, status.st_mtime_ns
+        return None
+
+    def _can_catch_up(self, index: VectorIndex | LightIndex) -> bool:
         """Whether the catalog can tell what is new since the index: it must not be too old, nor from a newer copy."""
         return self.catalog.pruned <= index.revision <= self.catalog.revision
 
-    def _catch_up(self, index: VectorIndex, modality: str, revision: int) -> int:
+    def _catch_up(self, index: VectorIndex | LightIndex, modality: str, revision: int) -> int:
         """Brings the index from its revision to the catalog's; how many changes that were."""
         changes = 0
         for vectors in self.catalog.vectors_since(modality, index.revision):
@@ -195,7 +243,11 @@ class Library:
         if index.is_exact and self.choice(modality):
             return
         with suppress(LibraryError, OSError), self.lock():
-            index.save(self._index_file(modality))
+            self._save(index, modality)
+
+    def _save(self, index: VectorIndex, modality: str) -> None:
+        index.save(self._index_file(modality))
+        self._stamps[modality] = self._stamp(modality)
 
     def _index_file(self, modality: str) -> Path:
         return self.path / f"{modality}.faiss"
@@ -210,7 +262,7 @@ class Library:
                 self._indexes[modality], saved = self._built(modality, choice), None
             if saved is None or self.catalog.changes_since(modality, saved) >= WORTH_SAVING:
                 try:
-                    self.index(modality).save(file)
+                    self._save(self.index(modality), modality)
                 except OSError as error:
                     raise self._full(file, error) from error
         seen = [saved_revision(self._index_file(modality)) or 0 for modality in self.catalog.modalities()]
@@ -247,9 +299,11 @@ class Library:
 
     def _built(self, modality: str, choice: Choice) -> VectorIndex:
         from indexer.tuning import build
+        from indexer.vectors import VectorIndex
 
         with self.catalog.snapshot():
-            return build(self.catalog, modality, lists=choice.lists, probes=choice.probes)
+            inverted = build(self.catalog, modality, lists=choice.lists, probes=choice.probes, depth=choice.depth)
+            return VectorIndex.approximate(inverted, revision=self.catalog.revision)
 
     def _full(self, file: Path, error: OSError) -> LibraryFull:
         return LibraryFull(
@@ -280,6 +334,8 @@ class Library:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Keeps other writers out while inside. Raises `LibraryLocked`, saying who holds it."""
+        from socket import gethostname
+
         from filelock import FileLock, Timeout
 
         lock = FileLock(self.path / LOCK)
@@ -294,7 +350,7 @@ class Library:
         holder = self.path / LOCK_HOLDER
         try:
             with suppress(OSError):  # the lock holds without the name of its holder, also on a full disk
-                holder.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+                holder.write_text(json.dumps({"pid": os.getpid(), "host": gethostname()}))
             yield
         finally:
             with suppress(OSError):

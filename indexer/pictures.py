@@ -12,18 +12,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pillow_heif
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from indexer.errors import SourceError
-
-pillow_heif.register_heif_opener()
 
 # Pillow's own guard is one number for the process and only warns up to twice it; ours is per call and firm.
 Image.MAX_IMAGE_PIXELS = None
@@ -74,6 +72,8 @@ def open_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
         content = path.read_bytes()  # read once: what is decoded later is what was opened, and no file stays open
         if not content:
             raise SourceError("it is empty")
+        if content[4:8] == b"ftyp":  # HEIF, AVIF and other files of that build
+            _know_heif()
         picture = Image.open(BytesIO(content))
     if picture.width * picture.height > max_pixels:
         picture.close()
@@ -82,6 +82,14 @@ def open_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
             f"it has {megapixels:.0f} megapixels, the limit is {max_pixels / 1e6:.0f}; --max-megapixels raises it"
         )
     return picture
+
+
+@cache
+def _know_heif() -> None:
+    """Teaches Pillow to open HEIF. Late: a question by a photo of another kind is answered 8 ms sooner."""
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
 
 
 def upright_rgb(picture: Image.Image, *, side: int | None = None) -> Image.Image:
@@ -94,7 +102,8 @@ def upright_rgb(picture: Image.Image, *, side: int | None = None) -> Image.Image
             picture.draft(None, (DECODE_MARGIN * side, DECODE_MARGIN * side))
         picture.load()
         with suppress(Exception):  # an EXIF block that cannot be read does not make the photo unreadable
-            picture = ImageOps.exif_transpose(picture)
+            if picture.getexif().get(ExifTags.Base.Orientation, 1) != 1:  # else it would make a copy
+                picture = ImageOps.exif_transpose(picture)
         return _rgb(picture)
 
 
@@ -150,7 +159,7 @@ class ImageRecipe:
         pixels = upright_rgb(picture, side=self.size)
         with reasons():
             square = self._square(pixels, whole)
-        return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))  # (h, w, 3) -> (3, h, w)
+        return square.transpose(2, 0, 1)  # (h, w, 3) -> (3, h, w)
 
     def box(self, whole: tuple[int, int]) -> tuple[float, float, float, float]:
         """What the square covers of a photo of that size: left, top, right, bottom, beyond its edges if padded."""
@@ -170,21 +179,29 @@ class ImageRecipe:
             width, height = (max(1, round(self.size * side / max(size))) for side in size)
         return width, height
 
-    def _square(self, pixels: Image.Image, whole: tuple[int, int]) -> Image.Image:
-        """The middle `size` x `size` of the photo of size `whole`, resized from its pixels, `fill` beyond its edges."""
+    def _square(self, pixels: Image.Image, whole: tuple[int, int]) -> npt.NDArray[np.uint8]:
+        """The middle, `[size, size, 3]`, of the photo of size `whole`, from its pixels; `fill` beyond its edges."""
         method, scaled = INTERPOLATIONS[self.interpolation], self._scaled(whole)
         left, top = (round((side - self.size) / 2) for side in scaled)
-        if left < 0 or top < 0:
+        size = true_size(pixels, whole)
+        if min(scaled) < self.size:
             square = Image.new("RGB", (self.size, self.size), (self.fill,) * 3)
-            square.paste(pixels.resize(scaled, method), (-left, -top))
-            return square
-        # of a side that the decoder's scale does not divide, the last pixel is only partly photo
-        factor = round(max(whole) / max(pixels.size))
-        across, down = (side / factor / new for side, new in zip(whole, scaled, strict=True))
+            square.paste(pixels.resize(scaled, method, box=(0, 0, *size)), (-left, -top))
+            return np.array(square)
+        across, down = (side / new for side, new in zip(size, scaled, strict=True))
         right, bottom = (left + self.size) * across, (top + self.size) * down
         # only what is kept is computed: all of a strip of 1 x 60000 pixels would be gigabytes
         box = (left * across, top * down, min(right, pixels.width), min(bottom, pixels.height))
-        return pixels.resize((self.size, self.size), method, box=box)
+        return np.array(pixels.resize((self.size, self.size), method, box=box))  # a copy: Pillow's may not be written
+
+
+def true_size(pixels: Image.Image, whole: tuple[int, int]) -> tuple[float, float]:
+    """Width and height of what is photo in the decoded pixels of one of size `whole`.
+
+    Of a side that the decoder's scale does not divide, the last pixel is only partly photo.
+    """
+    factor = round(max(whole) / max(pixels.size))
+    return whole[0] / factor, whole[1] / factor
 
 
 def picture_facts(picture: Image.Image) -> dict[str, Any]:

@@ -3,7 +3,8 @@
     survey -> [loader threads: fingerprint, read, prepare] -> embed -> one transaction a batch
 
 Loader threads run ahead of the embedding by a bounded window, so memory does not grow with the
-folder. A batch is stored whole or not at all: a run that is killed loses the batch in flight.
+folder. A batch is stored whole or not at all, while the next one is embedded: a run that is killed
+loses the two that are in flight.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from indexer.encoders.base import Encoder
 from indexer.files import Failure
 from indexer.items import Source
 from indexer.library import Library
+from indexer.memory import keep_freed_memory
 from indexer.pictures import MAX_PIXELS
 from indexer.report import Report, Watcher
 from indexer.survey import Survey
@@ -47,6 +49,7 @@ def index_sources(
     """
     started = time.monotonic()
     library.check(encoder)
+    keep_freed_memory()
     run = _Run(library, encoder, max_pixels, watcher or Watcher())
     with library.lock():
         try:
@@ -69,6 +72,7 @@ class _Run:
         self.report = Report()
         self.survey = Survey(self.catalog, self.report, watcher, max_pixels=max_pixels)
         self.unfinished: dict[Path, int] = {}  # files of which more chunks come, with their ids
+        self.embedded: list[Chunk] = []  # a batch with its vectors, not stored yet
         # a thread of its own, so that Ctrl-C need not wait for the end of a batch
         self.embedder = ThreadPoolExecutor(1, thread_name_prefix="descry-embedder")
 
@@ -79,6 +83,9 @@ class _Run:
             self.watcher.begin(self.survey.total)
             try:
                 self._index(self.survey.changed())
+            except KeyboardInterrupt:
+                self._store_embedded()
+                raise
             finally:
                 self.embedder.shutdown(wait=False)
                 self.watcher.end()
@@ -89,16 +96,23 @@ class _Run:
             self.catalog.files.set_limit(root, self.max_pixels)
 
     def _index(self, sources: Iterable[Source]) -> None:
+        """Embeds batch after batch, and stores each while the next one is embedded."""
+        for batch in self._batches(sources):
+            embedding = self.embedder.submit(self._embed, batch)
+            self._store_embedded()
+            embedding.result()
+            self.embedded = batch
+        self._store_embedded()
+
+    def _batches(self, sources: Iterable[Source]) -> Iterator[list[Chunk]]:
         batch: list[Chunk] = []
         for chunk in self._chunks(sources):
             batch.append(chunk)
             if sum(map(len, batch)) >= BATCH:
-                self._embed(batch)
-                self._store(batch)
+                yield batch
                 batch = []
         if batch:
-            self._embed(batch)
-            self._store(batch)
+            yield batch
 
     def _chunks(self, sources: Iterable[Source]) -> Iterator[Chunk]:
         """The files' chunks in order, read ahead by as much as the window holds."""
@@ -108,6 +122,8 @@ class _Run:
         window: deque[Future[Chunk]] = deque()
 
         def oldest() -> Chunk:
+            if not window[0].done():  # nothing else to do now, and the next batch may be long in coming
+                self._store_embedded()
             chunk = window.popleft().result()
             if not chunk.is_last:
                 window.appendleft(pool.submit(reader.next, chunk))
@@ -131,11 +147,16 @@ class _Run:
             if chunk.prepared:
                 waiting[chunk.source.modality].append(chunk)
         for modality, chunks in waiting.items():
-            prepared = [array for chunk in chunks for array in chunk.prepared]
-            rows = self.embedder.submit(self.encoder.tower(modality).embed, prepared).result()
+            rows = self.encoder.tower(modality).embed([array for chunk in chunks for array in chunk.prepared])
             ends = np.cumsum([len(chunk.items) for chunk in chunks])
             for chunk, part in zip(chunks, np.split(rows, ends[:-1]), strict=True):
                 chunk.rows = part
+
+    def _store_embedded(self) -> None:
+        """Stores the batch that is embedded and not stored yet, if there is one."""
+        batch, self.embedded = self.embedded, []  # first: an interruption that comes after the commit finds none
+        if batch:
+            self._store(batch)
 
     def _store(self, batch: Sequence[Chunk]) -> None:
         """Commits the batch; only then counts it."""

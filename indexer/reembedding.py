@@ -21,6 +21,7 @@ from indexer.items import Item
 from indexer.library import TEXT_TOWER, Library
 from indexer.modalities import MODALITIES
 from indexer.modalities.base import ReadOptions
+from indexer.packing import pack
 from indexer.pictures import MAX_PIXELS
 from indexer.pipeline import BATCH
 from indexer.report import Report, Watcher
@@ -140,8 +141,8 @@ def _store(scratch: sqlite3.Connection, encoder: Encoder, batch: Sequence[tuple[
     rows = []
     for modality in {item.modality for item, _ in batch}:
         own = [(item, array) for item, array in batch if item.modality == modality]
-        vectors = encoder.tower(modality).embed([array for _, array in own]).astype("<f2")
-        rows += [(item.id, vector.tobytes()) for (item, _), vector in zip(own, vectors, strict=True)]
+        vectors = encoder.tower(modality).embed([array for _, array in own])
+        rows += [(item.id, blob) for (item, _), blob in zip(own, pack(vectors), strict=True)]
     scratch.execute("BEGIN")
     scratch.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
     scratch.execute("COMMIT")

@@ -7,14 +7,16 @@ alone misses what sentences look for, so that recall is measured with questions 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from indexer.catalog import Catalog
-from indexer.inverted import TRAINED_ON, Choice, learn_centroids
+from indexer.inverted import TRAINED_ON, Inverted, learn_centroids
 from indexer.items import Float32Array, Int64Array, Vectors
+from indexer.probing import DEPTH, PROBES, Choice
 from indexer.vectors import VectorIndex
 
 # The first so many answers are what recall is measured by.
@@ -31,8 +33,20 @@ LISTS_BY_ROOT = 2
 # An approximate index that has to scan a larger share of its lists saves too little for what it misses.
 WORTH_IT = 0.5
 
-# Questions whose time is taken.
+# How many of the best by code may be looked at, and what each costs, in codes: it is read from the catalog in 3.6
+# microseconds, while a code is scanned in 0.036 (1M x 256, a busy core). Then of 1M x 256 in 2048 lists the cheapest
+# for 0.98 are 300 of 48 lists; 200 take 110 lists, 400 take 35.
+DEPTHS = (20, 50, 100, 150, 200, 300, 400, 600, 800, 1200, 1600)
+READ_COSTS = 100
+
+# Questions that choose the depth: each scans all lists.
+DEEP_QUESTIONS = 100
+
+# Questions whose time is taken, and the vectors of which an exact index takes it: more than a cache holds.
 TIMED = 30
+TIMED_VECTORS = 1 << 17
+
+Passing = Callable[[Iterable[Vectors]], Iterator[Vectors]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +70,35 @@ class Verdict:
         return self.tried if self.pays else None
 
 
-def nearest(vectors: Iterable[Vectors], questions: Float32Array, k: int) -> Int64Array:
-    """The ids `[q, k]` of the nearest by brute force, best first, in the memory of one piece of the vectors at a time.
+class Truth:
+    """The ids `[q, k]` of the nearest by brute force, best first, -1 where there are fewer; it grows piece by piece."""
 
-    -1 where there are fewer.
-    """
-    scores = np.full((len(questions), k), -np.inf, np.float32)
-    ids = np.full((len(questions), k), -1, np.int64)
-    for piece in vectors:
-        near, places = _best(questions @ piece.rows.T, k)  # (q, dim) @ (dim, n) -> (q, n)
-        scores, order = _best(np.hstack([scores, near]), k)
-        ids = np.take_along_axis(np.hstack([ids, piece.ids[places]]), order, 1)
-    return ids
+    def __init__(self, questions: Float32Array, k: int) -> None:
+        self._questions = questions
+        self._k = k
+        self._scores = np.full((len(questions), k), -np.inf, np.float32)
+        self.ids = np.full((len(questions), k), -1, np.int64)
+
+    def see(self, piece: Vectors) -> None:
+        """Takes into account what is nearest among these."""
+        if len(piece):
+            near, places = _best(self._questions @ piece.rows.T, self._k)  # (q, dim) @ (dim, n) -> (q, n)
+            self._scores, order = _best(np.hstack([self._scores, near]), self._k)
+            self.ids = np.take_along_axis(np.hstack([self.ids, piece.ids[places]]), order, 1)
+
+    def passing(self, vectors: Iterable[Vectors]) -> Iterator[Vectors]:
+        """The same vectors, seen on their way, in the memory of one piece at a time."""
+        for piece in vectors:
+            self.see(piece)
+            yield piece
+
+
+def nearest(vectors: Iterable[Vectors], questions: Float32Array, k: int) -> Int64Array:
+    """The ids `[q, k]` of the nearest by brute force, see `Truth`."""
+    truth = Truth(questions, k)
+    for _ in truth.passing(vectors):
+        pass
+    return truth.ids
 
 
 def _best(scores: Float32Array, k: int) -> tuple[Float32Array, Int64Array]:
@@ -89,13 +120,17 @@ def lists_for(count: int) -> int:
     return int(2 ** max(2, round(np.log2(LISTS_BY_ROOT * np.sqrt(max(1, count))))))
 
 
-def build(catalog: Catalog, modality: str, *, lists: int, probes: int) -> VectorIndex:
-    """An inverted file of all vectors of a modality: learnt from a sample, then filled piece by piece."""
-    ids = np.sort(catalog.ids(modality, "TRUE"))
-    places = np.linspace(0, len(ids) - 1, min(len(ids), TRAINED_ON * lists), dtype=np.int64)
-    centroids = learn_centroids(catalog.vectors(ids[places].tolist()).rows, lists)
-    index = VectorIndex.approximate(centroids, probes=probes, revision=catalog.revision)
-    for piece in catalog.vectors_since(modality, -1):
+def build(
+    catalog: Catalog, modality: str, *, lists: int, probes: int = PROBES, depth: int = DEPTH, passing: Passing = iter
+) -> Inverted:
+    """An inverted file of all vectors of a modality: learnt from a sample, then filled piece by piece.
+
+    `passing` sees the pieces on their way, so that they are read once.
+    """
+    sample = catalog.some_vectors(modality, TRAINED_ON * lists).rows
+    rows = partial(catalog.vectors_of, modality)
+    index = Inverted.empty(learn_centroids(sample, lists), sample, rows, probes=probes, depth=depth)
+    for piece in passing(catalog.vectors_since(modality, -1)):
         index.add(piece)
     return index
 
@@ -104,39 +139,79 @@ def tune(catalog: Catalog, modality: str, questions: Float32Array, *, wished: fl
     """The best kind for a wished recall of the first ten, and the index of that kind, filled.
 
     `questions` `[q, dim]` are unit rows; every second one chooses, the others tell what the choice is worth.
-    Up to `EXACT_IS_QUICK` numbers the exact index is taken without trying another.
+    Up to `EXACT_IS_QUICK` numbers the exact index is taken without trying another. An exact one of more is not made
+    to take its time: that of a part tells it.
     """
-    exact, count = VectorIndex(questions.shape[1], revision=catalog.revision), 0
-    for piece in catalog.vectors_since(modality, -1):
-        exact.add(piece)
-        count += len(piece)
-    verdict = Verdict(modality, count, wished, _milliseconds(exact, questions))
-    if count * exact.dimension <= EXACT_IS_QUICK or count <= K:
-        return verdict, exact
-    index = build(catalog, modality, lists=lists_for(count), probes=1)
-    truth = nearest(catalog.vectors_since(modality, -1), questions, K)
-    index.probes = fewest_probes(index, questions[::2], truth[::2], wished)
-    recall = recall_of(index.search(questions[1::2], K)[1], truth[1::2])
+    count = catalog.count(modality)
+    verdict = Verdict(modality, count, wished, exact_milliseconds(catalog, modality, count, questions))
+    if count * questions.shape[1] <= EXACT_IS_QUICK or count <= K:
+        return verdict, _exact(catalog, modality)
+    truth = Truth(questions, K)
+    inverted = build(catalog, modality, lists=lists_for(count), passing=truth.passing)
+    choose(inverted, questions[::2], truth.ids[::2], wished)
+    index = VectorIndex.approximate(inverted, revision=catalog.revision)
+    recall = recall_of(index.search(questions[1::2], K)[1], truth.ids[1::2])
     pays = index.probes < WORTH_IT * index.lists
     checksum = str(catalog.meta()["checksum"])
-    choice = Choice(index.lists, index.probes, recall, wished, count, checksum)
+    choice = Choice(index.lists, index.probes, recall, wished, count, checksum, index.depth)
     tried = replace(verdict, tried=choice, pays=pays, milliseconds=_milliseconds(index, questions))
-    return tried, index if pays else exact
+    return tried, index if pays else _exact(catalog, modality)
 
 
-def fewest_probes(index: VectorIndex, questions: Float32Array, truth: Int64Array, wished: float) -> int:
-    """The fewest lists to scan for the wished recall of `truth` `[q, k]`, by bisection; all where none suffice.
+def choose(index: Inverted, questions: Float32Array, truth: Int64Array, wished: float) -> None:
+    """Gives the index the depth and the lists that reach the wished recall of `truth` `[q, k]` at the least cost.
 
-    The index is left with what was tried last.
+    With more of the best by code looked at, fewer lists are enough. Where no depth reaches it: all lists, the deepest.
     """
-    low, high = 1, index.lists
+    costs = {}
+    for depth in _deep_enough(index, questions[:DEEP_QUESTIONS], truth[:DEEP_QUESTIONS], wished):
+        index.depth = depth
+        probes = fewest_probes(index, questions, truth, wished)
+        costs[READ_COSTS * depth + len(index) * probes / index.lists] = depth, probes
+    index.depth, index.probes = costs[min(costs)]
+
+
+def _deep_enough(index: Inverted, questions: Float32Array, truth: Int64Array, wished: float) -> list[int]:
+    """Of `DEPTHS` those with which the wished recall could be reached if all lists were scanned."""
+    index.probes = index.lists
+    found = index.by_code(questions, DEPTHS[-1], truth.shape[1])
+    return [depth for depth in DEPTHS if recall_of(found[:, :depth], truth) >= wished] or [DEPTHS[-1]]
+
+
+def fewest_probes(index: Inverted, questions: Float32Array, truth: Int64Array, wished: float) -> int:
+    """The fewest lists to scan for the wished recall of `truth` `[q, k]`; all where none suffice.
+
+    What is among the best by code is found: the second ranking is exact. By doubling and then by bisection, so that
+    few lists are scanned to find out; the index is left with what was tried last.
+    """
+
+    def enough(probes: int) -> bool:
+        index.probes = probes
+        return recall_of(index.by_code(questions, index.depth, truth.shape[1]), truth) >= wished
+
+    low, high = 1, 1
+    while high < index.lists and not enough(high):
+        low, high = high + 1, min(index.lists, 2 * high)
     while low < high:
-        index.probes = (low + high) // 2
-        if recall_of(index.search(questions, truth.shape[1])[1], truth) >= wished:
-            high = index.probes
-        else:
-            low = index.probes + 1
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle + 1, high)
     return low
+
+
+def _exact(catalog: Catalog, modality: str, at_most: int | None = None) -> VectorIndex:
+    """An exact index of all vectors of a modality, or of so many."""
+    index = VectorIndex(int(catalog.meta()["dimension"]), revision=catalog.revision)
+    for piece in catalog.vectors_since(modality, -1):
+        index.add(piece)
+        if at_most is not None and len(index) >= at_most:
+            break
+    return index
+
+
+def exact_milliseconds(catalog: Catalog, modality: str, count: int, questions: Float32Array) -> float:
+    """The time of a question to all vectors of a modality, `count`, by that to a part of them."""
+    part = _exact(catalog, modality, at_most=TIMED_VECTORS)
+    return _milliseconds(part, questions) * max(1.0, count / max(1, len(part)))
 
 
 def _milliseconds(index: VectorIndex, questions: Float32Array) -> float:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from indexer.items import Float32Array, Int64Array
-from indexer.vectors import VectorIndex
 from search.fusion import penalties, reciprocal_rank, standings
 
 if TYPE_CHECKING:
+    from indexer.light import LightIndex
+    from indexer.vectors import VectorIndex
     from search.relevance import Judge
 
 # How far down the rankings by meaning and by words are fused: at rank 1000 a thing adds a seventeenth of the first.
@@ -45,7 +46,7 @@ class Candidates:
     """
 
     def __init__(
-        self, index: VectorIndex, rows: Float32Array, allowed: Int64Array | None, own: Collection[int]
+        self, index: VectorIndex | LightIndex, rows: Float32Array, allowed: Int64Array | None, own: Collection[int]
     ) -> None:
         self._index = index
         self._rows = rows

@@ -24,6 +24,9 @@ from search.rerank import RERANKERS
 # Stored vectors that stand for a library: mean and median of the cosines with them are known to 3 % of their spread.
 SAMPLE = 2000
 
+# Filters whose ids are kept, at 8 bytes an id.
+FILTERS_KEPT = 4
+
 
 class Engine:
     """Searches one library. Keeps what it has loaded, so that a second question is quick."""
@@ -33,6 +36,7 @@ class Engine:
         if encoder is not None:
             library.check(encoder)
         teach(library.catalog.connection)
+        self._let_through: dict[tuple[int, str, tuple[Filter, ...]], Int64Array] = {}
         self.library = library
         self.encoder = encoder or library.encoder(device=device)
 
@@ -118,7 +122,7 @@ class Engine:
 
     def _candidates(self, query: Query, terms: Float32Array, allowed: Int64Array | None) -> list[Candidate]:
         """The ids that may answer, best first, as many as the rerankers need."""
-        index = self.library.index(query.wanted)
+        index = self.library.index_for_asking(query.wanted)
         own = set[int]() if query.include_self else self._own_ids(query)
         weights = np.array([term.weight for term in query.terms], np.float32)
         rows = terms[weights > 0] if query.best_of_each else _row(query, terms)[np.newaxis]
@@ -165,9 +169,19 @@ class Engine:
     def _vectors(self, hits: Sequence[Hit]) -> Float32Array:
         return self.library.catalog.vectors([hit.id for hit in hits]).rows
 
-    def _allowed(self, wanted: str, filters: Sequence[Filter]) -> Int64Array | None:
-        """The ids of a modality that filters let through; None if there are no filters."""
-        return self.library.catalog.ids(wanted, *to_sql(filters)) if filters else None
+    def _allowed(self, wanted: str, filters: tuple[Filter, ...]) -> Int64Array | None:
+        """The ids of a modality that filters let through; None if there are no filters.
+
+        Finding them may take longer than the search: those of the last filters are kept until the library changes.
+        """
+        if not filters:
+            return None
+        asked = (self.library.catalog.revision, wanted, filters)
+        if asked not in self._let_through:
+            while len(self._let_through) >= FILTERS_KEPT:
+                del self._let_through[next(iter(self._let_through))]
+            self._let_through[asked] = self.library.catalog.ids(wanted, *to_sql(filters))
+        return self._let_through[asked]
 
     def _own_ids(self, query: Query) -> set[int]:
         """The ids that the query starts from, and those under which its files stand in the library."""

@@ -12,7 +12,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from indexer.errors import QueryError
@@ -23,10 +23,25 @@ NEAR_KM = 10.0
 
 EARTH_RADIUS_KM = 6371.0
 
-# When a photo was taken; where no camera said so, when its file was last written.
-MOMENT = (
-    "coalesce(json_extract(facts, '$.taken'), "
-    "strftime('%Y-%m-%dT%H:%M:%S', files.mtime_ns / 1000000000, 'unixepoch', 'localtime'))"
+# The greatest number that SQLite counts with.
+SQLITE_LAST = 2**63 - 1
+
+# The day a photo was taken, as a Julian day number, and its camera: the catalog has indexes of both, for which the
+# words here must be those there.
+DAY = "CAST(julianday(substr(json_extract(facts, '$.taken'), 1, 10)) + 0.5 AS INTEGER)"
+CAMERA = "json_extract(facts, '$.camera')"
+
+# When the file was last written, in nanoseconds: that counts where no camera said when the photo was taken.
+WRITTEN = "(SELECT mtime_ns FROM files WHERE files.id = items.file_id)"
+
+# The Julian day number of the day before the first of the year 1, by which Python counts.
+BEFORE_FIRST = 1_721_425
+
+# All cameras that there are, by stepping from one to the next in the index.
+CAMERAS = (
+    f"WITH RECURSIVE cameras(name) AS (SELECT min({CAMERA}) FROM items WHERE {CAMERA} > '' UNION ALL "
+    f"SELECT (SELECT min({CAMERA}) FROM items WHERE {CAMERA} > name) FROM cameras WHERE name IS NOT NULL) "
+    "SELECT name FROM cameras"
 )
 
 # The photos that some caption of the library is about, by path.
@@ -75,7 +90,7 @@ class Filter:
             raise QueryError(f"Nothing is filtered by {self.field!r}: there are {', '.join(FIELDS)}.")
         try:
             sql, values = FIELDS[self.field].condition(self.value)
-        except ValueError:
+        except (ValueError, OverflowError):  # the year after 9999 is none
             forms = FIELDS[self.field].forms
             raise QueryError(f"{self.field} {self.value!r} cannot be understood: give {forms}.") from None
         # a photo of which it is not known, as one without a camera, is among the others
@@ -127,22 +142,40 @@ def _type(value: str) -> Condition:
 
 
 def _after(value: str) -> Condition:
-    return Condition(f"{MOMENT} >= ?", (_period(value)[0],))
+    return _taken(">= ?", _period(value)[0])
 
 
 def _before(value: str) -> Condition:
-    return Condition(f"{MOMENT} < ?", (_period(value)[0],))
+    return _taken("< ?", _period(value)[0])
 
 
 def _on(value: str) -> Condition:
-    return Condition(f"{MOMENT} >= ? AND {MOMENT} < ?", _period(value))
+    # the day that is behind is not in a BETWEEN, but the nanosecond before it is
+    return _taken("BETWEEN ? AND ? - 1", *_period(value))
 
 
-def _period(value: str) -> tuple[str, str]:
-    """The first day of a year, month or day, and the first day behind it, as ISO 8601.
+def _taken(compared: str, *days: date) -> Condition:
+    """Photos whose day compares so with the beginning of others; files without a date by when they were written.
 
-    >>> _period("2023-12")
-    ('2023-12-01', '2024-01-01')
+    One choice between two ranges of the index: of more than that, SQLite looks at every photo.
+    """
+    sql = f"({DAY} {compared} OR ({DAY} IS NULL AND {WRITTEN} {compared}))"
+    return Condition(sql, (*(day.toordinal() + BEFORE_FIRST for day in days), *map(_nanoseconds, days)))
+
+
+def _nanoseconds(day: date) -> int:
+    """When a day begins here, in nanoseconds since 1970; the last that SQLite can count for what lies beyond."""
+    try:
+        return max(-SQLITE_LAST, min(SQLITE_LAST, int(datetime(*day.timetuple()[:3]).timestamp()) * 1_000_000_000))
+    except (ValueError, OverflowError, OSError):  # a platform whose clock does not reach so far
+        return SQLITE_LAST if day.year > 2000 else -SQLITE_LAST
+
+
+def _period(value: str) -> tuple[date, date]:
+    """The first day of a year, month or day, and the first day behind it.
+
+    >>> [str(day) for day in _period("2023-12")]
+    ['2023-12-01', '2024-01-01']
     """
     match = re.fullmatch(r"(\d{4})(?:-(\d\d?))?(?:-(\d\d?))?", value.strip())
     if match is None:
@@ -151,19 +184,23 @@ def _period(value: str) -> tuple[str, str]:
     first = date(year or 0, month or 1, day or 1)
     # a step beyond the end, and back to its first day
     days, start = (1, {}) if day else (31, {"day": 1}) if month else (366, {"month": 1, "day": 1})
-    return first.isoformat(), (first + timedelta(days)).replace(**start).isoformat()
+    return first, (first + timedelta(days)).replace(**start)
 
 
-def _says(fact: str) -> Callable[[str], Condition]:
-    """A condition that a fact holds the words of the value, in any case."""
+def _camera(value: str) -> Condition:
+    return Condition(f"{CAMERA} IN ({CAMERAS} WHERE name LIKE ? ESCAPE '!')", (_anywhere(value),))
 
-    def condition(value: str) -> Condition:
-        if not value.strip():
-            raise ValueError(value)
-        escaped = re.sub(r"([%_!])", r"!\1", value.strip())
-        return Condition(f"json_extract(facts, '$.{fact}') LIKE ? ESCAPE '!'", (f"%{escaped}%",))
 
-    return condition
+def _lens(value: str) -> Condition:
+    return Condition("json_extract(facts, '$.lens') LIKE ? ESCAPE '!'", (_anywhere(value),))
+
+
+def _anywhere(value: str) -> str:
+    """A pattern of what has the words of the value in it, in any case."""
+    if not value.strip():
+        raise ValueError(value)
+    escaped = re.sub(r"([%_!])", r"!\1", value.strip())
+    return f"%{escaped}%"
 
 
 def _at_least(fact: str) -> Callable[[str], Condition]:
@@ -239,8 +276,8 @@ FIELDS: dict[str, Field] = {
     "on": Field("Taken in this year, month or day.", _DATES, _on, "DATE"),
     "after": Field("Taken when this began, or later.", _DATES, _after, "DATE"),
     "before": Field("Taken before this began.", _DATES, _before, "DATE"),
-    "camera": Field("Taken with this camera.", "a part of its name", _says("camera")),
-    "lens": Field("Taken with this lens.", "a part of its name", _says("lens")),
+    "camera": Field("Taken with this camera.", "a part of its name", _camera),
+    "lens": Field("Taken with this lens.", "a part of its name", _lens),
     "near": Field(
         "Taken near this place.",
         f"LATITUDE,LONGITUDE[,KILOMETRES] in degrees, as in 52.5,13.4 or 52.5,13.4,3 ({NEAR_KM:.0f} km if not said)",

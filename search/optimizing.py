@@ -55,7 +55,7 @@ def explained(optimized: Optimized) -> str:
     if verdict.pays:
         return (
             f"{name} in {tried.lists} lists, of which a query scans the nearest {tried.probes}: {times}\n"
-            f"  the fewest that reach it: {measured}"
+            f"  the fewest that reach it, with the {tried.depth} best ranked exactly: {measured}"
         )
     return (
         f"{name}, exact: {verdict.exact:.2f} ms a query\n"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import RLock
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -75,6 +76,8 @@ class Encoder:
     store_text: Callable[[Path], None] | None = None
     light: Mapping[str, Callable[[], Tower]] = field(default_factory=dict)
     _made: dict[str, Tower] = field(default_factory=dict, init=False, repr=False, compare=False)
+    # loader threads ask for a tower all at once; two that are made at once spoil the weights that they share
+    _making: RLock = field(default_factory=RLock, init=False, repr=False, compare=False)
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -87,10 +90,11 @@ class Encoder:
 
     def tower(self, modality: str) -> Tower:
         """The tower of a modality, built on first use. Raises `EncoderUnavailable` if there is none."""
-        if modality not in self._made:
-            if modality not in self.makers:
-                raise EncoderUnavailable(f"The encoder {self.name} has no tower for {modality}.")
-            self._made[modality] = self.makers[modality]()
+        if modality not in self.makers:
+            raise EncoderUnavailable(f"The encoder {self.name} has no tower for {modality}.")
+        with self._making:
+            if modality not in self._made:
+                self._made[modality] = self.makers[modality]()
         return self._made[modality]
 
     def embed(self, modality: str, values: Sequence[Any]) -> Float32Array:

@@ -9,17 +9,15 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from indexer.encoders.arithmetic import attention, gelu_tanh, layer_norm
 from indexer.encoders.base import unit_rows
+from indexer.encoders.word_pieces import WordPieces
 from indexer.items import Float32Array, Int64Array
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
 
 # Rows embedded at once: enough for the matrix products to be efficient, few enough for the hidden layer
 # (rows x tokens x 1024 numbers) to stay within a few dozen megabytes.
@@ -41,9 +39,7 @@ class TextTower:
     """Embeds sentences: WordPiece, static token vectors, a small transformer, a mean."""
 
     def __init__(self, tokenizer: Path, weights: TextWeights) -> None:
-        self._tokenizer = _open_tokenizer(tokenizer)
-        # Without a known token (an emoji, nothing at all) a sentence is one unknown token: a vector, not NaN.
-        self._unknown = self._tokenizer.token_to_id("[UNK]") or 0
+        self._tokenizer = WordPieces(tokenizer)
         self._context, self._layers, self._heads = weights.context, weights.layers, weights.heads
         table = ("table", "table_scale")
         self._table, self._table_scale = (weights.arrays[name] for name in table)
@@ -52,12 +48,12 @@ class TextTower:
 
     def fits(self, value: str) -> bool:
         """Whether the sentence has no more tokens than the tower's context."""
-        return len(self._tokenizer.encode(value, add_special_tokens=False).ids) <= self._context
+        return len(self._tokenizer.encode(value)) <= self._context
 
     def prepare(self, value: str) -> Int64Array:
         """A sentence as token ids `[t]`, 1 <= t <= context; what is beyond is not seen."""
-        ids = self._tokenizer.encode(value, add_special_tokens=False).ids[: self._context]
-        return np.asarray(ids or [self._unknown], dtype=np.int64)
+        ids = self._tokenizer.encode(value)[: self._context]
+        return np.asarray(ids or [self._tokenizer.unknown], dtype=np.int64)
 
     def embed(self, prepared: Sequence[npt.NDArray[Any]]) -> Float32Array:
         """Sentences as unit rows `[n, dim]`.
@@ -90,12 +86,6 @@ class TextTower:
 
     def _norm(self, name: str, x: Float32Array) -> Float32Array:
         return layer_norm(x, self._w[name + ".weight"], self._w[name + ".bias"], NORM_EPSILON)
-
-
-def _open_tokenizer(path: Path) -> Tokenizer:
-    from tokenizers import Tokenizer
-
-    return Tokenizer.from_file(str(path))
 
 
 def _batches_of_one_length(lengths: Sequence[int]) -> list[list[int]]:

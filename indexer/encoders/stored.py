@@ -99,10 +99,10 @@ class StoredTextTower:
         Sentences of one length go together, so that none is padded: a row does not depend on its company.
         """
         rows = np.zeros((len(prepared), self.dimension), dtype=np.float32)
-        lengths = np.array([len(ids) for ids in prepared], dtype=np.int64)
-        for length in np.unique(lengths):
-            (positions,) = np.nonzero(lengths == length)
-            rows[positions] = self._embedded(np.stack([prepared[int(position)] for position in positions]))
+        lengths = [len(ids) for ids in prepared]
+        for length in set(lengths):
+            positions = [position for position, own in enumerate(lengths) if own == length]
+            rows[positions] = self._embedded(np.stack([prepared[position] for position in positions]))
         return rows
 
     def _embedded(self, ids: npt.NDArray[Any]) -> Float32Array:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from indexer.files import LIMBO
 from indexer.library import Library
+from indexer.packing import unpack
 from indexer.transfer.batches import BATCH, Origin
 
 # An SQL condition over `items`, `files` and `folders`, with the values of its question marks.
@@ -57,7 +58,7 @@ class Contents:
         return int(self._catalog.scalar(f"SELECT max(length({_SQL[column]})) {self._from}", self._values) or 0)
 
     def columns(self, *names: str) -> Iterator[list[tuple[Any, ...]]]:
-        """The values of some columns, in batches of `BATCH` rows; a vector as the bytes of its float16 values."""
+        """The values of some columns, in batches of `BATCH` rows; a vector as the catalog keeps it, see `halves`."""
         wanted = ", ".join(_SQL[name] for name in names)
         with closing(self._catalog.connection.cursor()) as cursor:
             cursor.execute(f"SELECT {wanted} {self._from} ORDER BY file_id, items.id", self._values)
@@ -66,4 +67,4 @@ class Contents:
 
     def halves(self, vectors: Sequence[bytes]) -> npt.NDArray[np.float16]:
         """Stored vectors as `[n, dim]` float16."""
-        return np.frombuffer(b"".join(vectors), "<f2").reshape(len(vectors), self.dimension)
+        return unpack(vectors, self.dimension).astype("<f2")

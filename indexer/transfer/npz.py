@@ -37,7 +37,7 @@ def write(contents: Contents, path: Path) -> None:
         # halves hardly compress
         with _column(archive, "vector", np.dtype("<f2"), (count, contents.dimension), ZIP_STORED) as file:
             for rows in contents.columns("vector"):
-                file.write(b"".join(vector for (vector,) in rows))
+                file.write(contents.halves([vector for (vector,) in rows]).tobytes())
 
 
 def _column(

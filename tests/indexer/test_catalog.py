@@ -19,9 +19,15 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "catalog.sqlite3"
 
 
+def made(path: Path) -> Catalog:
+    catalog = Catalog(path)
+    catalog.set_meta(dimension=8)
+    return catalog
+
+
 @pytest.fixture
 def catalog(path: Path):
-    catalog = Catalog(path)
+    catalog = made(path)
     yield catalog
     catalog.close()
 
@@ -71,13 +77,40 @@ def test_items_come_in_the_order_of_their_ids_however_many(catalog: Catalog) -> 
     assert [item.id for item in catalog.items([*wanted, 999_999])] == wanted
 
 
-def test_vectors_are_rounded_to_half_precision_and_no_further(catalog: Catalog) -> None:
+def test_vectors_are_rounded_to_twelve_bits_and_no_further(catalog: Catalog) -> None:
+    catalog.set_meta(dimension=64)
     vectors = rows(300, dimension=64)
     store(catalog, source("a.csv"), vectors)
     kept = np.concatenate([piece.rows for piece in catalog.vectors_since("image", 0)])
-    np.testing.assert_array_equal(kept, vectors.astype(np.float16).astype(np.float32))
+    assert np.abs(kept - vectors).max() <= np.abs(vectors).max() / 2048
     assert np.abs(np.sum(kept * vectors, axis=1) - 1).max() < 2**-11
     assert kept.dtype == np.float32
+    again = made(catalog.path.with_name("other.sqlite3"))
+    again.set_meta(dimension=64)
+    store(again, source("a.csv"), kept)
+    np.testing.assert_array_equal(next(again.vectors_since("image", 0)).rows, kept)
+    again.close()
+
+
+def test_float16_of_an_earlier_version_is_read_as_it_was(catalog: Catalog) -> None:
+    store(catalog, source("a.csv"), rows(3))
+    (first, second, _) = rows(3, seed=5).astype("<f2")
+    catalog.connection.execute("UPDATE vectors SET vector = ? WHERE id = 1", (first.tobytes(),))
+    catalog.connection.execute("UPDATE vectors SET vector = ? WHERE id = 3", (second.tobytes(),))
+    kept = catalog.vectors([3, 1])
+    np.testing.assert_array_equal(kept.rows, np.stack([second, first]).astype(np.float32))
+    assert catalog.vectors_of("image", kept.ids).ids.tolist() == [1, 3]
+
+
+def test_some_vectors_are_drawn_by_chance_and_always_the_same(catalog: Catalog) -> None:
+    store(catalog, source("a.csv"), rows(2000))
+    some = catalog.some_vectors("image", 200)
+    assert 150 < len(some) < 250
+    np.testing.assert_array_equal(catalog.some_vectors("image", 200).ids, some.ids)
+    np.testing.assert_array_equal(catalog.vectors(some.ids.tolist()).rows, some.rows)
+    assert np.abs(np.histogram(some.ids, bins=4, range=(1, 2000))[0] - 50).max() < 20
+    assert len(catalog.some_vectors("image", 5000)) == 2000
+    assert len(catalog.some_vectors("text", 100)) == 0
 
 
 def test_vectors_come_in_bounded_pieces_and_only_since_the_revision(
@@ -266,7 +299,7 @@ def test_a_new_catalog_takes_every_step(catalog: Catalog) -> None:
 
 
 def test_steps_that_are_missing_are_taken_and_nothing_is_lost(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    old = Catalog(path)
+    old = made(path)
     store(old, source("a.jpg"))
     ids = all_ids(old)
     old.close()
@@ -328,7 +361,7 @@ def test_a_catalog_in_use_by_another_program_is_not_called_damaged(path: Path) -
 def test_a_catalog_in_a_folder_that_cannot_be_written_can_be_read(unprivileged: Path) -> None:
     path = unprivileged / "library" / "catalog.sqlite3"
     path.parent.mkdir()
-    catalog = Catalog(path)
+    catalog = made(path)
     store(catalog, source("a.jpg"))
     catalog.close()
     path.chmod(0o444)

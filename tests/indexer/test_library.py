@@ -10,14 +10,22 @@ from painting import held, later, paint, paint_many
 
 from indexer import Encoder, Library, index_sources
 from indexer.errors import EncoderMismatch, LibraryDamaged, LibraryError, LibraryNotFound, PathError
+from indexer.light import LightIndex
+from indexer.saved import saved_revision
 from indexer.testing import color_encoder
-from indexer.vectors import VectorIndex, saved_revision
+from indexer.vectors import VectorIndex
 
 QUERY = np.full((1, 4), 0.5, np.float32)
 
 
 def answer(library: Library) -> list[int]:
     index = library.index("image")
+    return [int(id) for id in index.search(QUERY, max(1, len(index)))[1][0] if id >= 0]
+
+
+def first_answer(library: Library) -> list[int]:
+    """The answer to the first question, which need not be FAISS's."""
+    index = library.index_for_asking("image")
     return [int(id) for id in index.search(QUERY, max(1, len(index)))[1][0] if id >= 0]
 
 
@@ -87,10 +95,32 @@ def test_an_index_is_saved_and_used_by_the_next_reader(filled: Library, monkeypa
     monkeypatch.setattr(Library, "_catch_up", lambda *_: pytest.fail("read what was saved"))
     with Library.open(filled.path) as library:
         index = library._saved_index("image")
+        assert index
         assert len(index) == 30
     monkeypatch.undo()
     with Library.open(filled.path) as library:
         assert answer(library) == truth
+
+
+def test_only_the_first_question_does_without_faiss(filled: Library) -> None:
+    with Library.open(filled.path) as library:
+        assert isinstance(library.index_for_asking("image"), LightIndex)
+        assert isinstance(library.index_for_asking("image"), VectorIndex)
+    with Library.open(filled.path) as library:
+        library.index("image")
+        assert isinstance(library.index_for_asking("image"), VectorIndex)
+
+
+def test_a_first_question_to_an_index_far_behind_saves_it_for_the_next(
+    filled: Library, photos: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paint_many(photos, 50, start=100)
+    index_sources(filled, [photos], encoder)
+    monkeypatch.setattr("indexer.library.WORTH_SAVING", 10)
+    for kind in (VectorIndex, LightIndex):
+        with Library.open(filled.path) as library:
+            assert isinstance(library.index_for_asking("image"), kind)
+    assert filled.stale_changes() == 0
 
 
 @pytest.mark.parametrize("damage", ["missing", "empty", "garbage", "truncated", "other dimension", "folder"])
@@ -110,6 +140,7 @@ def test_a_broken_index_is_made_anew(damage: str, filled: Library) -> None:
     if damage == "folder":
         file.mkdir()
     with Library.open(filled.path) as library:
+        assert first_answer(library) == truth
         assert answer(library) == truth
 
 
@@ -125,6 +156,8 @@ def test_a_stale_index_catches_up_with_what_came_and_went(filled: Library, photo
     with Library.open(filled.path) as library:
         assert sorted(answer(library)) == sorted(held(library).values())
         assert answer(library) == answer(filled)
+    with Library.open(filled.path) as library:
+        assert first_answer(library) == answer(filled)
 
 
 def test_many_changes_are_saved_by_the_reader_that_meets_them(

@@ -74,7 +74,9 @@ def test_a_reader_of_a_library_from_before_there_were_tags_finds_it_brought_up_t
     path = tmp_path / "catalog.sqlite3"
     Catalog(path).close()
     connection = sqlite3.connect(path)
-    connection.executescript("DROP TABLE tags; PRAGMA user_version = 2;")
+    connection.executescript(
+        "DROP TABLE tags; DROP INDEX items_by_day; DROP INDEX items_by_camera; PRAGMA user_version = 2;"
+    )
     connection.close()
     reader = Catalog(path, readonly=True)
     assert reader.tags.counts() == {}

@@ -1,11 +1,12 @@
 """Which index a library gets, and that it keeps it through changes, losses and another encoder."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from indexer import Library, inverted, tuning
+from indexer import Library, probing, tuning
 from indexer.errors import LibraryLocked
 from indexer.items import Item, Source
 from indexer.testing import color_encoder
@@ -66,16 +67,16 @@ def test_a_small_library_is_told_that_exact_is_best(library: Library) -> None:
 def test_a_large_one_gets_the_fewest_lists_for_the_wished_recall(
     wished: float, large: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inverted, "LOOKED_AT", 0)  # the lists of so small an index are too short for ten answers
+    monkeypatch.setattr(probing, "LOOKED_AT", 0)  # the lists of so small an index are too short for ten answers
     verdict = large.optimize("image", questions(), recall=wished)
     assert verdict.choice is not None
     index = large.index("image")
     assert (index.is_exact, len(index), index.probes) == (False, COUNT, verdict.choice.probes)
     chosen_by, true = questions()[::2], truth(large)[::2]
-    copy = tuning.build(large.catalog, "image", lists=index.lists, probes=index.probes)
-    assert tuning.recall_of(copy.search(chosen_by, 10)[1], true) >= wished
+    copy = tuning.build(large.catalog, "image", lists=index.lists, probes=index.probes, depth=index.depth)
+    assert tuning.recall_of(copy.nearest(chosen_by, 10, None)[1], true) >= wished
     copy.probes -= 1
-    assert tuning.recall_of(copy.search(chosen_by, 10)[1], true) < wished
+    assert tuning.recall_of(copy.nearest(chosen_by, 10, None)[1], true) < wished
     assert verdict.choice.recall == pytest.approx(
         tuning.recall_of(index.search(questions()[1::2], 10)[1], truth(large)[1::2])
     )
@@ -84,7 +85,7 @@ def test_a_large_one_gets_the_fewest_lists_for_the_wished_recall(
 def test_where_too_many_lists_would_have_to_be_scanned_exact_is_best(
     large: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inverted, "LOOKED_AT", 0)
+    monkeypatch.setattr(probing, "LOOKED_AT", 0)
     monkeypatch.setattr(tuning, "WORTH_IT", 0.01)
     verdict = large.optimize("image", questions(), recall=1.0)
     assert verdict.choice is None
@@ -113,7 +114,10 @@ def test_it_follows_what_comes_and_goes_without_being_built_again(optimized: Lib
     put(optimized, 1200, seed=2)  # worth saving
     with optimized.lock():
         optimized.save_indexes()
-    assert len(VectorIndex.open(optimized.path / "image.faiss")) == COUNT + 1599
+    assert (
+        len(VectorIndex.open(optimized.path / "image.faiss", partial(optimized.catalog.vectors_of, "image")))
+        == COUNT + 1599
+    )
     with Library.open(optimized.path) as reader:
         index = reader.index("image")
         assert (len(index), index.is_exact) == (COUNT + 1599, False)
@@ -143,11 +147,25 @@ def test_with_another_encoder_the_choice_does_not_hold(optimized: Library) -> No
     assert optimized.choice("image") is None
 
 
-def test_a_reader_goes_on_while_it_is_built(large: Library) -> None:
+def test_a_reader_that_is_open_takes_the_new_one_when_it_is_whole(large: Library) -> None:
     with Library.open(large.path) as reader:
-        before = reader.index("image").search(questions(), 10)[1]
+        assert reader.index("image").is_exact
         large.optimize("image", questions(), recall=0.9)
-        np.testing.assert_array_equal(reader.index("image").search(questions(), 10)[1], before)
+        assert not reader.index("image").is_exact
+        assert reader.index("image") is reader.index("image")  # opened once
+        assert recall(reader) > 0.8
+
+
+def test_a_reader_of_an_older_state_keeps_the_index_that_fits_it(large: Library) -> None:
+    with Library.open(large.path) as reader:
+        before = reader.index("image")
+        with reader.catalog.snapshot():
+            reader.catalog.revision  # noqa: B018 - the snapshot begins when something is read
+            put(large, 10, seed=3)
+            large.optimize("image", questions(), recall=0.9)
+            assert reader.index("image") is before
+            assert len(before) == COUNT
+        assert len(reader.index("image")) == COUNT + 10
 
 
 def test_it_can_be_made_exact_again(optimized: Library, monkeypatch: pytest.MonkeyPatch) -> None:

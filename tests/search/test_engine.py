@@ -305,3 +305,22 @@ def test_an_engine_whose_library_was_given_another_encoder_refuses_to_compare(tm
             reembed(library, other)
             with pytest.raises(EncoderMismatch):
                 engine.search("red")
+
+
+def test_what_a_filter_lets_through_is_kept_until_the_library_changes(
+    engine: Engine, library: Library, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = parse("red", filters=[Filter("path", "*re*.png")], k=20)
+    asked = []
+    ids = library.catalog.ids
+    monkeypatch.setattr(library.catalog, "ids", lambda *given: asked.append(given) or ids(*given))
+    before = names(engine.search(query))
+    assert sorted(before) == ["green.png", "red.png"]
+    assert names(engine.search(query)) == before
+    assert len(asked) == 1
+    Image.new("RGB", (8, 8), (200, 0, 0)).save(photos / "rest.png")
+    index_sources(library, [photos], color_encoder())
+    assert sorted(names(engine.search(query))) == ["green.png", "red.png", "rest.png"]
+    for number in range(10):
+        engine.search(parse("red", filters=[Filter("min-width", str(number))]))
+    assert len(engine._let_through) <= 4

@@ -14,7 +14,7 @@ from indexer import Library, index_sources
 from indexer.errors import QueryError
 from indexer.testing import color_encoder
 from search import Engine, Filter, parse
-from search.filters import FIELDS, kilometres, negated
+from search.filters import FIELDS, kilometres, negated, to_sql
 from search.rerank import sort
 
 BERLIN, POTSDAM, SYDNEY = (52.52, 13.405), (52.39, 13.06), (-33.87, 151.21)
@@ -165,3 +165,28 @@ def test_distances_are_those_of_the_globe() -> None:
     assert kilometres(0, 179.9, 0, -179.9) == pytest.approx(22.24, abs=0.01)
     assert kilometres(None, None, *BERLIN) is None
     assert not np.isnan(kilometres(90, 0, -90, 0) or np.nan)
+
+
+@pytest.mark.parametrize(
+    ("filter", "index"),
+    [
+        (Filter("camera", "canon"), "items_by_camera"),
+        (Filter("after", "2023"), "items_by_day"),
+        (Filter("before", "2023-05"), "items_by_day"),
+        (Filter("on", "2023-05-17"), "items_by_day"),
+    ],
+)
+def test_cameras_and_days_are_looked_up_and_not_looked_through(filter: Filter, index: str, engine: Engine) -> None:
+    sql, values = to_sql([filter])
+    plan = engine.library.catalog.connection.execute(
+        f"EXPLAIN QUERY PLAN SELECT items.id FROM items WHERE items.modality = ? AND {sql}", ("image", *values)
+    ).fetchall()
+    told = " ".join(row[3] for row in plan)
+    assert f"SEARCH items USING INDEX {index}" in told
+    assert "SCAN items" not in told
+
+
+@pytest.mark.parametrize("value", ["0001", "1969-12-31", "9998-12"])
+def test_days_that_no_clock_of_files_reaches_are_no_trouble(value: str, engine: Engine) -> None:
+    for field in ("on", "after", "before"):
+        engine.library.catalog.ids("image", *to_sql([Filter(field, value)]))

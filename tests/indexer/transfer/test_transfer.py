@@ -14,6 +14,7 @@ from painting import WatchedEncoder, held, later, paint, paint_many, shade
 
 from indexer import Encoder, Library, index_sources
 from indexer.errors import EncoderMismatch, PathError, UnknownEncoder
+from indexer.packing import unpack
 from indexer.testing import color_encoder
 from indexer.transfer import batches, clip_retrieval, contents, encoder_of, export, import_into, npz, open_embeddings
 from search import Engine, parse
@@ -33,12 +34,15 @@ def filled(library: Library, encoder: Encoder, photos: Path) -> Library:
 
 
 def vectors(library: Library) -> dict[tuple[str, str, str], bytes]:
-    """Every vector of a library, bit by bit, by place."""
+    """Every vector of a library, bit by bit as float16, by place."""
     rows = library.catalog.connection.execute(
         "SELECT folders.path || '/' || name, items.modality, part, vector FROM items JOIN vectors USING (id) "
         "JOIN files ON files.id = file_id JOIN folders ON folders.id = folder_id"
     )
-    return {(path, modality, part): vector for path, modality, part, vector in rows}
+    return {
+        (path, modality, part): unpack([vector], library.dimension).astype("<f2").tobytes()
+        for path, modality, part, vector in rows
+    }
 
 
 def answers(library: Library, encoder: Encoder) -> list[tuple[Any, ...]]:
