@@ -24,7 +24,8 @@ from evaluation.negation import negation
 from evaluation.photos import embed_photos
 from evaluation.pointing import pointing
 from evaluation.retrieval import retrieval
-from evaluation.speed import speed
+from evaluation.speed import MEASUREMENTS
+from evaluation.speed.command import for_people, run_speed
 from evaluation.summary import summary
 from evaluation.tags import tagging
 from evaluation.words import words
@@ -127,11 +128,6 @@ def _found_table(found: Sequence[Found]) -> dict[str, Any]:
     return {"queries": len(found), "right first": first, "right in ten": ten, "found": lines}
 
 
-def run_speed(encoder: Encoder, options: Options) -> dict[str, Any]:
-    """Photos a second and milliseconds a query."""
-    return speed(encoder, options.photos)
-
-
 def run_negation(encoder: Encoder, options: Options) -> dict[str, Any]:
     """Ways to take things away, on pairs of things that a captioned set names."""
     examples = _captioned(options)
@@ -175,7 +171,7 @@ def run_compare(encoder: Encoder, options: Options) -> dict[str, Any]:
 
 def run_summary(_: Encoder, options: Options) -> dict[str, Any]:
     """Mean and spread of several runs' figures."""
-    return summary(options.runs)
+    return summary([Path(name) for name in options.names])
 
 
 # What needs no data set, and what takes any one that --set names; the others need the folder of --data.
@@ -224,7 +220,11 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m evaluation", description=__doc__)
     parser.add_argument("command", choices=COMMANDS)
-    parser.add_argument("runs", nargs="*", type=Path, help="for summary: what several runs printed with --json")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        help=f"summary: files that several runs printed with --json; speed: which of {', '.join(MEASUREMENTS)}",
+    )
     parser.add_argument("--model", default=DEFAULT, help="as for `descry index --model`")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--data", type=Path, help="the folder that holds the data sets")
@@ -233,7 +233,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--photos", type=Path, default=shipped("photos"), help="the demo's photos")
     parser.add_argument("--per-class", action="store_true", help="classify: precision, recall and F1 of each class")
     parser.add_argument("--fit", action="store_true", help="relevance: calibrate the encoder and write its constants")
-    parser.add_argument("--against", nargs="+", default=[], metavar="MODEL", help="compare: encoders beside --model")
+    parser.add_argument(
+        "--against",
+        nargs="+",
+        default=[],
+        metavar="MODEL",
+        help="compare: encoders beside --model; speed: the file of an earlier run",
+    )
+    parser.add_argument("--sizes", nargs="+", default=["10k"], help="speed: photos in a library, such as 10k 1m")
+    parser.add_argument("--work", type=Path, help="speed: a folder for libraries and photos, to be made once and kept")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="speed: write the figures there, for --against")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="speed: draw the figures")
     parser.add_argument("--library", type=Path, help="ann: measure with the vectors of this library")
     parser.add_argument("--count", type=int, default=100_000, help="ann: synthetic vectors, without --library")
     parser.add_argument("--dimension", type=int, default=256, help="ann: their length")
@@ -254,7 +264,7 @@ def _for_people(table: dict[str, Any]) -> str:
 
 
 # Tables that people read better in a form of their own.
-TABLES: dict[str, Callable[[dict[str, Any]], str]] = {"compare": side_by_side}
+TABLES: dict[str, Callable[[dict[str, Any]], str]] = {"compare": side_by_side, "speed": for_people}
 
 
 def _cell(value: Any) -> str:

@@ -35,9 +35,9 @@ def data(tmp_path):
 
 
 def test_each_encoder_is_a_column_of_the_same_measures(data, capsys, monkeypatch):
-    monkeypatch.setattr("evaluation.speed.COUNT", 2)
-    monkeypatch.setattr("evaluation.speed.BATCH", 2)
-    monkeypatch.setattr("evaluation.speed.REPEATS", 1)
+    monkeypatch.setattr("evaluation.speed.encoders.COUNT", 2)
+    monkeypatch.setattr("evaluation.speed.encoders.BATCH", 2)
+    monkeypatch.setattr("evaluation.speed.encoders.REPEATS", 1)
     copy = shutil.copytree(shipped("models", "embedded"), data / "copy")
     twice = f"ensemble:embedded+embedded:{copy}"
     options = ["compare", "--data", str(data), "--set", "mine", "--device", "cpu", "--against", twice]

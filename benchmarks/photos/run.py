@@ -1,0 +1,127 @@
+"""From outside: each peer indexes the same photos twice, few and many, and answers; what one more photo costs is told.
+
+The difference of two runs leaves out what is done once, such as loading torch, whatever the number of photos.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks.environments import CannotRun, Environment
+from benchmarks.photos import PEERS, weights
+from benchmarks.photos.base import Peer, Place
+from evaluation.speed.processes import Command, ProcessFailed, base, by_turns, taken
+
+FEW, MANY = 32, 256
+WIDTH, HEIGHT = 1600, 1200
+
+ROUNDS = 5
+
+IMPORTS = "imports alone"
+
+SQLITE = b"SQLite format 3\0"
+
+Result = dict[str, Any]
+
+
+class Indexed(NamedTuple):
+    """What indexing took, all commands together, and the bytes that it left."""
+
+    seconds: float
+    cpu_seconds: float
+    megabytes: float
+    held: int
+
+
+def run(
+    folder: Path, jpegs: Callable[[int, int, int], Path], names: Sequence[str], tell: Callable[[str], None]
+) -> dict[str, Result]:
+    """A result a peer, in the order of the table; what cannot be run says why and stops nobody.
+
+    `jpegs(width, height, count)` is a folder of photos.
+    """
+    weights.make(folder / f"{weights.ARCHITECTURE}.pt")
+    photos = {count: jpegs(WIDTH, HEIGHT, count) for count in (FEW, MANY)}
+    results: dict[str, Result] = {}
+    questions: dict[str, Command] = {}
+    for name in names:
+        tell(f"{name}, {MANY} photos")
+        try:
+            result, question = _indexed(folder, name, photos)
+            taken(question)  # who cannot answer is told now, and the others take their turns without it
+            results[name], questions[name] = result, question
+        except (CannotRun, ProcessFailed) as error:
+            results[name] = {"about": PEERS[name].about, "reason": str(error)}
+    for name, asked in _asked(questions, tell):
+        results[name] = results.get(name, {"about": "", "versions": {}}) | asked
+    return results
+
+
+def _indexed(folder: Path, name: str, photos: Mapping[int, Path]) -> tuple[Result, Command]:
+    """What indexing took, and the command that asks."""
+    row = PEERS[name]
+    peer: Peer = import_module(f"benchmarks.photos.{row.module}").Peer()
+    environment = Environment.below(folder, row.packages)
+    environment.make()  # now, and not while something is timed
+    checkpoint = folder / f"{weights.ARCHITECTURE}.pt"
+    places = {count: Place(environment, checkpoint, folder / f"store-{row.module}-{count}") for count in photos}
+    few, many = (_index(peer, places[count], photos[count]) for count in (FEW, MANY))
+    result = {
+        "about": row.about,
+        "cpu seconds a photo": (many.cpu_seconds - few.cpu_seconds) / (MANY - FEW),
+        "cpu seconds of the run": many.cpu_seconds,
+        "seconds of the run": many.seconds,
+        "indexing megabytes": many.megabytes,
+        "bytes a photo": (many.held - few.held) / (MANY - FEW),
+        "versions": environment.versions(),
+    }
+    return result, _with(peer.settings(places[MANY]), peer.ask(places[MANY], photos[MANY]))
+
+
+def _index(peer: Peer, place: Place, photos: Path) -> Indexed:
+    shutil.rmtree(place.store, ignore_errors=True)
+    peer.prepare(place)
+    took = [taken(_with(peer.settings(place), command)) for command in peer.index(place, photos)]
+    return Indexed(
+        sum(one.seconds for one in took),
+        sum(one.cpu_seconds for one in took),
+        max(one.megabytes for one in took),
+        sum(_bytes(file) for path in peer.held(place) for file in _files(path)),
+    )
+
+
+def _with(settings: Mapping[str, str], command: Command) -> Command:
+    """A command that sets its environment variables itself."""
+    return ["env", *(f"{name}={value}" for name, value in settings.items()), *command]
+
+
+def _files(path: Path) -> Iterator[Path]:
+    yield from (file for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file())
+
+
+def _bytes(file: Path) -> int:
+    """The size of a file; of a SQLite database, what it is once its log is taken over."""
+    if file.read_bytes()[: len(SQLITE)] != SQLITE:
+        return file.stat().st_size
+    with closing(sqlite3.connect(file)) as db:
+        return int(db.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").fetchone()[0])
+
+
+def _asked(questions: Mapping[str, Command], tell: Callable[[str], None]) -> Iterator[tuple[str, Result]]:
+    """Cold questions by turns, beside a Python that only imports."""
+    tell("questions")
+    for name, one in by_turns({IMPORTS: base(), **questions}, ROUNDS).items():
+        yield (
+            name,
+            {
+                "seconds a question": one.seconds,
+                "cpu seconds a question": one.cpu_seconds,
+                "question megabytes": one.megabytes,
+            },
+        )
