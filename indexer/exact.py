@@ -9,7 +9,7 @@ from typing import Any
 import faiss
 import numpy as np
 
-from indexer.items import Float32Array, Int64Array, Vectors
+from indexer.items import Float32Array, Int64Array, Vectors, spread
 
 # The float16 of the catalog as they are: half the memory and twice the speed of float32.
 KIND = "IDMap,SQfp16"
@@ -95,8 +95,7 @@ class Exact:
 
     def sample(self, count: int) -> Float32Array:
         """Rows `[m, dim]` that stand for all: `count` of them, evenly spread, or all if there are fewer."""
-        places = np.linspace(0, len(self) - 1, min(count, len(self)), dtype=np.int64)
-        rows: Float32Array = self._index.index.reconstruct_batch(places)
+        rows: Float32Array = self._index.index.reconstruct_batch(spread(len(self), count))
         return rows
 
     def pieces(self) -> Iterator[Vectors]:

@@ -23,8 +23,9 @@ import faiss
 import numpy as np
 
 from indexer.exact import Exact, selector
-from indexer.items import Float32Array, Int64Array, Vectors
+from indexer.items import Float32Array, Int64Array, Vectors, spread
 from indexer.probing import DEEPER, DEPTH, FILTERED_DEPTH, PROBES, probes_for
+from indexer.saved import MAGIC
 
 # The vectors of ids, in any order; ids that are not there are left out.
 Rows = Callable[[Int64Array], Vectors]
@@ -43,9 +44,6 @@ KEPT = 2048
 
 # Vectors that are read at once to rank what many queries found: 33 MB at 512 dimensions.
 READ = 16_384
-
-# What the end of a saved index begins and ends with, but for the stamp.
-MAGIC = int.from_bytes(b"descryIV", "little")
 
 
 def learn_centroids(sample: Float32Array, lists: int) -> Float32Array:
@@ -89,7 +87,7 @@ class Inverted:
         """One without vectors, around centroids `[lists, dim]`."""
         rotation = rotation_of(centroids.shape[1])
         index = _faiss_index(centroids @ rotation, probes)
-        return cls(index, rotation, _spread(sample, KEPT), rows, depth=depth)
+        return cls(index, rotation, sample[spread(len(sample), KEPT)], rows, depth=depth)
 
     @classmethod
     def opened(cls, index: Any, path: Path, stamp: int, rows: Rows) -> Inverted:
@@ -98,7 +96,7 @@ class Inverted:
         with path.open("rb") as file:
             file.seek(max(0, size - 24))
             numbers = np.frombuffer(file.read(24), "<i8")
-        if len(numbers) < 3 or numbers[2] != MAGIC:
+        if len(numbers) < 3 or numbers[2].tobytes() != MAGIC:
             raise ValueError(f"{path} is not an index: its end is missing")
         depth, kept = int(numbers[0]), int(numbers[1])
         at = size - 24 - 2 * kept * dimension
@@ -200,7 +198,7 @@ class Inverted:
 
     def sample(self, count: int) -> Float32Array:
         """Rows `[m, dim]` that stand for all: up to `count` of those that were seen when the lists were made."""
-        return np.asarray(_spread(self._sample, count), np.float32)
+        return np.asarray(self._sample[spread(len(self._sample), count)], np.float32)
 
     # as a file
 
@@ -220,8 +218,8 @@ class Inverted:
     def behind(self) -> bytes:
         """What is written behind it: the rotation, the sample, and how much of it there is."""
         sample = self._sample.astype("<f2")
-        numbers = np.array([self.depth, len(sample), MAGIC], "<i8")
-        return self._rotation.astype("<f4").tobytes() + sample.tobytes() + numbers.tobytes()
+        numbers = np.array([self.depth, len(sample)], "<i8")
+        return self._rotation.astype("<f4").tobytes() + sample.tobytes() + numbers.tobytes() + MAGIC
 
 
 def _faiss_index(centroids: Float32Array, probes: int) -> Any:
@@ -268,11 +266,6 @@ def _best(scores: Float32Array, ids: Int64Array, k: int) -> tuple[Float32Array, 
 def _padded(scores: Float32Array, ids: Int64Array, k: int) -> tuple[Float32Array, Int64Array]:
     short = ((0, 0), (0, k - ids.shape[1]))
     return np.pad(scores, short, constant_values=-np.inf), np.pad(ids, short, constant_values=-1)
-
-
-def _spread(rows: Float32Array, count: int) -> Float32Array:
-    """`count` rows, evenly spread, or all if there are fewer."""
-    return rows[np.linspace(0, len(rows) - 1, min(count, len(rows)), dtype=np.int64)]
 
 
 def held(index: Any, ids: Int64Array) -> Int64Array:

@@ -50,3 +50,8 @@ class Vectors:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+
+def spread(total: int, count: int) -> Int64Array:
+    """`count` places among `total`, evenly spread, or all if there are fewer: a sample that is always the same."""
+    return np.linspace(0, total - 1, min(count, total), dtype=np.int64)

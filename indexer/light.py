@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from indexer.items import Float32Array, Int64Array, Vectors
+from indexer.items import Float32Array, Int64Array, Vectors, spread
 from indexer.probing import DEEPER, probes_for
 from indexer.saved import Codes, SavedExact, SavedInverted
 
@@ -173,8 +173,3 @@ def cosines(rows: npt.NDArray[np.floating], query: Float32Array) -> Float32Array
     for start in range(0, len(rows), BLOCK):
         scores[start : start + BLOCK] = np.vecdot(rows[start : start + BLOCK].astype(np.float32), query)
     return scores
-
-
-def spread(total: int, count: int) -> Int64Array:
-    """`count` places among `total`, evenly spread, or all if there are fewer."""
-    return np.linspace(0, total - 1, min(count, total), dtype=np.int64)

@@ -28,8 +28,8 @@ from indexer.report import Report, Watcher
 from indexer.survey import Survey
 from indexer.threads import AHEAD, processors
 
-# Items embedded and committed together, and what a kill may cost. Photos a second on two cores, shipped encoder,
-# 2,000 photos of 224 x 224, batches of 8 / 16 / 32 / 64 / 128, means of two runs: 110 / 145 / 149 / 121 / 99.
+# Items embedded and committed together; a kill may cost two such batches. Photos a second on two cores, shipped
+# encoder, 2,000 photos of 224 x 224, batches of 8 / 16 / 32 / 64 / 128, means of two runs: 110 / 145 / 149 / 121 / 99.
 BATCH = 32
 
 

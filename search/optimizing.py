@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import numpy as np
-
-from indexer.items import Float32Array
+from indexer.items import Float32Array, spread
 from indexer.library import Library
 from indexer.tuning import Verdict
 from search.organise.vocabulary import TEMPLATES, shipped_words
@@ -39,7 +37,7 @@ def _questions(library: Library, modality: str) -> tuple[Float32Array, str]:
     if library.catalog.counts().get(other, 0) >= QUESTIONS:
         return library.index(other).sample(QUESTIONS), f"{QUESTIONS} of the library's own {other} vectors"
     words = shipped_words()
-    chosen = [words[place] for place in np.linspace(0, len(words) - 1, QUESTIONS, dtype=int)]
+    chosen = [words[place] for place in spread(len(words), QUESTIONS)]
     sentences = [TEMPLATES[-1].format(word) for word in chosen]
     return library.encoder().embed("text", sentences), f"{QUESTIONS} general sentences"
 

@@ -104,7 +104,7 @@ class Loop:
         if measures[self.plan.best] > self.highest:
             self.highest, self.checks_since = measures[self.plan.best], 0
             modules = {name: module.state_dict() for name, module in self.modules.items()}
-            _write({"step": self.step, "modules": modules}, self.best_checkpoint)
+            write_whole({"step": self.step, "modules": modules}, self.best_checkpoint)
 
     def _use_best(self) -> None:
         if self.plan.best and self.best_checkpoint.is_file():
@@ -181,7 +181,7 @@ class Loop:
         modules = {name: module.state_dict() for name, module in self.modules.items()}
         everything = {"step": self.step, "modules": modules, "average": self.average, "state": state}
         everything |= {"best": (self.highest, self.checks_since), "optimizer": self.optimizer.state_dict()}
-        _write(everything | {"torch": torch.get_rng_state()}, self.checkpoint)
+        write_whole(everything | {"torch": torch.get_rng_state()}, self.checkpoint)
 
     def _load(self) -> Any:
         # Our own file, and it holds the states of Python's and numpy's generators beside tensors.
@@ -220,7 +220,7 @@ def write_line(log: Path, stage: str, step: int, values: Mapping[str, float]) ->
     print(json.dumps(line), flush=True)
 
 
-def _write(everything: dict[str, Any], path: Path) -> None:
+def write_whole(everything: dict[str, Any], path: Path) -> None:
     """Writes beside the file and renames: a run that is cut off leaves the former one whole."""
     beside = path.with_suffix(".new")
     torch.save(everything, beside)

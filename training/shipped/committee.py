@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from indexer.encoders.base import unit_rows
 from indexer.encoders.embedded_image import Head
-from indexer.items import Float32Array, Int64Array
+from indexer.items import Float32Array, Int64Array, spread
 from training.closed_form import Float64Array, cca, moments
 from training.shipped.hubs import Holding, Hubs
 from training.text_model import TextModel
@@ -96,7 +96,8 @@ class Committee:
         ]
         photos, sentences = self._photos(features), self._sentences(hidden)
         self._turn = _turned(photos, sentences[said.captions], width - Hubs.DIMENSIONS, rules.flatten)
-        self._hubs = Hubs.among(self._turned(photos), self._turned(_evenly(sentences, SAMPLE)), rules)
+        few = sentences[spread(len(sentences), SAMPLE)]
+        self._hubs = Hubs.among(self._turned(photos), self._turned(few), rules)
 
     def photos(self, features: Sequence[Tensor]) -> Float32Array:
         """Answers `[n, width]`, unit rows, for photos by each member's trunk's features."""
@@ -161,10 +162,6 @@ def _turned(photos: Float64Array, sentences: Float64Array, width: int, flatten: 
     directions, variances, _ = np.linalg.svd(np.asarray(seconds))
     turned: Float64Array = directions[:, :width] * variances[:width] ** (-flatten / 2)
     return turned
-
-
-def _evenly(rows: Float64Array, count: int) -> Float64Array:
-    return rows[np.linspace(0, len(rows) - 1, min(count, len(rows)), dtype=int)]
 
 
 def _end_to_end(answers: Sequence[Float64Array]) -> Float64Array:

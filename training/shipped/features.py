@@ -16,6 +16,7 @@ from torch.nn import functional
 from indexer.encoders.devices import pick_dtype
 from indexer.encoders.embedded_image import Trunk
 from indexer.encoders.embedded_shape import BlockShape
+from training.loop import write_whole
 
 if TYPE_CHECKING:
     from training.shipped.workshop import Workshop
@@ -67,7 +68,7 @@ def write_features(shop: Workshop, weights: dict[str, Tensor], path: Path, views
     plain = partial(served, size=shop.config.size)
     validation = pooled(weights, shop.start.shape, shop.validation.photos, plain)
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"features": torch.cat(rows), "validation": validation}, path)
+    write_whole({"features": torch.cat(rows), "validation": validation}, path)
 
 
 def _batches(photos: npt.NDArray[np.uint8]) -> Iterator[npt.NDArray[np.uint8]]:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.closed_form import Float64Array, moments, ridge
-from training.loop import Loop, write_line
+from training.loop import Loop, write_line, write_whole
 from training.losses import feature_matching, similarity_distillation
 from training.shipped.committee import Committee, Learned, Said, inner
 from training.shipped.corpus import offsets, said_of_photos
@@ -35,6 +35,9 @@ SAYINGS, PAIRS = 6, 6000
 
 # Sentences of which the committee is asked at once.
 ASKED = 20_000
+
+# The committee's features, in the order of its members, and the stages that write them.
+FEATURES = {"features": "meet", "features_together": "blend", "features_blend": "blend", "teacher": "teacher"}
 
 # What a batch of sentences is made of.
 MIXTURE = {"captions": 0.25, "alone": 0.52, "phrases": 0.23}
@@ -52,7 +55,7 @@ def blend(shop: Workshop) -> None:
         key: torch.stack([share * trunks[name][key].float() for name, share in shop.config.blend.items()]).sum(dim=0)
         for key in shop.start.weights
     }
-    torch.save({"modules": {"trunk": weights}}, shop.out / "blend.pt")
+    write_whole({"modules": {"trunk": weights}}, shop.out / "blend.pt")
     plain = partial(served, size=shop.config.size)
     write_features(shop, weights, shop.out / "features_blend.pt", [plain])
     write_features(shop, second, shop.out / "features_together.pt", [plain])
@@ -60,20 +63,18 @@ def blend(shop: Workshop) -> None:
 
 def answers(shop: Workshop) -> None:
     """Writes `answers.pt`: the committee's answers to all photos, to what is said of them, and to other sentences."""
-    learned = {"features": _learned(shop, "meet"), "features_together": _learned(shop, "together")}
-    stored = {name: load_tensors(shop.out / f"{name}.pt", "blend") for name in (*learned, "features_blend", "teacher")}
+    learned = [_learned(shop, "meet"), _learned(shop, "together")]
+    stored = [load_tensors(shop.out / f"{name}.pt", stage) for name, stage in FEATURES.items()]
     count = offsets(shop.parts)[-1]  # later rows are further views
-    photos = [one["features"][:count] for one in stored.values()]
+    photos = [one["features"][:count] for one in stored]
     said = _said(shop)
-    committee = Committee(
-        list(learned.values()), photos, shop.texts, said, shop.config.committee, shop.config.text.dimension
-    )
+    committee = Committee(learned, photos, shop.texts, said, shop.config.committee, shop.config.text.dimension)
 
     def asked(sentences: Sequence[str]) -> Tensor:
         starts = range(0, len(sentences), ASKED)
         return torch.cat([torch.from_numpy(committee.sentences(sentences[at : at + ASKED])) for at in starts])
 
-    validation = torch.from_numpy(committee.photos([one["validation"] for one in stored.values()]))
+    validation = torch.from_numpy(committee.photos([one["validation"] for one in stored]))
     write_line(shop.out / "log.jsonl", "answers", 0, shop.validation.measure(validation, asked))
     kinds = {
         "captions": said.of_people,
@@ -85,7 +86,7 @@ def answers(shop: Workshop) -> None:
         "sentences": {name: (kind, asked(kind)) for name, kind in kinds.items()},
         "validation": asked(shop.validation.captions),
     }
-    torch.save(everything, shop.out / "answers.pt")
+    write_whole(everything, shop.out / "answers.pt")
 
 
 def _learned(shop: Workshop, stage: str) -> Learned:
