@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import benchmarks.photos
 import benchmarks.photos.run
 import benchmarks.vectors
 import benchmarks.vectors.run
+from benchmarks.saved import write
 from benchmarks.tables import table
 from evaluation.speed.machine import machine
 from evaluation.speed.setting import Setting, sizes_of
@@ -23,43 +23,47 @@ from indexer.errors import DescryError
 from indexer.shipped import shipped
 
 Options = argparse.Namespace
-Results = dict[str, dict[str, Any]]
+Row = tuple[str, str, dict[str, Any]]
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs what is asked for; 0 done, 2 the request was wrong. A peer that cannot be run is a row with its reason."""
     options = _parser().parse_args(arguments)
     folder = options.work.expanduser().absolute()
-    folder.mkdir(parents=True, exist_ok=True)
+    held: dict[str, Any] = {"machine": machine()}
     try:
-        results = {name: held for part in options.parts or PARTS for name, held in PARTS[part](options, folder)}
+        folder.mkdir(parents=True, exist_ok=True)
+        for part in options.parts or PARTS:
+            for name, peer, result in PARTS[part](options, folder):
+                rows = held.setdefault(name, {})
+                rows[peer] = rows.get(peer, {}) | result | {"date": held["machine"]["date"]}
+                if options.save:  # each time: the next one may take minutes
+                    write(options.save, held)
     except DescryError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
-    held = {"machine": machine(), **results}
-    if options.save:
-        options.save.write_text(json.dumps(held, indent=1), encoding="utf-8")
     print(table(held))
     return 0
 
 
-def _vectors(options: Options, folder: Path) -> list[tuple[str, Results]]:
+def _vectors(options: Options, folder: Path) -> Iterator[Row]:
     """A table a size."""
     names = _chosen(benchmarks.vectors.PEERS, options)
-    works = [benchmarks.vectors.run.Work(folder, size, options.dimension) for size in sizes_of(options.sizes)]
-    return [
-        (f"vectors, {work.count} x {work.dimension}", benchmarks.vectors.run.run(work, names, _tell)) for work in works
-    ]
+    for size in sizes_of(options.sizes):
+        work = benchmarks.vectors.run.Work(folder, size, options.dimension, options.limit)
+        for name, result in benchmarks.vectors.run.run(work, names, _tell):
+            yield f"vectors, {size:,} x {options.dimension}", name, result
 
 
-def _photos(options: Options, folder: Path) -> list[tuple[str, Results]]:
+def _photos(options: Options, folder: Path) -> Iterator[Row]:
     """One table."""
     setting = Setting(load_encoder(), options.photos, (), folder)
     names = _chosen(benchmarks.photos.PEERS, options)
-    return [("photos", benchmarks.photos.run.run(folder, setting.jpegs, names, _tell))]
+    for name, result in benchmarks.photos.run.run(folder, setting.jpegs, names, _tell):
+        yield "photos", name, result
 
 
-PARTS: dict[str, Callable[[Options, Path], list[tuple[str, Results]]]] = {"vectors": _vectors, "photos": _photos}
+PARTS: dict[str, Callable[[Options, Path], Iterator[Row]]] = {"vectors": _vectors, "photos": _photos}
 
 
 def _chosen(peers: dict[str, Any], options: Options) -> list[str]:
@@ -79,6 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--sizes", nargs="+", default=["100k"], help="vectors: how many, such as 100k 1m")
     parser.add_argument("--dimension", type=int, default=512, help="vectors: their length")
+    limit = benchmarks.vectors.run.LIMIT
+    parser.add_argument("--limit", type=int, default=limit, help=f"vectors: seconds for a step of a peer ({limit})")
     parser.add_argument("--photos", type=Path, default=shipped("photos"), help="photos: what mosaics are made of")
     parser.add_argument(
         "--work",

@@ -10,10 +10,11 @@ import sys
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
 
-# Written last: an environment without it was not finished.
+# What was asked for and what is installed. Written last: an environment without it was not finished.
 DONE = "packages.json"
 
 # clip-retrieval brings torch with its CUDA libraries: minutes on a slow line.
@@ -43,8 +44,13 @@ class Environment:
 
     def make(self) -> None:
         """Makes the environment, unless it is there. Raises `CannotRun` if the packages cannot be installed."""
-        if self.packages and not (self.folder / DONE).is_file():
+        if self.packages and self._told().get("asked") != list(self.packages):
             self._make()
+
+    def _told(self) -> dict[str, Any]:
+        told = self.folder / DONE
+        held: dict[str, Any] = json.loads(told.read_text(encoding="utf-8")) if told.is_file() else {}
+        return held
 
     @property
     def python(self) -> Path:
@@ -67,14 +73,14 @@ class Environment:
             inside = _run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip()
             (Path(inside) / "beside.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
         frozen = _run(python, "-m", "pip", "list", "--format", "json")
-        (self.folder / DONE).write_text(frozen, encoding="utf-8")
+        installed = {row["name"]: row["version"] for row in json.loads(frozen)}
+        told = {"asked": self.packages, "installed": installed}
+        (self.folder / DONE).write_text(json.dumps(told), encoding="utf-8")
 
     def versions(self) -> dict[str, str]:
         """What pip has installed, by name; empty for Descry's own environment."""
-        if not self.packages:
-            return {}
-        listed = json.loads((self.folder / DONE).read_text(encoding="utf-8"))
-        return {row["name"]: row["version"] for row in listed}
+        installed: dict[str, str] = self._told().get("installed", {})
+        return installed
 
 
 def _run(*command: str) -> str:

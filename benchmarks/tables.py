@@ -20,14 +20,15 @@ def _built(name: str) -> Column:
 
 
 def _question_ratio(result: Result) -> float:
-    """Times numpy's scan of the same vectors, in the same process."""
-    return float(result["milliseconds"] / result["numpy scan milliseconds"])
+    """Processor time, times that of numpy's scan of the same vectors in the same process."""
+    return float(result["cpu milliseconds"] / result["numpy scan cpu milliseconds"])
 
 
 # Head -> what stands below it.
 VECTORS: dict[str, Column] = {
     "ms a query": _field("milliseconds"),
-    "x numpy's scan": _question_ratio,
+    "CPU ms": _field("cpu milliseconds"),
+    "CPU, x numpy's scan": _question_ratio,
     "recall@10": _field("recall, questions aside"),
     "of near questions": _field("recall, questions near"),
     "bytes a vector": _built("bytes_a_vector"),
@@ -54,20 +55,30 @@ def table(results: Mapping[str, Any]) -> str:
     parts = [told(results["machine"])]
     for name, rows in results.items():
         if name != "machine":
-            parts.append(f"{name}\n\n" + markdown(rows, PHOTOS if name == "photos" else VECTORS))
-    return "\n\n".join(parts)
+            parts += [f"**{name}**", markdown(rows, PHOTOS if name == "photos" else VECTORS), notes(rows)]
+    return "\n\n".join(part for part in parts if part)
 
 
 def markdown(rows: Mapping[str, Result], columns: Mapping[str, Column]) -> str:
     """A row a peer; who could not be run has the reason in place of figures."""
     lines = [["", *columns], ["--"] * (1 + len(columns))]
-    reasons = []
     for name, result in rows.items():
         if "reason" in result:
-            reasons.append(f"{name}: not run, {result['reason']}")
+            cells = [f"not run: {result['reason']}", *[""] * (len(columns) - 1)]
         else:
-            lines.append([name, *(_cell(column(result)) for column in columns.values())])
-    return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), *([""] if reasons else []), *reasons])
+            cells = [_cell(column(result)) for column in columns.values()]
+        lines.append([name, *cells])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def notes(rows: Mapping[str, Result]) -> str:
+    """What each was set to, in which version, and when it was measured."""
+    return "\n".join(f"- {name}: {note}" for name, result in rows.items() if (note := _note(result)))
+
+
+def _note(result: Result) -> str:
+    package = " ".join(result.get("packages", [""])[:1]).replace("==", " ")  # the others are what it needs
+    return "; ".join(part for part in (package, result.get("about", ""), result.get("date", "")[:16]) if part)
 
 
 def _cell(value: object) -> str:

@@ -13,6 +13,10 @@ from benchmarks.photos.base import SENTENCE, K, Place
 from benchmarks.photos.weights import ARCHITECTURE
 from evaluation.speed.processes import Command
 
+# With its default, 256, it warms up on two batches of as many pictures and sentences, however few photos there are:
+# minutes of a core.
+BATCH = 32
+
 
 class Peer:
     """Three folders: embeddings, metadata, indexes."""
@@ -33,7 +37,8 @@ class Peer:
         tool, store = place.environment.tool("clip-retrieval"), place.store
         embed: Command = [
             *(tool, "inference", "--input_dataset", photos, "--output_folder", store / "embeddings"),
-            *("--clip_model", self._model(place), "--enable_text", "False", "--num_prepro_workers", "2"),
+            *("--clip_model", self._model(place), "--enable_text", "False"),
+            *("--num_prepro_workers", "2", "--batch_size", str(BATCH)),
         ]
         index: Command = [
             *(tool, "index", "--embeddings_folder", store / "embeddings", "--index_folder", store / "index"),

@@ -33,5 +33,5 @@ class Peer:
         return descry("--library", place.store, "search", SENTENCE, "-k", str(K))
 
     def held(self, place: Place) -> Sequence[Path]:
-        """The catalog and the saved index; the text tower in the library does not grow."""
-        return [place.store / "catalog.sqlite3", *place.store.glob("*.faiss")]
+        """The whole library; the text tower in it does not grow."""
+        return [place.store]

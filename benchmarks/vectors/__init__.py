@@ -16,6 +16,9 @@ class Row(NamedTuple):
     about: str
 
 
+# It holds numpy below 2, and pyarrow's newer wheels were built for numpy 2.
+AUTOFAISS = ("autofaiss==2.18.0", "pyarrow==15.0.2")
+
 PEERS: dict[str, Row] = {
     "descry": Row("descry_index", (), "what `descry optimize` chooses for recall 0.98"),
     "descry exact": Row("descry_exact", (), "the index of a library that was not optimized"),
@@ -25,7 +28,7 @@ PEERS: dict[str, Row] = {
     "sqlite-vec": Row("sqlite_vec_table", ("sqlite-vec==0.1.9", "apsw==3.54.1.0", "numpy==2.4.6"), "exact, float32"),
     "lancedb": Row("lancedb_flat", ("lancedb==0.40.0", "numpy==2.4.6"), "without an index: exact, float32"),
     "lancedb ivf": Row(
-        "lancedb_index", ("lancedb==0.40.0", "numpy==2.4.6"), "its default index, IVF_PQ, refined by 10"
+        "lancedb_index", ("lancedb==0.40.0", "numpy==2.4.6"), "its default index, IVF_PQ, refined by whole vectors"
     ),
-    "autofaiss": Row("autofaiss_choice", ("autofaiss==2.18.0",), "what it chooses for 4 GB of memory"),
+    "autofaiss": Row("autofaiss_choice", AUTOFAISS, "what it chooses for 4 GB of memory"),
 }

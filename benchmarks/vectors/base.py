@@ -1,32 +1,34 @@
 """What a vector engine has to do here, and how it is timed; runs inside the peer's environment.
 
-Building and searching are two processes, so that the memory of one is not counted for the other. Searching keeps to
-one core, one question at a time. A scan by numpy of the same float32 vectors, timed in the same process, is the
-measure that carries over from machine to machine.
+Building, searching and changing are processes of their own, so that the memory of one is not counted for the other,
+and what is changed is a copy: some engines store at once what is added to them. Searching keeps to one core, one
+question at a time. A scan by numpy of the same float32 vectors, timed in the same process, is the measure that carries
+over from machine to machine.
 """
 
 from __future__ import annotations
 
 import os
 import resource
-import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 Float32Array = npt.NDArray[np.float32]
+Float64Array = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
 
 K = 10
 
 # What is asked of every engine that can be told how hard to look, and the questions whose time is taken.
 WISHED = 0.98
-TIMED, ROUNDS = 100, 3
+TIMED, ROUNDS = 100, 5
 
 # Seconds for one round of questions: a slow engine is asked fewer of them, but at least `FEWEST`.
 PATIENCE, FEWEST = 5.0, 8
@@ -122,29 +124,38 @@ def build(engine: Engine, data: Data, folder: Path) -> Built:
 
 
 def search(engine: Engine, data: Data, folder: Path) -> dict[str, Any]:
-    """Recalls, milliseconds a question, the same in scans by numpy, memory, and what can be changed."""
-    one_core()
+    """Recalls, milliseconds a question, the same in scans by numpy, and memory."""
     engine.open(folder)
     questions, truth = data.questions("aside")
     knob = _tuned(engine, questions[::2], truth[::2])
     timed = questions[: _affordable(lambda: engine.search(questions[0], K))][:TIMED]
     memory = peak_megabytes()
     rows = np.ascontiguousarray(data.rows())
-    times: dict[str, list[float]] = {"engine": [], "scan": []}
-    for _ in range(ROUNDS):
-        times["engine"].append(_median_seconds(lambda row: engine.search(row, K), timed))
-        times["scan"].append(_median_seconds(lambda row: rows @ row, questions[:FEWEST]))
+    rounds = [
+        (_taken(lambda row: engine.search(row, K), timed), _taken(lambda row: rows @ row, questions[:FEWEST]))
+        for _ in range(ROUNDS)
+    ]
+    searches, scans = (_typical(column) for column in zip(*rounds, strict=True))
     near, near_truth = data.questions("near")
     return {
-        "milliseconds": 1000 * min(times["engine"]),
-        "numpy scan milliseconds": 1000 * min(times["scan"]),
+        "milliseconds": searches.milliseconds,
+        "cpu milliseconds": searches.cpu_milliseconds,
+        "numpy scan milliseconds": scans.milliseconds,
+        "numpy scan cpu milliseconds": scans.cpu_milliseconds,
         "recall, questions aside": recall(engine, questions[1::2], truth[1::2]),
         "recall, questions near": recall(engine, near, near_truth),
         "chosen": str(getattr(engine, "chosen", knob) or ""),
         "megabytes": memory,
-        "add": _can(lambda: _adds(engine, data)),
-        "remove": _can(lambda: _removes(engine, questions)),
     }
+
+
+def change(engine: Engine, data: Data, folder: Path) -> dict[str, Any]:
+    """Whether a vector can be added and removed without a rebuild; the folder is not as it was afterwards."""
+    engine.open(folder)
+    if engine.knobs:
+        engine.turn(engine.knobs[-1])
+    questions, _ = data.questions("aside")
+    return {"add": _can(lambda: _adds(engine, data)), "remove": _can(lambda: _removes(engine, questions))}
 
 
 def one_core() -> None:
@@ -154,8 +165,16 @@ def one_core() -> None:
 
 
 def peak_megabytes() -> float:
-    """The most memory that this process had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """The most memory that this process had.
+
+    Linux tells what its parent had, if that was more, where other systems tell the process's own.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file():
+        peaks = [line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM")]
+        return int(peaks[0]) / 1024
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def _affordable(call: Callable[[], object]) -> int:
@@ -186,13 +205,27 @@ def _tuned(engine: Engine, questions: Float32Array, truth: Int64Array) -> Any:
     return engine.knobs[-1] if engine.knobs else None
 
 
-def _median_seconds(call: Callable[[Float32Array], object], questions: Float32Array) -> float:
+class Typical(NamedTuple):
+    """What a question takes, by the clock and of the processor: on a busy machine the latter says more."""
+
+    milliseconds: float
+    cpu_milliseconds: float
+
+
+def _taken(call: Callable[[Float32Array], object], questions: Float32Array) -> Float64Array:
+    """What each question takes `[2, q]`: seconds by the clock, seconds of all threads' processors."""
     times = []
     for question in questions:
-        began = time.perf_counter()
+        began, cpu = time.perf_counter(), time.process_time()
         call(question)
-        times.append(time.perf_counter() - began)
-    return statistics.median(times)
+        times.append((time.perf_counter() - began, time.process_time() - cpu))
+    return np.array(times).T
+
+
+def _typical(rounds: Sequence[Float64Array]) -> Typical:
+    """The median question, each taken at its quickest round."""
+    seconds, cpu_seconds = np.median(np.min(rounds, axis=0), axis=1).tolist()
+    return Typical(1000 * seconds, 1000 * cpu_seconds)
 
 
 def _can(change: Callable[[], bool]) -> str:

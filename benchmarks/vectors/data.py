@@ -18,7 +18,7 @@ NEAR = 0.4
 def make(folder: Path, count: int, dimension: int) -> Data:
     """Vectors in clusters; questions `aside` of them all, as sentences lie aside from photos, and `near` to some.
 
-    Nothing is made anew that is there already.
+    Nothing is made anew that is there already, and what is there is whole.
     """
     folder.mkdir(parents=True, exist_ok=True)
     data, recipe = Data(folder), Clustered(dimension)
@@ -33,7 +33,9 @@ def make(folder: Path, count: int, dimension: int) -> Data:
     for kind, asked in questions.items():
         if not (folder / f"{kind}-truth.npy").is_file():
             np.save(folder / f"{kind}.npy", asked)
-            np.save(folder / f"{kind}-truth.npy", nearest(data, asked))
+            part = folder / f"{kind}-truth.part.npy"
+            np.save(part, nearest(data, asked))
+            part.rename(folder / f"{kind}-truth.npy")
     return data
 
 
