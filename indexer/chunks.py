@@ -24,6 +24,7 @@ from indexer.files import Donor
 from indexer.items import Float32Array, Item, Source
 from indexer.modalities import MODALITIES
 from indexer.modalities.base import ReadOptions
+from indexer.pictures import reasons
 
 # Items of one file that are prepared together: bounds what a file of a million captions takes.
 CHUNK = 256
@@ -75,10 +76,12 @@ class ChunkReader:
     def first(self, source: Source) -> Chunk:
         """The first chunk of a file; all of it, if another file of the same content has its vectors."""
         try:
-            digest = fingerprint(source.path)
+            content = _content(source)
+            digest = fingerprint(source.path, content)
             with self._turn:
                 donor = self._catalog.files.donor(digest, source.modality)
-            return (donor and self._donated(source, digest, donor)) or self._next(source, digest, self._work(source))
+            donated = self._donated(source, digest, donor, content) if donor else None
+            return donated or self._next(source, digest, self._work(source, content))
         except (OSError, SourceError) as error:
             return Chunk(source, error=_reason(error))
 
@@ -98,18 +101,18 @@ class ChunkReader:
         _check_unchanged(source)
         return Chunk(source, digest, items, prepared)
 
-    def _work(self, source: Source) -> Work:
+    def _work(self, source: Source, content: bytes | None) -> Work:
         prepare = self._encoder.tower(source.modality).prepare
-        for item, value in self._read(source):
+        for item, value in self._read(source, content):
             yield item, prepare(value)
 
-    def _read(self, source: Source) -> Iterator[tuple[Item, Any]]:
-        options = ReadOptions(self._encoder.tower(source.modality).fits, self._max_pixels)
+    def _read(self, source: Source, content: bytes | None) -> Iterator[tuple[Item, Any]]:
+        options = ReadOptions(self._encoder.tower(source.modality).fits, self._max_pixels, content)
         return MODALITIES[source.modality].read(source.path, options)
 
-    def _donated(self, source: Source, digest: bytes, donor: Donor) -> Chunk | None:
+    def _donated(self, source: Source, digest: bytes, donor: Donor, content: bytes | None) -> Chunk | None:
         """The whole file with the donor's vectors; None if they do not fit (prose that has become a caption)."""
-        items = [item for item, _ in self._read(source)]
+        items = [item for item, _ in self._read(source, content)]
         with self._turn:
             vectors = self._catalog.vectors_of_file(donor.file_id)
         if not items or any(item.part not in vectors for item in items) or len(items) != len(vectors):
@@ -119,8 +122,18 @@ class ChunkReader:
         return Chunk(source, digest, items, rows=rows, donor=donor)
 
 
-def fingerprint(path: Path) -> bytes:
-    """A hash of the file's whole content; XXH3 reads as fast as memory does, so it costs nothing beside decoding."""
+def _content(source: Source) -> bytes | None:
+    """The bytes of a file that is read as a whole: fingerprint and decoder share them."""
+    if not MODALITIES[source.modality].is_whole:
+        return None
+    with reasons():
+        return source.path.read_bytes()
+
+
+def fingerprint(path: Path, content: bytes | None = None) -> bytes:
+    """A hash of the file's whole content, read here if it was not; XXH3 is as fast as memory is, decoding is not."""
+    if content is not None:
+        return xxhash.xxh3_128_digest(content)
     with path.open("rb") as file:
         return hashlib.file_digest(file, xxhash.xxh3_128).digest()
 

@@ -157,8 +157,10 @@ class Files:
         return int(cursor.lastrowid or 0)
 
     def _folder_id(self, folder: Path) -> int:
-        self._connection.execute("INSERT OR IGNORE INTO folders (path) VALUES (?)", (str(folder),))
-        return int(self._database.scalar("SELECT id FROM folders WHERE path = ?", (str(folder),)))
+        known = self._database.scalar("SELECT id FROM folders WHERE path = ?", (str(folder),))
+        if known is None:
+            known = self._connection.execute("INSERT INTO folders (path) VALUES (?)", (str(folder),)).lastrowid
+        return int(known)
 
     def complete(self, file_id: int, source: Source) -> None:
         """Records that all items of the file are stored: from now on it counts as unchanged."""

@@ -37,6 +37,11 @@ MAX_PIXELS = 250_000_000
 # a third of the time; at the target itself the loss is visible (0.998).
 DECODE_MARGIN = 2
 
+# EXIF's orientations of pictures that are stored lying on a side, from the upright picture's right, from its bottom.
+SIDEWAYS = (5, 6, 7, 8)
+REVERSED_ACROSS = (2, 3, 6, 7)
+REVERSED_DOWN = (3, 4, 7, 8)
+
 INTERPOLATIONS = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -63,13 +68,14 @@ def reasons() -> Iterator[None]:
         raise SourceError(f"it is damaged ({type(error).__name__}: {error})") from error
 
 
-def open_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """The photo at `path`, its header read and its pixels not yet decoded.
+def open_picture(path: Path, *, max_pixels: int = MAX_PIXELS, content: bytes | None = None) -> Image.Image:
+    """The photo at `path`, its header read and its pixels not yet decoded; of its `content`, if that was read already.
 
     Raises `SourceError` if it is none, or if it holds more than `max_pixels` pixels.
     """
     with reasons():
-        content = path.read_bytes()  # read once: what is decoded later is what was opened, and no file stays open
+        if content is None:
+            content = path.read_bytes()  # read once: what is decoded later is what was opened, and no file stays open
         if not content:
             raise SourceError("it is empty")
         if content[4:8] == b"ftyp":  # HEIF, AVIF and other files of that build
@@ -102,9 +108,16 @@ def upright_rgb(picture: Image.Image, *, side: int | None = None) -> Image.Image
             picture.draft(None, (DECODE_MARGIN * side, DECODE_MARGIN * side))
         picture.load()
         with suppress(Exception):  # an EXIF block that cannot be read does not make the photo unreadable
-            if picture.getexif().get(ExifTags.Base.Orientation, 1) != 1:  # else it would make a copy
+            if orientation(picture) != 1:  # else it would make a copy
                 picture = ImageOps.exif_transpose(picture)
         return _rgb(picture)
+
+
+def orientation(picture: Image.Image) -> int:
+    """How the picture has to be turned to stand upright, as EXIF counts it: 1 for not at all."""
+    with suppress(Exception):  # EXIF blocks are broken in every imaginable way, and never worth losing a photo
+        return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    return 1
 
 
 def upright_size(picture: Image.Image) -> tuple[int, int]:
@@ -112,7 +125,7 @@ def upright_size(picture: Image.Image) -> tuple[int, int]:
     with suppress(Exception):  # EXIF blocks are broken in every imaginable way, and never worth losing a photo
         exif = Image.Image.getexif(picture)  # PNG's own getexif would decode, and hide that it failed
         # of a TIFF, Pillow tells the size upright by itself
-        if exif.get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8) and picture.format != "TIFF":
+        if exif.get(ExifTags.Base.Orientation, 1) in SIDEWAYS and picture.format != "TIFF":
             return picture.height, picture.width
     return picture.size
 
@@ -158,7 +171,7 @@ class ImageRecipe:
         whole = upright_size(picture)
         pixels = upright_rgb(picture, side=self.size)
         with reasons():
-            square = self._square(pixels, whole)
+            square = self._square(pixels, whole, orientation(picture))
         return square.transpose(2, 0, 1)  # (h, w, 3) -> (3, h, w)
 
     def box(self, whole: tuple[int, int]) -> tuple[float, float, float, float]:
@@ -179,28 +192,34 @@ class ImageRecipe:
             width, height = (max(1, round(self.size * side / max(size))) for side in size)
         return width, height
 
-    def _square(self, pixels: Image.Image, whole: tuple[int, int]) -> npt.NDArray[np.uint8]:
-        """The middle, `[size, size, 3]`, of the photo of size `whole`, from its pixels; `fill` beyond its edges."""
+    def _square(self, pixels: Image.Image, whole: tuple[int, int], turn: int) -> npt.NDArray[np.uint8]:
+        """The middle, `[size, size, 3]`, of the photo of size `whole`; `fill` beyond its edges.
+
+        `pixels` are upright, turned so from EXIF's orientation `turn`.
+        """
         method, scaled = INTERPOLATIONS[self.interpolation], self._scaled(whole)
         left, top = (round((side - self.size) / 2) for side in scaled)
-        size = true_size(pixels, whole)
+        size = true_size(pixels.size, whole)
+        # what is only partly photo was stored last
+        x = pixels.width - size[0] if turn in REVERSED_ACROSS else 0
+        y = pixels.height - size[1] if turn in REVERSED_DOWN else 0
         if min(scaled) < self.size:
             square = Image.new("RGB", (self.size, self.size), (self.fill,) * 3)
-            square.paste(pixels.resize(scaled, method, box=(0, 0, *size)), (-left, -top))
+            square.paste(pixels.resize(scaled, method, box=(x, y, x + size[0], y + size[1])), (-left, -top))
             return np.array(square)
         across, down = (side / new for side, new in zip(size, scaled, strict=True))
-        right, bottom = (left + self.size) * across, (top + self.size) * down
+        right, bottom = x + (left + self.size) * across, y + (top + self.size) * down
         # only what is kept is computed: all of a strip of 1 x 60000 pixels would be gigabytes
-        box = (left * across, top * down, min(right, pixels.width), min(bottom, pixels.height))
+        box = (x + left * across, y + top * down, min(right, pixels.width), min(bottom, pixels.height))
         return np.array(pixels.resize((self.size, self.size), method, box=box))  # a copy: Pillow's may not be written
 
 
-def true_size(pixels: Image.Image, whole: tuple[int, int]) -> tuple[float, float]:
-    """Width and height of what is photo in the decoded pixels of one of size `whole`.
+def true_size(size: tuple[int, int], whole: tuple[int, int]) -> tuple[float, float]:
+    """Width and height of what is photo in the decoded pixels, as large as `size`, of a photo of size `whole`.
 
     Of a side that the decoder's scale does not divide, the last pixel is only partly photo.
     """
-    factor = round(max(whole) / max(pixels.size))
+    factor = round(max(whole) / max(size))
     return whole[0] / factor, whole[1] / factor
 
 
@@ -213,6 +232,8 @@ def picture_facts(picture: Image.Image) -> dict[str, Any]:
     facts: dict[str, Any] = {"width": width, "height": height}
     with suppress(Exception):
         exif = Image.Image.getexif(picture)
+        if not exif:
+            return facts
         facts |= _camera_facts(exif, exif.get_ifd(ExifTags.IFD.Exif))
         facts |= _place_facts(exif.get_ifd(ExifTags.IFD.GPSInfo))
     return facts

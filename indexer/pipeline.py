@@ -3,8 +3,8 @@
     survey -> [loader threads: fingerprint, read, prepare] -> embed -> one transaction a batch
 
 Loader threads run ahead of the embedding by a bounded window, so memory does not grow with the
-folder. A batch is stored whole or not at all, while the next one is embedded: a run that is killed
-loses the two that are in flight.
+folder. Two batches are under way at once: what one core leaves of a batch, or what storing it takes,
+the next one fills. A batch is stored whole or not at all: a run that is killed loses the two.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +32,12 @@ from indexer.threads import AHEAD, processors
 # Items embedded and committed together; a kill may cost two such batches. Photos a second on two cores, shipped
 # encoder, 2,000 photos of 224 x 224, batches of 8 / 16 / 32 / 64 / 128, means of two runs: 110 / 145 / 149 / 121 / 99.
 BATCH = 32
+
+# Batches that are embedded at once: with one, the cores wait for the last piece of each, and for what comes between.
+UNDER_WAY = 2
+
+# Seconds that Ctrl-C waits for the batches under way: on a CPU most take less, and nobody minds.
+GRACE = 0.5
 
 
 def index_sources(
@@ -72,9 +79,9 @@ class _Run:
         self.report = Report()
         self.survey = Survey(self.catalog, self.report, watcher, max_pixels=max_pixels)
         self.unfinished: dict[Path, int] = {}  # files of which more chunks come, with their ids
-        self.embedded: list[Chunk] = []  # a batch with its vectors, not stored yet
-        # a thread of its own, so that Ctrl-C need not wait for the end of a batch
-        self.embedder = ThreadPoolExecutor(1, thread_name_prefix="descry-embedder")
+        self.under_way: deque[tuple[list[Chunk], Future[None]]] = deque()  # batches being embedded, not stored yet
+        # threads of their own, so that Ctrl-C need not wait for the end of a batch
+        self.embedder = ThreadPoolExecutor(UNDER_WAY, thread_name_prefix="descry-embedder")
 
     def refresh(self, paths: Iterable[Path | str]) -> None:
         """Brings the paths up to date: first what is new or changed or moved, then what is gone."""
@@ -84,6 +91,7 @@ class _Run:
             try:
                 self._index(self.survey.changed())
             except KeyboardInterrupt:
+                wait([embedding for _, embedding in self.under_way], GRACE)
                 self._store_embedded()
                 raise
             finally:
@@ -98,11 +106,11 @@ class _Run:
     def _index(self, sources: Iterable[Source]) -> None:
         """Embeds batch after batch, and stores each while the next one is embedded."""
         for batch in self._batches(sources):
-            embedding = self.embedder.submit(self._embed, batch)
-            self._store_embedded()
-            embedding.result()
-            self.embedded = batch
-        self._store_embedded()
+            self.under_way.append((batch, self.embedder.submit(self._embed, batch)))
+            if len(self.under_way) == UNDER_WAY:
+                self._store_oldest()
+        while self.under_way:
+            self._store_oldest()
 
     def _batches(self, sources: Iterable[Source]) -> Iterator[list[Chunk]]:
         batch: list[Chunk] = []
@@ -122,8 +130,7 @@ class _Run:
         window: deque[Future[Chunk]] = deque()
 
         def oldest() -> Chunk:
-            if not window[0].done():  # nothing else to do now, and the next batch may be long in coming
-                self._store_embedded()
+            self._store_until(window[0])
             chunk = window.popleft().result()
             if not chunk.is_last:
                 window.appendleft(pool.submit(reader.next, chunk))
@@ -152,11 +159,30 @@ class _Run:
             for chunk, part in zip(chunks, np.split(rows, ends[:-1]), strict=True):
                 chunk.rows = part
 
+    def _store_until(self, loading: Future[Chunk]) -> None:
+        """Stores what gets embedded until a chunk is there, which may be long in coming."""
+        while self.under_way and not loading.done():
+            embedding = self.under_way[0][1]
+            either: tuple[Future[Any], ...] = (loading, embedding)
+            wait(either, return_when=FIRST_COMPLETED)
+            if embedding.done():
+                self._store_oldest()
+
     def _store_embedded(self) -> None:
-        """Stores the batch that is embedded and not stored yet, if there is one."""
-        batch, self.embedded = self.embedded, []  # first: an interruption that comes after the commit finds none
-        if batch:
+        """Stores what is embedded by now, and waits for nothing."""
+        while self.under_way and self.under_way[0][1].done() and not self.under_way[0][1].exception():
+            self._store_oldest()
+
+    def _store_oldest(self) -> None:
+        """Stores the batch that has been under way for longest, once it is embedded."""
+        batch, embedding = self.under_way[0]
+        embedding.result()
+        try:
+            self.under_way.popleft()  # first: an interruption that comes after the commit finds it gone
             self._store(batch)
+        except BaseException:
+            self.under_way.clear()  # what comes behind it may be the rest of a file that it begins
+            raise
 
     def _store(self, batch: Sequence[Chunk]) -> None:
         """Commits the batch; only then counts it."""

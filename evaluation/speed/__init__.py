@@ -22,6 +22,7 @@ MEASUREMENTS = {
     "cold": "evaluation.speed.cold",
     "indexing": "evaluation.speed.indexing",
     "encoding": "evaluation.speed.encoding",
+    "multiplying": "evaluation.speed.multiplying",
     "searching": "evaluation.speed.searching",
     "filtering": "evaluation.speed.filtering",
     "size": "evaluation.speed.size",
@@ -32,15 +33,17 @@ MEASUREMENTS = {
 def measure(
     setting: Setting, names: Sequence[str] = (), *, tell: Callable[[str], None] = lambda _: None
 ) -> Iterator[Run]:
-    """Runs the named measurements, all by default; after each comes what has been measured so far.
+    """Runs the named measurements, all by default; after each figure comes what has been measured so far.
 
     `tell` hears each one's name before it begins. Raises `DataError` for a name that none has.
     """
     unknown = [name for name in names if name not in MEASUREMENTS]
     if unknown:
         raise DataError(f"No measurement is called {unknown[0]!r}: there are {', '.join(MEASUREMENTS)}.")
+    here = machine()
     figures: dict[str, list[Figure]] = {}
     for name in names or MEASUREMENTS:
         tell(name)
-        figures[name] = list(import_module(MEASUREMENTS[name]).measure(setting))
-        yield Run(machine(), dict(figures))
+        for figure in import_module(MEASUREMENTS[name]).measure(setting):
+            figures.setdefault(name, []).append(figure)
+            yield Run(here, figures)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
+import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,11 +27,12 @@ PACKAGES = (
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores, memory, system, versions and the date."""
+    """Processor, cores, memory, GPUs if there are any, system, versions and the date."""
     return {
         "processor": processor_name(),
         "cores": processors(),
         "gigabytes": round(memory_bytes() / 2**30, 1),
+        **({"gpu": gpus} if (gpus := gpu_names()) else {}),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         **versions(),
@@ -51,6 +54,16 @@ def processor_name() -> str:
     ]
     name = facts.get("model name", platform.machine())
     return f"{name} (family {facts.get('cpu family', '?')}, model {facts.get('model', '?')}; {' '.join(wide)})"
+
+
+def gpu_names() -> str:
+    """NVIDIA's GPUs and their drivers' version, as the driver's own tool calls them; nothing where it is not."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return ""
+    asked = [tool, "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    said = subprocess.run(asked, capture_output=True, text=True, check=False)
+    return "; ".join(said.stdout.splitlines()) if said.returncode == 0 else ""
 
 
 def memory_bytes() -> int:

@@ -31,7 +31,7 @@ class Tower(Protocol):
         ...
 
     def embed(self, prepared: Sequence[npt.NDArray[Any]]) -> Float32Array:
-        """A batch of prepared values as `[n, dim]` float32 unit rows. Runs on one thread, on the device."""
+        """A batch of prepared values as `[n, dim]` float32 unit rows, on the device. May run on two threads at once."""
         ...
 
 

@@ -6,7 +6,7 @@ Only this module of the family imports torch: indexing uses it, a query does not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from indexer.encoders.devices import pick_dtype
 from indexer.encoders.embedded_shape import MIDDLE, SCALE, BlockShape, ConvShape
 from indexer.encoders.fused import can_fuse, fuse
 from indexer.encoders.resizing import TorchRecipe, channels_last
-from indexer.encoders.spreading import Spread
+from indexer.encoders.running import runner
 from indexer.items import Float32Array
 from indexer.pictures import ImageRecipe, upright_size
 
@@ -145,9 +145,7 @@ class ImageTower:
         # Vectors of a bfloat16 trunk stay within cosine 0.9998 of float32 on 256 Flickr8k photos, 0.9992 on the demo's.
         model.trunk.to(pick_dtype(device))
         self._model = model.to(device).to(memory_format=torch.channels_last)
-        self._embed: Callable[[Tensor], Tensor] = self._model
-        if device.type == "cpu":
-            self._embed = Spread(self._model, piece=PIECE)
+        self._run = runner(self._model, device, piece=PIECE)
         if can_fuse(device):
             fuse(model.trunk)
 
@@ -171,4 +169,4 @@ class ImageTower:
     def embed(self, prepared: Sequence[npt.NDArray[Any]]) -> Float32Array:
         """Prepared pictures as unit rows `[n, dim]`."""
         with torch.inference_mode():
-            return unit_rows(self._embed(channels_last(prepared).to(self.device)).cpu().numpy())
+            return unit_rows(self._run(prepared).cpu().numpy())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
 from functools import cached_property
@@ -19,8 +19,9 @@ from indexer.encoders.base import Regions, unit_rows
 from indexer.encoders.devices import pick_dtype
 from indexer.encoders.open_clip_regions import region_vectors
 from indexer.encoders.open_clip_source import Source, quiet
+from indexer.encoders.packed import can_pack, pack
 from indexer.encoders.resizing import TorchRecipe, channels_last
-from indexer.encoders.spreading import Spread
+from indexer.encoders.running import runner
 from indexer.encoders.storing import store_text_tower
 from indexer.errors import EncoderUnavailable
 from indexer.items import Float32Array, Int64Array
@@ -122,10 +123,10 @@ class ImageTower:
         if device.type == "cuda":
             # the layout in which tensor cores convolve without a copy
             network.visual.to(memory_format=torch.channels_last)
-        self._encode: Callable[[torch.Tensor], torch.Tensor] = self._vectors
-        if device.type == "cpu":
-            self._encode = Spread(self._vectors, piece=PIECE)
         self._narrow(pick_dtype(device))
+        if can_pack(device, self.dtype):
+            pack(network.visual)
+        self._run = runner(self._vectors, device, piece=PIECE)
 
     def fits(self, value: Image.Image) -> bool:  # noqa: ARG002  a tower of texts looks at it
         """True: any picture is seen, whole or its middle."""
@@ -140,7 +141,7 @@ class ImageTower:
         if not prepared:
             return np.zeros((0, self._dimension), dtype=np.float32)
         with torch.inference_mode():
-            return unit_rows(self._encode(channels_last(prepared).to(self._device)).cpu().numpy())
+            return unit_rows(self._run(prepared).cpu().numpy())
 
     def regions(self, value: Image.Image) -> Regions:
         """What is in the parts of a picture: see `open_clip_regions`. Raises `EncoderUnavailable`."""
@@ -167,11 +168,16 @@ class ImageTower:
         """
         if dtype == self.dtype:
             return
-        pictures = _sample_pictures(self._recipe.size)
-        visual, exact = self._network.visual, self.embed(pictures)
+        pictures = channels_last(_sample_pictures(self._recipe.size)).to(self._device)
+        visual, exact = self._network.visual, self._whole(pictures)
         self._network.visual, self.dtype = deepcopy(visual).to(dtype), dtype
-        if not np.vecdot(exact, self.embed(pictures)).min() > LEAST_COSINE:
+        if not np.vecdot(exact, self._whole(pictures)).min() > LEAST_COSINE:
             self._network.visual, self.dtype = visual, torch.float32
+
+    def _whole(self, pictures: torch.Tensor) -> Float32Array:
+        """Unit rows of pictures on the device, in one go."""
+        with torch.inference_mode():
+            return unit_rows(self._vectors(pictures).cpu().numpy())
 
 
 def _sample_pictures(size: int) -> list[npt.NDArray[np.uint8]]:
@@ -193,6 +199,7 @@ class TextTower:
     def __init__(self, network: Any, tokenizer: Any, device: torch.device, dimension: int, dtype: torch.dtype) -> None:
         self._network, self._tokenizer, self._device, self._dimension = network, tokenizer, device, dimension
         self._dtype = dtype
+        self._run = runner(self._vectors, device)
 
     def fits(self, value: str) -> bool:
         """Whether all tokens of the sentence fit into the context."""
@@ -207,15 +214,21 @@ class TextTower:
         """A batch of prepared sentences as `[n, dim]` float32 unit rows."""
         if not prepared:
             return np.zeros((0, self._dimension), dtype=np.float32)
-        ids = torch.from_numpy(np.stack(prepared)).to(self._device)  # (n, context)
-        with torch.inference_mode(), self._precision():
-            return unit_rows(self._network.encode_text(ids).float().cpu().numpy())
+        with torch.inference_mode():
+            return unit_rows(self._run(prepared).cpu().numpy())
+
+    def _vectors(self, ids: torch.Tensor) -> torch.Tensor:
+        """Token ids `[n, context]` -> vectors `[n, dim]` float32, not yet of unit length."""
+        with self._precision():
+            vectors: torch.Tensor = self._network.encode_text(ids).float()
+        return vectors
 
     def _precision(self) -> AbstractContextManager[Any]:
         # On a CPU autocast costs more than it gains: a third of the rate at a batch of 8.
         if self._device.type != "cuda" or self._dtype == torch.float32:
             return nullcontext()
-        return torch.autocast("cuda", self._dtype)
+        # no cache: a recording would hold on to what is in it
+        return torch.autocast("cuda", self._dtype, cache_enabled=False)
 
 
 def _count_tokens(tokenizer: Any, text: str) -> int:

@@ -17,7 +17,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from indexer.pictures import ImageRecipe, true_size
+from indexer.jpegs import jpeg_pixels, upright
+from indexer.pictures import SIDEWAYS, ImageRecipe, orientation, reasons, true_size, upright_rgb, upright_size
 
 # The methods that torch has for 8-bit pictures; Pillow keeps the others.
 METHODS = ("bilinear", "bicubic")
@@ -39,18 +40,41 @@ class TorchRecipe(ImageRecipe):
         """The same recipe."""
         return cls(**{field.name: getattr(recipe, field.name) for field in fields(recipe)})
 
-    def _square(self, pixels: Image.Image, whole: tuple[int, int]) -> npt.NDArray[np.uint8]:
-        across, down = scaled = self._scaled(whole)
+    def prepare(self, picture: Image.Image) -> npt.NDArray[np.uint8]:
+        """The picture as `[3, size, size]` uint8, RGB; the tower scales and normalises on its device."""
+        whole = upright_size(picture)
+        scaled = self._scaled(whole)
         if self.interpolation not in METHODS or max(scaled) > LONGEST * self.size:
             # called by its name: slots make dataclasses anew, and `super()` looks for the old one
-            return ImageRecipe._square(self, pixels, whole)
-        resized = _resized(np.array(pixels), true_size(pixels, whole), scaled, self.interpolation)
+            return ImageRecipe.prepare(self, picture)
+        with reasons():
+            return self._middle(self._upright(picture, whole, scaled), scaled).transpose(2, 0, 1)
+
+    def _upright(self, picture: Image.Image, whole: tuple[int, int], scaled: tuple[int, int]) -> npt.NDArray[np.uint8]:
+        """The picture of size `whole`, scaled: `[h, w, 3]`; a JPEG is turned afterwards, when it is small."""
+        pixels = jpeg_pixels(picture, side=self.size)
+        if pixels is None:
+            pixels = np.array(upright_rgb(picture, side=self.size))
+            return _resized(pixels, true_size(_size(pixels), whole), scaled, self.interpolation)
+        turn = orientation(picture)
+        if turn in SIDEWAYS:
+            whole, scaled = whole[::-1], scaled[::-1]
+        return upright(_resized(pixels, true_size(_size(pixels), whole), scaled, self.interpolation), turn)
+
+    def _middle(self, resized: npt.NDArray[np.uint8], scaled: tuple[int, int]) -> npt.NDArray[np.uint8]:
+        """The middle, `[size, size, 3]`, of a picture that is scaled; `fill` beyond its edges."""
+        across, down = scaled
         left, top = (round((side - self.size) / 2) for side in scaled)
         if min(scaled) >= self.size:
             return resized[top : top + self.size, left : left + self.size]
         square = np.full((self.size, self.size, 3), self.fill, dtype=np.uint8)
         square[-top : down - top, -left : across - left] = resized
         return square
+
+
+def _size(pixels: npt.NDArray[np.uint8]) -> tuple[int, int]:
+    """Width and height of pixels `[h, w, 3]`."""
+    return pixels.shape[1], pixels.shape[0]
 
 
 def _resized(

@@ -11,10 +11,14 @@ from indexer.items import Item
 
 
 class ReadOptions(NamedTuple):
-    """What reading a file depends on beside the file: the tower's context and the limit on pixels."""
+    """What reading a file depends on beside the file: the tower's context and the limit on pixels.
+
+    `content` are the bytes of a file of a modality that `is_whole`, if they were read already.
+    """
 
     fits: Callable[[Any], bool]
     max_pixels: int
+    content: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +28,11 @@ class Modality:
     `read` is a generator, so that a file of a million captions never stands in memory whole. It raises
     `SourceError` for a file that it cannot make sense of. What a file means may depend on the files of the
     same stem `beside` it that are of other modalities: it is read again when one of those comes or goes.
+    `is_whole` says that it reads a file into memory as a whole.
     """
 
     name: str
     suffixes: frozenset[str]
     read: Callable[[Path, ReadOptions], Iterator[tuple[Item, Any]]]
     beside: frozenset[str] = frozenset()
+    is_whole: bool = False

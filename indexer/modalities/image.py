@@ -23,8 +23,8 @@ SUFFIXES = frozenset(
 
 def read(path: Path, options: ReadOptions) -> Iterator[tuple[Item, Image.Image]]:
     """The photo at `path` as its one item, its pixels not yet decoded."""
-    picture = open_picture(path, max_pixels=options.max_pixels)
+    picture = open_picture(path, max_pixels=options.max_pixels, content=options.content)
     yield Item("image", path, facts=picture_facts(picture)), picture
 
 
-IMAGE = Modality("image", SUFFIXES, read)
+IMAGE = Modality("image", SUFFIXES, read, is_whole=True)

@@ -5,6 +5,8 @@ import os
 import random
 import shutil
 import subprocess
+import threading
+import time
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +22,7 @@ import indexer.pipeline
 from indexer import Encoder, Library, Watcher, index_sources
 from indexer.errors import EncoderMismatch, PathError
 from indexer.files import Failure
-from indexer.testing import color_encoder
+from indexer.testing import PictureColors, WordColors, color_encoder
 
 
 @pytest.fixture
@@ -39,13 +41,15 @@ def assert_consistent(library: Library) -> None:
     """The indexes hold exactly the catalog's vectors, and every item has one."""
     for modality in ("image", "text"):
         rows = library.catalog.connection.execute(
-            "SELECT items.id, vector FROM items LEFT JOIN vectors USING (id) WHERE items.modality = ?", (modality,)
+            "SELECT items.id, vectors.id FROM items LEFT JOIN vectors USING (id) WHERE items.modality = ?", (modality,)
         ).fetchall()
         index = library.index(modality)
         _, ids = index.search(np.ones((1, 4), np.float32), max(1, len(index)))
         assert sorted(ids[0][ids[0] >= 0]) == sorted(id for id, _ in rows)
         assert len(index) == len(rows)
         assert all(vector is not None for _, vector in rows)
+        stored = library.catalog.stored.read(np.array([id for id, _ in rows], np.int64))
+        np.testing.assert_allclose(np.linalg.norm(stored, axis=1), 1, atol=2e-3)
 
 
 def ids_in(library: Library, folder: Path) -> dict[str, int]:
@@ -757,6 +761,61 @@ def test_ctrl_c_keeps_what_is_done(
     assert not report.interrupted
     assert report.embedded == 100 - len(kept)
     assert kept.items() <= held(library).items()
+
+
+def test_two_batches_are_embedded_at_once(library: Library, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(indexer.pipeline, "BATCH", 5)
+    paint_many(photos, 40)
+    meet = threading.Barrier(2)
+
+    class Meeting(PictureColors):
+        def embed(self, prepared):
+            meet.wait(10)  # raises where nobody else comes
+            return super().embed(prepared)
+
+    encoder = Encoder("colors", 4, "0", {"image": Meeting, "text": WordColors})
+    assert index_sources(library, [photos], encoder).embedded == 40
+    assert_consistent(library)
+
+
+def test_what_is_embedded_is_stored_while_a_slow_photo_is_waited_for(
+    library: Library, photos: Path, watched: WatchedEncoder, run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexer.pipeline, "BATCH", 4)
+    paint_many(photos, 13)
+    paint(photos / "99999.bmp", "white")
+    stored: list[int] = []
+
+    def wait_for_the_others(picture: Image.Image) -> None:
+        if picture.getpixel((0, 0)) == (255, 255, 255):
+            given_up = time.monotonic() + 10
+            with Library.open(library.path) as reader:
+                while len(held(reader)) < 12 and time.monotonic() < given_up:
+                    time.sleep(0.01)
+                stored.append(len(held(reader)))
+
+    watched.image.before = wait_for_the_others
+    assert run(photos).embedded == 14
+    assert stored == [12]
+
+
+def test_a_failing_encoder_ends_the_run_and_what_was_stored_before_stays(
+    library: Library, photos: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexer.pipeline, "BATCH", 5)
+    paint_many(photos, 40)
+
+    class Failing(PictureColors):
+        def embed(self, prepared):
+            if any(picture[0] == 22 / 255 for picture in prepared):
+                raise RuntimeError("out of memory")
+            return super().embed(prepared)
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        index_sources(library, [photos], Encoder("colors", 4, "0", {"image": Failing, "text": WordColors}))
+    assert len(held(library)) == 20
+    assert index_sources(library, [photos], encoder).embedded == 20
+    assert_consistent(library)
 
 
 def test_a_long_captions_file_is_completed_after_an_interruption(

@@ -9,7 +9,7 @@ import torch
 from indexer.encoders import embedded_image, load_encoder
 from indexer.encoders.embedded_image import Trunk
 from indexer.encoders.embedded_shape import BlockShape, ConvShape
-from indexer.encoders.fused import can_fuse, fuse
+from indexer.encoders.fused import LAYOUTS, FusedConv, can_fuse, fuse
 
 CPU = torch.device("cpu")
 
@@ -35,6 +35,21 @@ def test_a_fused_trunk_computes_what_the_plain_one_does(dtype: torch.dtype, side
     assert found.shape == expected.shape
     # bfloat16 has 8 bits, and CPUs without its instructions round between convolution and ReLU, or do not
     assert torch.allclose(found, expected, rtol=0.02 if dtype == torch.bfloat16 else 1e-4, atol=1e-2)
+
+
+@needs_onednn
+def test_every_number_of_photos_is_computed_alike_and_few_layouts_are_kept() -> None:
+    torch.manual_seed(0)
+    trunk = Trunk(SHAPE).requires_grad_(False).to(memory_format=torch.channels_last)
+    photos = torch.randint(0, 256, (7, 3, 32, 32), dtype=torch.uint8)
+    with torch.inference_mode():
+        expected = trunk.cells(photos)
+        fuse(trunk)
+        for count in (*range(1, 8), 1, 7):
+            assert torch.allclose(trunk.cells(photos[:count]), expected[:count], rtol=1e-4, atol=1e-3)
+    held = [len(module._layouts) for module in trunk.modules() if isinstance(module, FusedConv)]
+    assert held
+    assert max(held) <= LAYOUTS
 
 
 @needs_onednn

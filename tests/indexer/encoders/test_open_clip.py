@@ -337,11 +337,3 @@ def test_a_repository_that_is_not_there_is_said_to_be_so(small_hub: str, tmp_pat
     result = run(FETCH.replace("someone/model", "nobody/model"), HF_ENDPOINT=small_hub, HF_HOME=str(tmp_path))
     assert "there is no such repository" in result.stdout
     assert result.stdout.count("\n") == 1
-
-
-@pytest.mark.skipif("not __import__('torch').cuda.is_available()", reason="there is no CUDA device here")
-def test_on_a_gpu_the_vectors_are_those_of_the_cpu(tiny: Encoder, tiny_model: Path, real_photos: list[Path]) -> None:
-    gpu = load_encoder(f"open_clip:{tiny_model}", device="cuda")
-    photos = [open_picture(photo) for photo in real_photos]
-    assert np.vecdot(gpu.embed("image", photos), tiny.embed("image", photos)).min() > 0.998
-    assert np.vecdot(gpu.embed("text", SENTENCES), tiny.embed("text", SENTENCES)).min() > 0.998

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 
 from indexer.encoders.resizing import TorchRecipe, channels_last
-from indexer.pictures import ImageRecipe, open_picture
+from indexer.pictures import SIDEWAYS, ImageRecipe, open_picture
 from indexer.shipped import shipped
 
 PHOTOS = sorted(shipped("photos").glob("*.jpg"))
@@ -69,3 +69,18 @@ def test_a_batch_holds_the_pictures_however_they_lie_in_memory() -> None:
         batch = channels_last(pictures)
         assert (batch.numpy() == np.stack(plain)).all()
     assert batch.is_contiguous(memory_format=torch.channels_last)  # as recipes make them
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+@pytest.mark.parametrize("mode", MODES)
+def test_a_jpeg_stands_upright_as_pillow_turns_it(turn: int, mode: str, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = turn
+    with Image.open(PHOTOS[0]) as photo:
+        photo.resize((641, 479), Image.Resampling.BICUBIC).save(tmp_path / "turned.jpg", exif=exif, quality=90)
+    recipe = ImageRecipe(64, (0.5,) * 3, (0.5,) * 3, mode=mode, fill=128)
+    slow, fast = both(recipe, tmp_path / "turned.jpg")
+    apart = np.abs(slow.astype(int) - fast)
+    assert cosine(slow, fast) > 0.9999
+    # of one that lies on its side, width comes before height in one way and after it in the other, each clipped
+    assert (apart > 1).mean() < (0.005 if turn in SIDEWAYS else 1e-9)

@@ -1,0 +1,159 @@
+"""A batch through a model: the same vectors in pieces, in recordings and on a GPU as in one go."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from indexer.encoders import embedded_image, load_encoder, open_clip_model, running
+from indexer.encoders.buffering import batch_of
+from indexer.encoders.running import FEWEST, SIZES, Recording, Replayed, runner
+from indexer.pictures import open_picture
+
+ROOT = Path(__file__).parents[3]
+CPU = torch.device("cpu")
+NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
+COUNTS = (1, FEWEST, SIZES[0] + 1, SIZES[1] + SIZES[0] + 3)
+
+
+def values(count: int) -> list[np.ndarray]:
+    return list(np.random.default_rng(0).integers(0, 256, (count, 4, 4, 3), dtype=np.uint8).transpose(0, 3, 1, 2))
+
+
+def scaled(batch: torch.Tensor) -> torch.Tensor:
+    return batch.float().flatten(1) / 255
+
+
+@pytest.mark.parametrize("piece", [None, 5])
+def test_on_a_processor_a_batch_goes_through_whole_or_in_pieces(piece: int | None) -> None:
+    run = runner(scaled, CPU, piece=piece)
+    for count in COUNTS:
+        assert torch.equal(run(values(count)), scaled(batch_of(values(count))))
+
+
+class Lane:
+    """In place of a stream: all is done when it is given."""
+
+    def __init__(self, _: object) -> None:
+        pass
+
+    def run(self, work) -> None:
+        work()
+
+    def after(self, event) -> None:
+        pass
+
+    def record(self):
+        return self
+
+    def synchronize(self) -> None:
+        pass
+
+
+@pytest.fixture
+def no_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Takes CUDA's part out of what runs on it."""
+    monkeypatch.setattr(torch.cuda, "device", lambda _: nullcontext())
+    monkeypatch.setattr(torch.cuda, "Stream", lambda _: None)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: None)
+    monkeypatch.setattr(running, "Stream", Lane)
+
+
+@pytest.mark.usefixtures("no_streams")
+def test_every_size_is_recorded_once_and_few_values_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded: list[int] = []
+
+    class Graph:
+        """What a CUDA graph does: it computes where it was recorded, whoever asks."""
+
+        def __init__(self, batch: torch.Tensor) -> None:
+            self.batch, self.answer = batch.clone(), scaled(batch)
+
+        def replay(self) -> None:
+            self.answer.copy_(scaled(self.batch))
+
+    def record(_: object, batch: torch.Tensor, __: object) -> Recording:
+        recorded.append(len(batch))
+        graph = Graph(batch)
+        return Recording(graph, graph.batch, graph.answer)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(running, "recording_of", record)
+    run = Replayed(scaled, CPU)
+    assert torch.equal(run(values(FEWEST - 1)), scaled(batch_of(values(FEWEST - 1))))
+    assert recorded == []
+    for count in (*COUNTS, *COUNTS):
+        assert torch.equal(run(values(count)), scaled(batch_of(values(count))))
+    assert recorded == list(SIZES)
+
+
+@pytest.mark.usefixtures("no_streams")
+def test_what_cannot_be_recorded_runs_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "recording_of", lambda *_: None)
+    run = Replayed(scaled, CPU)
+    assert torch.equal(run(values(50)), scaled(batch_of(values(50))))
+
+
+@NO_GPU
+def test_a_gpu_records_every_size_and_plays_it_again() -> None:
+    gpu = torch.device("cuda", 0)
+    run = Replayed(scaled, gpu)
+    for count in COUNTS:
+        assert torch.equal(run(values(count)).cpu(), scaled(batch_of(values(count))))
+    assert all(isinstance(run.recorded[size], Recording) for size in SIZES)
+
+
+ASKING = """
+import numpy as np, torch
+from indexer.encoders.running import Replayed
+asking = Replayed(lambda batch: batch.float() * (1 if batch.sum().item() >= 0 else 2), torch.device("cuda", 0))
+values = [np.full((3, 4, 4), number, np.uint8) for number in range(40)]
+for _ in range(3):
+    assert torch.equal(asking(values).cpu(), torch.from_numpy(np.stack(values)).float())
+print(asking.recorded)
+"""
+
+
+@NO_GPU
+def test_what_asks_the_device_on_its_way_runs_as_it_is() -> None:
+    """In a process of its own: a recording that fails may leave CUDA in disorder."""
+    said = subprocess.run([sys.executable, "-c", ASKING], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert said.stdout == f"{{{SIZES[0]}: None}}\n", said.stderr
+
+
+def noises(count: int) -> list[Image.Image]:
+    chance = np.random.default_rng(1)
+    return [
+        Image.fromarray(chance.integers(0, 256, (7, 9, 3), dtype=np.uint8)).resize((320, 240)) for _ in range(count)
+    ]
+
+
+@NO_GPU
+@pytest.mark.parametrize("count", COUNTS)
+def test_photos_and_sentences_have_the_vectors_of_the_processor_in_float32(
+    tiny_model: Path, real_photos: list[Path], count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = [*map(open_picture, real_photos), *noises(count)][:count]
+    sentences = [f"photo number {number} of a dog" for number in range(count)]
+    for name in (f"open_clip:{tiny_model}", "embedded"):
+        gpu, cpu = (load_encoder(name, device=device) for device in ("cuda", "cpu"))
+        rows = [gpu.embed("image", photos), gpu.embed("text", sentences)]
+        with monkeypatch.context() as patched:
+            for module in (open_clip_model, embedded_image):
+                patched.setattr(module, "pick_dtype", lambda _: torch.float32)
+            exact = [cpu.embed("image", photos), cpu.embed("text", sentences)]
+        assert [np.vecdot(*pair).min() >= 0.999 for pair in zip(rows, exact, strict=True)] == [True, True]
+
+
+@NO_GPU
+def test_the_towers_of_open_clip_are_recorded(tiny_model: Path) -> None:
+    encoder = load_encoder(f"open_clip:{tiny_model}", device="cuda")
+    for modality, asked in (("image", noises(SIZES[0])), ("text", ["a dog"] * SIZES[0])):
+        encoder.embed(modality, asked)
+        assert isinstance(vars(encoder.tower(modality))["_run"].recorded[SIZES[0]], Recording)
