@@ -10,7 +10,6 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +87,7 @@ def measure(catalog: Catalog, modality: str, questions: Float32Array) -> dict[st
     inverted.depth, inverted.probes = chosen[USUAL]
     for share, ids in drawn.items():
         table[f"{share:.1%} allowed"] = _figures(index, questions[1::2], truths[share].ids[1::2], ids)
-    return table | {"file": _as_file(index, catalog, modality, questions)}
+    return table | {"file": _as_file(index, catalog, questions)}
 
 
 def _drawn(catalog: Catalog, modality: str, share: float) -> Int64Array:
@@ -108,13 +107,13 @@ def _figures(
     return {"recall": recall_of(found, truth), "ms": 1000 * float(np.median(times))}
 
 
-def _as_file(index: VectorIndex, catalog: Catalog, modality: str, questions: Float32Array) -> dict[str, float]:
+def _as_file(index: VectorIndex, catalog: Catalog, questions: Float32Array) -> dict[str, float]:
     """The size of a saved index, how long it takes to open, and the first question after that."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "index.faiss"
         index.save(path)
         began = time.perf_counter()
-        opened = VectorIndex.open(path, partial(catalog.vectors_of, modality))
+        opened = VectorIndex.open(path, catalog.stored)
         ready = time.perf_counter()
         opened.search(questions[:1], K)
         answered = time.perf_counter()
@@ -123,6 +122,6 @@ def _as_file(index: VectorIndex, catalog: Catalog, modality: str, questions: Flo
 
 
 def _processor_time(call: Callable[[], object]) -> float:
-    began = time.thread_time()
+    began = time.process_time()
     call()
-    return time.thread_time() - began
+    return time.process_time() - began

@@ -19,7 +19,6 @@ from indexer.catalog import Catalog, facts_json
 from indexer.encoders.base import Encoder, unit_rows
 from indexer.items import Float32Array, Int64Array, Vectors
 from indexer.library import Library
-from indexer.packing import pack
 
 # Vectors that are made, and rows that are written, at once.
 PIECE = 65_536
@@ -182,6 +181,7 @@ def _put(
     """Writes rows of all tables under the ids of the vectors, in one transaction; a file has its item's id."""
     ids = piece.ids.tolist()
     written = (_seconds(piece.ids) * 1_000_000_000).tolist()
+    stored = catalog.stored
     with catalog.atomic() as revision:
         insert = catalog.connection.executemany
         insert("INSERT OR IGNORE INTO folders (path) VALUES (?)", ((folder,) for folder in dict.fromkeys(folders)))
@@ -197,10 +197,8 @@ def _put(
             "INSERT INTO items (id, file_id, modality, part, text, facts) VALUES (?, ?, ?, '', ?, ?)",
             ((id, id, modality, text, facts_json(own)) for id, text, own in zip(ids, texts, facts, strict=True)),
         )
-        insert(
-            "INSERT INTO vectors (id, modality, revision, vector) VALUES (?, ?, ?, ?)",
-            ((id, modality, revision, blob) for id, blob in zip(ids, pack(piece.rows), strict=True)),
-        )
+        insert("INSERT INTO vectors VALUES (?, ?, ?)", ((id, modality, revision) for id in ids))
+        stored.write(piece.ids, piece.rows)
 
 
 def _facts(id: int, moment: str, camera: str, chance: np.random.Generator) -> dict[str, Any]:

@@ -17,8 +17,7 @@ from indexer.errors import LibraryDamaged, LibraryError, LibraryFull, LibraryToo
 if TYPE_CHECKING:
     import sqlite_utils
 
-# Bytes of a page, fixed when a catalog is made. Vectors of 512 dimensions leave 1 of 50 bytes of it unused, those of
-# 768 1 of 25; of SQLite's own 4096 bytes 1 of 8 and 1 of 4.
+# Bytes of a page, fixed when a catalog is made.
 PAGE = 16_384
 
 # Kilobytes of pages that a writer keeps: all of an index of a million photos; SQLite keeps 2000 of itself.
@@ -113,6 +112,11 @@ def connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
                 _make_ready(connection)
             elif 0 < found < len(migrations.STEPS):
                 _bring_up_to_date(path)
+                if migrations.version(connection) < migrations.NEEDED:
+                    raise LibraryError(
+                        f"The library {path.parent} was written by an older Descry and cannot be brought up to date "
+                        "here: open it once where it can be written."
+                    )
         except BaseException:
             connection.close()
             raise

@@ -15,7 +15,7 @@ in three times the time, and has to learn from vectors that are not the question
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,27 +23,19 @@ import faiss
 import numpy as np
 
 from indexer.exact import Exact, selector
+from indexer.gpu import add_to_lists, gpus_for
 from indexer.items import Float32Array, Int64Array, Vectors, spread
-from indexer.probing import DEEPER, DEPTH, FILTERED_DEPTH, PROBES, probes_for
+from indexer.probing import DEEPER, DEPTH, FILTERED_DEPTH, PROBES, READ_ALL, probes_for
 from indexer.saved import MAGIC
-
-# The vectors of ids, in any order; ids that are not there are left out.
-Rows = Callable[[Int64Array], Vectors]
+from indexer.stored_vectors import StoredVectors
 
 # Vectors a list from which its centroid is learnt: FAISS warns below 39, and time grows with it.
 TRAINED_ON = 64
 ROUNDS = 10
 SEED = 1
 
-# Up to so many allowed vectors are read and compared exactly, a thousandth of all if that is more: reading one by its
-# id costs as much as a filter's look at a thousand codes.
-READ_ALL = 1000
-
 # Vectors that are kept in the file to stand for all: mean and median of the cosines with them are known to 3 %.
 KEPT = 2048
-
-# Vectors that are read at once to rank what many queries found: 33 MB at 512 dimensions.
-READ = 16_384
 
 
 def learn_centroids(sample: Float32Array, lists: int) -> Float32Array:
@@ -56,6 +48,7 @@ def learn_centroids(sample: Float32Array, lists: int) -> Float32Array:
         niter=ROUNDS,
         spherical=True,
         seed=SEED,
+        gpu=gpus_for(ROUNDS * min(len(sample), TRAINED_ON * lists) * lists * sample.shape[1]),
         min_points_per_centroid=1,
         max_points_per_centroid=TRAINED_ON,
     )
@@ -70,27 +63,35 @@ class Inverted:
     changed, what comes is held exactly beside it. What goes is passed over. The next save takes both in.
     """
 
-    def __init__(self, index: Any, rotation: Float32Array, sample: Float32Array, rows: Rows, *, depth: int) -> None:
+    def __init__(
+        self, index: Any, rotation: Float32Array, sample: Float32Array, stored: StoredVectors, *, depth: int
+    ) -> None:
         """`index` is FAISS's, over vectors turned by `rotation` `[dim, dim]`; `sample` `[m, dim]` stands for all."""
         self._index = index
         self._rotation = rotation
         self._sample = sample
-        self._rows = rows
+        self._stored = stored
         self.depth = depth
         self._fresh: Exact | None = None
         self._gone: Int64Array = np.empty(0, np.int64)
 
     @classmethod
     def empty(
-        cls, centroids: Float32Array, sample: Float32Array, rows: Rows, *, probes: int = PROBES, depth: int = DEPTH
+        cls,
+        centroids: Float32Array,
+        sample: Float32Array,
+        stored: StoredVectors,
+        *,
+        probes: int = PROBES,
+        depth: int = DEPTH,
     ) -> Inverted:
         """One without vectors, around centroids `[lists, dim]`."""
         rotation = rotation_of(centroids.shape[1])
         index = _faiss_index(centroids @ rotation, probes)
-        return cls(index, rotation, sample[spread(len(sample), KEPT)], rows, depth=depth)
+        return cls(index, rotation, sample[spread(len(sample), KEPT)], stored, depth=depth)
 
     @classmethod
-    def opened(cls, index: Any, path: Path, stamp: int, rows: Rows) -> Inverted:
+    def opened(cls, index: Any, path: Path, stamp: int, stored: StoredVectors) -> Inverted:
         """One that was saved at `path`, with `stamp` bytes at the end that are not its own. Raises `ValueError`."""
         dimension, size = int(index.d), path.stat().st_size - stamp
         with path.open("rb") as file:
@@ -102,7 +103,7 @@ class Inverted:
         at = size - 24 - 2 * kept * dimension
         sample: Any = np.memmap(path, "<f2", "r", at, (kept, dimension)) if kept else np.empty((0, dimension))
         rotation = np.fromfile(path, "<f4", dimension**2, offset=at - 4 * dimension**2).reshape(dimension, dimension)
-        inverted = cls(index, rotation, np.array(sample) if os.name == "nt" else sample, rows, depth=depth)
+        inverted = cls(index, rotation, np.array(sample) if os.name == "nt" else sample, stored, depth=depth)
         inverted._fresh = Exact.empty(dimension)
         return inverted
 
@@ -139,7 +140,7 @@ class Inverted:
         if self._fresh is not None:
             self._fresh.add(vectors)
         else:
-            self._index.add_with_ids(self._turned(vectors.rows), vectors.ids)
+            add_to_lists(self._index, self._turned(vectors.rows), vectors.ids)
 
     def remove(self, ids: Int64Array) -> None:
         """Takes out vectors, wherever they are; ids that are nowhere are no error."""
@@ -156,11 +157,12 @@ class Inverted:
         """The `k` nearest of each query: scores and ids `[q, k]`, best first, ties by id; -1 where there are fewer."""
         if allowed is not None:
             allowed = np.setdiff1d(allowed, self._gone) if len(self._gone) else allowed
-            if len(allowed) <= max(READ_ALL, len(self) // 1000):
-                return ranked(queries, np.broadcast_to(allowed, (len(queries), len(allowed))), self._rows, k)
+            if len(allowed) * self.dimension <= READ_ALL:
+                allowed = allowed[allowed < len(self._stored)]
+                return ranked(queries, np.broadcast_to(allowed, (len(queries), len(allowed))), self._stored, k)
         depth = self.depth * (1 if allowed is None else FILTERED_DEPTH)
         ids = self.by_code(queries, max(depth, DEEPER * k), k, allowed)
-        scores, ids = ranked(queries, ids, self._rows, k)
+        scores, ids = ranked(queries, ids, self._stored, k)
         if not self._fresh:
             return scores, ids
         more_scores, more_ids = _padded(*self._fresh.nearest(queries, min(k, len(self._fresh)), allowed), k)
@@ -202,6 +204,12 @@ class Inverted:
 
     # as a file
 
+    def write(self, path: Path) -> None:
+        """Writes a file, all but its revision. Raises `OSError`, or FAISS's `RuntimeError`."""
+        faiss.write_index(self.faiss_index(), str(path))
+        with path.open("ab") as file:
+            file.write(self.behind())
+
     def faiss_index(self) -> Any:
         """What is written to the file: the lists, with what has come and without what has gone."""
         if not self._fresh and not len(self._gone):
@@ -239,22 +247,16 @@ def rotation_of(dimension: int) -> Float32Array:
     return np.ascontiguousarray(np.linalg.qr(chance)[0], dtype=np.float32)
 
 
-def ranked(queries: Float32Array, ids: Int64Array, rows: Rows, k: int) -> tuple[Float32Array, Int64Array]:
+def ranked(queries: Float32Array, ids: Int64Array, stored: StoredVectors, k: int) -> tuple[Float32Array, Int64Array]:
     """The `k` nearest of each query among its `ids` `[q, n]` (-1 for none) by their vectors; ties by id."""
     scores = np.full((len(queries), k), -np.inf, np.float32)
     best = np.full((len(queries), k), -1, np.int64)
-    at_once = max(1, READ // max(1, ids.shape[1]))
-    for start in range(0, len(queries), at_once):
-        block = slice(start, start + at_once)
-        vectors = rows(np.unique(ids[block][ids[block] >= 0]))
-        order = np.argsort(vectors.ids)
-        known = vectors.ids[order]
-        for query, own, score, found in zip(queries[block], ids[block], scores[block], best[block], strict=True):
-            places = order if len(queries) == 1 else order[np.isin(known, own)]
-            # one by one, so that equal vectors have equal scores: a product of matrices rounds by place
-            near = np.einsum("nd,d->n", vectors.rows[places], query)
-            first = np.lexsort((vectors.ids[places], -near))[:k]
-            score[: len(first)], found[: len(first)] = near[first], vectors.ids[places][first]
+    for query, own, score, found in zip(queries, ids, scores, best, strict=True):
+        known = np.sort(stored.may_be_nearest(query, own[own >= 0], k))
+        # one by one, so that equal vectors have equal scores: a product of matrices rounds by place
+        near = np.einsum("nd,d->n", stored.read(known), query)
+        first = np.lexsort((known, -near))[:k]
+        score[: len(first)], found[: len(first)] = near[first], known[first]
     return scores, best
 
 

@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -44,6 +43,10 @@ class Removal(NamedTuple):
 
     items: int
     still_inside: Path | None
+
+
+# How many times as many vectors as it was chosen for an approximate index serves.
+OUTGROWN = 2
 
 
 class Library:
@@ -167,8 +170,7 @@ class Library:
             saved = read_saved(file) if file.is_file() else None
         except (OSError, ValueError):
             return None
-        fetch = partial(catalog.vectors_of, modality)
-        light = LightIndex(saved, self.dimension, fetch=fetch, heavy=lambda: self.index(modality))
+        light = LightIndex(saved, self.dimension, stored=catalog.stored, heavy=lambda: self.index(modality))
         if (saved and saved.dimension != self.dimension) or not self._can_catch_up(light):
             return None
         if catalog.changes_since(modality, light.revision) >= WORTH_SAVING:
@@ -199,7 +201,7 @@ class Library:
 
         self._stamps[modality] = self._stamp(modality)
         with suppress(OSError, ValueError):
-            index = VectorIndex.open(self._index_file(modality), partial(self.catalog.vectors_of, modality))
+            index = VectorIndex.open(self._index_file(modality), self.catalog.stored)
             return self._still(index)
         return None
 
@@ -280,22 +282,43 @@ class Library:
         """Gives a modality the kind of index that serves it best, for a wished recall of the first ten.
 
         `questions` `[q, dim]` are unit rows as they will be asked. Searching goes on with the old index until the
-        new one is whole. Raises `LibraryLocked` while another process writes, `LibraryFull`.
+        new one is whole, and so does indexing: what it changes meanwhile is caught up with. Raises `LibraryFull`.
         """
         from indexer.tuning import tune
 
+        with self.catalog.snapshot():
+            verdict, index = tune(self.catalog, modality, questions, wished=recall)
+        self._take_up(index, modality, verdict.choice)
+        return verdict
+
+    def _take_up(self, index: VectorIndex, modality: str, choice: Choice | None) -> None:
+        """Saves an index that was built while others may have written; inside a transaction nobody does."""
         file = self._index_file(modality)
-        with self.lock():
-            with self.catalog.snapshot():
-                verdict, index = tune(self.catalog, modality, questions, wished=recall)
+        with self.catalog.atomic() as revision:
+            if not self._can_catch_up(index):
+                raise LibraryError(
+                    f"The library {self.path} has changed too much meanwhile: run the same command again."
+                )
+            self._catch_up(index, modality, revision - 1)
             try:
                 index.save(file)
             except OSError as error:
                 raise self._full(file, error) from error
-            with self.catalog.atomic():
-                self.catalog.set_meta(**{CHOICE + modality: verdict.choice.as_json() if verdict.choice else ""})
+            self.catalog.set_meta(**{CHOICE + modality: choice.as_json() if choice else ""})
         self._indexes.pop(modality, None)
-        return verdict
+
+    def outgrown(self) -> dict[str, Choice]:
+        """The modalities of which there are so many more vectors than when their index was chosen that a new one pays.
+
+        Vectors that came are in its lists, which grow longer and slower. With a new one each time their number has
+        doubled, all new ones together cost at most twice the last.
+        """
+        chosen = {modality: self.choice(modality) for modality in self.catalog.modalities()}
+        return {
+            modality: choice
+            for modality, choice in chosen.items()
+            if choice and self.catalog.count(modality) >= OUTGROWN * choice.vectors
+        }
 
     def _built(self, modality: str, choice: Choice) -> VectorIndex:
         from indexer.tuning import build

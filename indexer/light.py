@@ -14,16 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer.items import Float32Array, Int64Array, Vectors, spread
-from indexer.probing import DEEPER, probes_for
+from indexer.probing import DEEPER, READ_ALL, probes_for
 from indexer.saved import Codes, SavedExact, SavedInverted
+from indexer.stored_vectors import StoredVectors
 
 if TYPE_CHECKING:
     from indexer.vectors import VectorIndex
 
-# Questions at once from which FAISS is worth its import, and ids allowed in an inverted file up to which their vectors
-# are rather fetched from the catalog, at 10 microseconds each.
+# Questions at once from which FAISS is worth its import.
 MANY = 16
-FETCHED = 5000
 
 # Vectors that are float32 at once: 1 MB at 512 dimensions, which stays in the cache. 10,000 of them in blocks of
 # 512 / 1024 / 4096: 6.0 / 8.0 / 8.7 ms.
@@ -33,8 +32,8 @@ BLOCK = 512
 class LightIndex:
     """Unit vectors by id, searched by cosine; see `VectorIndex`, whose questions it takes.
 
-    `saved` is what was saved of them, None for nothing. `fetch` gives the vectors of ids, `heavy` the same vectors in
-    FAISS, for work that is not for numpy.
+    `saved` is what was saved of them, None for nothing; `stored` are the vectors by id. `heavy` gives the same vectors
+    in FAISS, for work that is not for numpy.
     """
 
     def __init__(
@@ -42,13 +41,13 @@ class LightIndex:
         saved: SavedExact | SavedInverted | None,
         dimension: int,
         *,
-        fetch: Callable[[Int64Array], Vectors],
+        stored: StoredVectors,
         heavy: Callable[[], VectorIndex],
     ) -> None:
         self.revision = saved.revision if saved else 0
         self._exact = saved if isinstance(saved, SavedExact) else nothing_saved(dimension)
         self._inverted = saved if isinstance(saved, SavedInverted) else None
-        self._fetch, self._heavy = fetch, heavy
+        self._stored, self._heavy = stored, heavy
         self._fresh = Vectors(np.empty(0, np.int64), np.empty((0, dimension), np.float32))
         self._gone = np.empty(0, np.int64)
 
@@ -74,7 +73,7 @@ class LightIndex:
         self, queries: Float32Array, k: int, *, allowed: Int64Array | None = None
     ) -> tuple[Float32Array, Int64Array]:
         """As `VectorIndex.search`: scores `[q, k]` (cosines) and ids `[q, k]`, best first, ties by id."""
-        few = allowed is None or self._inverted is None or len(allowed) <= FETCHED
+        few = allowed is None or self._inverted is None or len(allowed) * self._exact.dimension <= READ_ALL
         if len(queries) > MANY or not few:
             return self._heavy().search(queries, k, allowed=allowed)
         found = [self._nearest(query, k, allowed) for query in queries]
@@ -94,8 +93,9 @@ class LightIndex:
         if self._inverted is None:
             held = [self._scored(self._exact.ids, self._exact.rows, query, allowed)]
         else:
-            vectors = self._fetch(self._by_code(self._inverted, query, k) if allowed is None else allowed)
-            held = [self._scored(vectors.ids, vectors.rows, query, None)]
+            worth = self._by_code(self._inverted, query, k) if allowed is None else allowed
+            worth = self._stored.may_be_nearest(query, worth, k)
+            held = [self._scored(worth, self._stored.read(worth), query, None)]
         if self._inverted is None or allowed is None:
             held.append(self._scored(self._fresh.ids, self._fresh.rows, query, allowed))
         scores, ids = (np.concatenate(parts) for parts in zip(*held, strict=True))

@@ -1,31 +1,43 @@
-"""Vectors as the catalog keeps them: twelve bits a number, three quarters of float16's bytes and as true.
+"""Vectors as they are kept: records of twelve bits a number, three quarters of float16's bytes and as true.
 
 A vector's numbers are whole multiples of one power of two, the smallest with which the greatest of them fits into
 twelve bits. Of a unit vector of 512 dimensions that is 2**-13 as a rule: off by 6e-5 at most, which is what float16
 does to its greatest numbers, and 3.5e-5 in a cosine. Every such number is one of float16 too, so that vectors travel as
-float16 and come back as they were. Catalogs of earlier versions hold float16 itself: a blob's length tells.
+float16 and come back as they were.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from indexer.items import Float32Array
 
+Records = npt.NDArray[np.uint8]
+
 # Of twelve bits, one is the sign: from -2048 to 2047.
 GREATEST = 2047
 NIBBLE = 16
 
+# What the upper eight bits leave out: on average, and how far it strays (of an even distribution).
+LEFT_OUT = (NIBBLE - 1) / 2
+STRAYS = NIBBLE / 12**0.5
 
-def pack(rows: Float32Array) -> list[bytes]:
-    """Rows `[n, dim]` as a blob each: the power, the upper eight bits of all numbers, and the lower four, two a byte.
+# Records that are float32 at once: what stays in the cache.
+BLOCK = 512
 
-    >>> [len(blob) for blob in pack(np.ones((1, 512), np.float32))]
-    [769]
+
+def width(dimension: int) -> int:
+    """The bytes of a record: the power, the upper eight bits of all numbers, and the lower four, two a byte.
+
+    >>> width(512)
+    769
     """
+    return 1 + dimension + _half(dimension)
+
+
+def pack(rows: Float32Array) -> Records:
+    """Rows `[n, dim]` as records `[n, width]`."""
     rows = np.asarray(rows, np.float32)
     peaks = np.abs(rows).max(axis=1, initial=0)
     powers = 11 - np.frexp(peaks)[1]
@@ -35,38 +47,42 @@ def pack(rows: Float32Array) -> list[bytes]:
     half = _half(rows.shape[1])
     pairs = lower[:, :half].copy()
     pairs[:, : rows.shape[1] - half] |= lower[:, half:] << 4
-    blobs = np.concatenate([powers.astype(np.int8)[:, np.newaxis].view(np.uint8), upper.view(np.uint8), pairs], axis=1)
-    return [blob.tobytes() for blob in blobs]
+    return np.concatenate([powers.astype(np.int8)[:, np.newaxis].view(np.uint8), upper.view(np.uint8), pairs], axis=1)
 
 
-def unpack(blobs: Sequence[bytes], dimension: int) -> Float32Array:
-    """The rows `[n, dim]` of blobs that `pack` made, or that are float16."""
-    size = 1 + dimension + _half(dimension)
-    if all(len(blob) == size for blob in blobs):
-        return _twelve_bits(np.frombuffer(b"".join(blobs), np.uint8).reshape(len(blobs), size), dimension)
-    rows = np.empty((len(blobs), dimension), np.float32)
-    packed = np.array([len(blob) == size for blob in blobs])
-    for kind, decode in ((True, unpack), (False, _float16)):
-        places = np.flatnonzero(packed == kind)
-        if len(places):
-            rows[places] = decode([blobs[place] for place in places.tolist()], dimension)
+def unpack(records: Records, dimension: int) -> Float32Array:
+    """The rows `[n, dim]` of records that `pack` made."""
+    half = _half(dimension)
+    pairs = records[:, 1 + dimension :]
+    numbers = np.multiply(_upper(records, dimension), NIBBLE, dtype=np.int16)
+    numbers[:, :half] += pairs & (NIBBLE - 1)
+    numbers[:, half:] += pairs[:, : dimension - half] >> 4
+    rows: Float32Array = np.multiply(numbers, _units(records), dtype=np.float32)
     return rows
+
+
+def rough_scores(records: Records, query: Float32Array) -> tuple[Float32Array, Float32Array]:
+    """The inner products `[n]` with a query `[dim]` by the upper eight bits alone, and their standard deviations `[n]`.
+
+    A third of the work of `unpack`: 10,000 records of 512 dimensions in 1.9 ms instead of 11.
+    """
+    products = np.empty(len(records), np.float32)
+    for start in range(0, len(records), BLOCK):
+        block = slice(start, start + BLOCK)
+        products[block] = _upper(records[block], len(query)).astype(np.float32) @ query  # (n, dim) @ (dim) -> (n)
+    units = _units(records)[:, 0]
+    return units * (NIBBLE * products + LEFT_OUT * query.sum()), units * np.float32(STRAYS * np.linalg.norm(query))
 
 
 def _half(dimension: int) -> int:
     return (dimension + 1) // 2
 
 
-def _twelve_bits(blobs: npt.NDArray[np.uint8], dimension: int) -> Float32Array:
-    half = _half(dimension)
-    pairs = blobs[:, 1 + dimension :]
-    numbers = np.multiply(blobs[:, 1 : 1 + dimension].view(np.int8), NIBBLE, dtype=np.int16)
-    numbers[:, :half] += pairs & (NIBBLE - 1)
-    numbers[:, half:] += pairs[:, : dimension - half] >> 4
-    unit = np.ldexp(np.float32(1), -blobs[:, :1].view(np.int8).astype(np.int32))
-    rows: Float32Array = np.multiply(numbers, unit, dtype=np.float32)
-    return rows
+def _upper(records: Records, dimension: int) -> npt.NDArray[np.int8]:
+    return records[:, 1 : 1 + dimension].view(np.int8)
 
 
-def _float16(blobs: Sequence[bytes], dimension: int) -> Float32Array:
-    return np.frombuffer(b"".join(blobs), "<f2").reshape(len(blobs), dimension).astype(np.float32)
+def _units(records: Records) -> Float32Array:
+    """What a one stands for in each record, `[n, 1]`."""
+    units: Float32Array = np.ldexp(np.float32(1), -records[:, :1].view(np.int8).astype(np.int32))
+    return units

@@ -1,6 +1,6 @@
 """Another encoder for a library: every item is embedded anew, and the vectors change all at once or not at all.
 
-The new vectors gather in a file of their own beside the catalog, so that a run can be cut off and go on, and the
+The new vectors gather in the file of the catalog's next generation, so that a run can be cut off and go on, and the
 library answers with its old ones all the while. One transaction takes them over; ids, tags and facts stay.
 """
 
@@ -11,20 +11,21 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import Any, TypeVar
+
+import numpy as np
 
 from indexer.encoders.base import Encoder
 from indexer.errors import LibraryError, SourceError
 from indexer.files import Failure
-from indexer.items import Item
+from indexer.items import Float32Array, Item
 from indexer.library import TEXT_TOWER, Library
 from indexer.modalities import MODALITIES
 from indexer.modalities.base import ReadOptions
-from indexer.packing import pack
 from indexer.pictures import MAX_PIXELS
 from indexer.pipeline import BATCH
 from indexer.report import Report, Watcher
+from indexer.stored_vectors import StoredVectors, vectors_file
 from indexer.threads import ahead
 
 SCRATCH = ".reembedding.sqlite3"
@@ -48,9 +49,9 @@ def reembed(
     report = Report()
     with library.lock():
         library.catalog.files.forget_displaced()
-        with closing(_scratch(library.path / SCRATCH, encoder)) as scratch:
+        with closing(_Gathered(library, encoder)) as gathered:
             try:
-                _embed_all(library, encoder, scratch, report, watcher or Watcher(), max_pixels)
+                _embed_all(library, encoder, gathered, report, watcher or Watcher(), max_pixels)
             except KeyboardInterrupt:
                 report.interrupted = True
         if not report.interrupted:
@@ -61,30 +62,55 @@ def reembed(
     return report
 
 
-def _scratch(path: Path, encoder: Encoder) -> sqlite3.Connection:
-    """The file that gathers the new vectors; what it holds of a third encoder is thrown away."""
-    connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("CREATE TABLE IF NOT EXISTS vectors (id INTEGER PRIMARY KEY, vector BLOB NOT NULL)")
-    connection.execute("CREATE TABLE IF NOT EXISTS encoder (name TEXT, checksum TEXT)")
-    whose = (encoder.name, encoder.checksum)
-    if connection.execute("SELECT name, checksum FROM encoder").fetchall() != [whose]:
-        with connection:
-            connection.execute("BEGIN")
-            connection.execute("DELETE FROM vectors")
-            connection.execute("DELETE FROM encoder")
-            connection.execute("INSERT INTO encoder VALUES (?, ?)", whose)
-    return connection
+class _Gathered:
+    """The new vectors so far, and a scratch file that says whose they are and which; of a third encoder, none."""
+
+    def __init__(self, library: Library, encoder: Encoder) -> None:
+        catalog = library.catalog
+        file = vectors_file(catalog.path, catalog.generation + 1)
+        self._stored = StoredVectors(file, encoder.dimension)
+        self._scratch = sqlite3.connect(library.path / SCRATCH, isolation_level=None)
+        self._scratch.execute("CREATE TABLE IF NOT EXISTS done (id INTEGER PRIMARY KEY)")
+        self._scratch.execute("CREATE TABLE IF NOT EXISTS encoder (name TEXT, checksum TEXT, file TEXT)")
+        whose = (encoder.name, encoder.checksum, file.name)
+        if self._scratch.execute("SELECT * FROM encoder").fetchall() != [whose] or not file.exists():
+            self._begin(whose)
+
+    def _begin(self, whose: tuple[str, str, str]) -> None:
+        self._stored.path.unlink(missing_ok=True)
+        self._scratch.execute("BEGIN")
+        with self._scratch:
+            self._scratch.execute("DELETE FROM done")
+            self._scratch.execute("DELETE FROM encoder")
+            self._scratch.execute("INSERT INTO encoder VALUES (?, ?, ?)", whose)
+
+    def ids(self) -> set[int]:
+        """The items that have a new vector."""
+        return {id for (id,) in self._scratch.execute("SELECT id FROM done")}
+
+    def put(self, ids: Sequence[int], rows: Float32Array) -> None:
+        """Keeps vectors of items `[n, dim]`, also if the power goes."""
+        self._stored.write(np.array(ids, np.int64), rows)
+        self._stored.sync()
+        self._scratch.execute("BEGIN")
+        with self._scratch:
+            self._scratch.executemany("INSERT OR REPLACE INTO done VALUES (?)", [(id,) for id in ids])
+
+    def close(self) -> None:
+        """Closes the files."""
+        self._stored.close()
+        self._scratch.close()
 
 
 def _embed_all(
     library: Library,
     encoder: Encoder,
-    scratch: sqlite3.Connection,
+    gathered: _Gathered,
     report: Report,
     watcher: Watcher,
     max_pixels: int,
 ) -> None:
-    done = {id for (id,) in scratch.execute("SELECT id FROM vectors")}
+    done = gathered.ids()
     left = [id for id in library.catalog.all_ids() if id not in done]
     report.unchanged = len(done)
     watcher.begin(len(left))
@@ -93,7 +119,7 @@ def _embed_all(
         for start in range(0, len(left), AT_ONCE):
             items = library.catalog.items(left[start : start + AT_ONCE])
             for batch in _batches(ahead(read, items), BATCH):
-                _store(scratch, encoder, [outcome for outcome in batch if not isinstance(outcome, Failure)], report)
+                _store(gathered, encoder, [outcome for outcome in batch if not isinstance(outcome, Failure)], report)
                 for failure in (outcome for outcome in batch if isinstance(outcome, Failure)):
                     report.failures.append(failure)
                     watcher.failed(failure)
@@ -136,17 +162,16 @@ def _batches(results: Iterator[Result], size: int) -> Iterator[list[Result]]:
         yield batch
 
 
-def _store(scratch: sqlite3.Connection, encoder: Encoder, batch: Sequence[tuple[Item, Any]], report: Report) -> None:
-    """Embeds what is ready and commits it."""
-    rows = []
-    for modality in {item.modality for item, _ in batch}:
-        own = [(item, array) for item, array in batch if item.modality == modality]
-        vectors = encoder.tower(modality).embed([array for _, array in own])
-        rows += [(item.id, blob) for (item, _), blob in zip(own, pack(vectors), strict=True)]
-    scratch.execute("BEGIN")
-    scratch.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
-    scratch.execute("COMMIT")
-    report.embedded += len(rows)
+def _store(gathered: _Gathered, encoder: Encoder, batch: Sequence[tuple[Item, Any]], report: Report) -> None:
+    """Embeds what is ready and keeps it."""
+    by_modality: dict[str, list[tuple[Item, Any]]] = {}
+    for item, array in batch:
+        by_modality.setdefault(item.modality, []).append((item, array))
+    if batch:
+        parts = [encoder.tower(name).embed([array for _, array in own]) for name, own in by_modality.items()]
+        ids = [item.id for own in by_modality.values() for item, _ in own if item.id is not None]
+        gathered.put(ids, np.concatenate(parts))
+    report.embedded += len(batch)
 
 
 def _refuse_gaps(library: Library, report: Report) -> None:
@@ -170,7 +195,7 @@ def _take_over(library: Library, encoder: Encoder) -> None:
     if encoder.store_text is not None:
         encoder.store_text(successor)
     shutil.rmtree(tower, ignore_errors=True)
-    library.catalog.replace_vectors(library.path / SCRATCH, encoder.name, encoder.checksum, encoder.dimension)
+    library.catalog.begin_generation(encoder.name, encoder.checksum, encoder.dimension)
     if successor.is_dir():
         successor.rename(tower)
     (library.path / SCRATCH).unlink()

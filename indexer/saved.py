@@ -172,6 +172,19 @@ def _header(cursor: _Cursor) -> tuple[int, int]:
     return dimension, count
 
 
+def exact_header(dimension: int, count: int) -> bytes:
+    """What stands before the vectors of an exact index: theirs follow, then `count` once more, then their ids."""
+    index = struct.pack("<iqqqBi", dimension, count, 1 << 20, 1 << 20, True, INNER_PRODUCT)
+    row = dimension * HALF.itemsize
+    return (
+        b"IxMp"
+        + index
+        + b"IxSQ"
+        + index
+        + struct.pack("<iif4q", HALF_PRECISION, 0, 0.0, dimension, row, 0, count * row)
+    )
+
+
 def _exact(cursor: _Cursor) -> SavedExact:
     """IDMap,SQfp16: all vectors, then all ids."""
     dimension, count = _header(cursor)

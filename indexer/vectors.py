@@ -7,17 +7,18 @@ L2 otherwise). A query never changes an index: what varies from query to query t
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import faiss
 import numpy as np
 
 from indexer.exact import Exact
-from indexer.inverted import Inverted, Rows
+from indexer.halves import one_thread
+from indexer.inverted import Inverted
 from indexer.items import Float32Array, Int64Array, Vectors
-from indexer.saved import STAMP, saved_revision
+from indexer.saved import STAMP, SavedExact, read_saved, saved_revision
+from indexer.stored_vectors import StoredVectors
 
 # How files are opened: FAISS maps inverted lists into memory instead of reading them, and reads all else as ever.
 # Its maps are not for Windows, where all is read.
@@ -77,7 +78,7 @@ class VectorIndex:
         ids = np.full((len(queries), k), -1, dtype=np.int64)
         if found and len(queries):
             queries = np.ascontiguousarray(queries, dtype=np.float32)
-            with _threads_for(len(queries)):
+            with one_thread() if len(queries) == 1 else nullcontext():
                 scores[:, :found], ids[:, :found] = self._kind.nearest(queries, found, allowed)
         # half precision may lengthen a vector by a ten-thousandth
         return np.where(ids < 0, -np.inf, np.clip(scores, -1, 1)).astype(np.float32), ids
@@ -105,9 +106,9 @@ class VectorIndex:
         """Writes the index, with its revision behind it, all or nothing. Raises `OSError` where it cannot."""
         new = path.with_name(f"{path.name}.new")
         try:
-            faiss.write_index(self._kind.faiss_index(), str(new))
+            self._kind.write(new)
             with new.open("ab") as file:
-                file.write(self._kind.behind() + self.revision.to_bytes(STAMP, "little"))
+                file.write(self.revision.to_bytes(STAMP, "little"))
                 os.fsync(file.fileno())
             new.replace(path)
         except RuntimeError as error:  # what FAISS makes of a full disk
@@ -116,36 +117,30 @@ class VectorIndex:
             new.unlink(missing_ok=True)
 
     @classmethod
-    def open(cls, path: Path, rows: Rows) -> VectorIndex:
+    def open(cls, path: Path, stored: StoredVectors) -> VectorIndex:
         """The index that `save` wrote. Raises `ValueError` for a file that is none, `OSError` for no file.
 
         An inverted file is not read: its lists are mapped into memory, and a query touches those that it scans.
-        `rows` gives it the vectors of ids, by which it ranks what it finds.
+        By the vectors that are `stored` it ranks what it finds.
         """
         revision = saved_revision(path)
         if revision is None:
             raise FileNotFoundError(path)
         index = cls.__new__(cls)
-        try:
-            saved = faiss.read_index(str(path), MAPPED)
-        except (RuntimeError, MemoryError) as error:
-            raise ValueError(f"{path} is not an index") from error
-        if Exact.takes(saved):
-            index._kind = Exact(saved)
-        elif Inverted.takes(saved):
-            index._kind = Inverted.opened(saved, path, STAMP, rows)
-        else:  # of a kind that an earlier version wrote
-            raise ValueError(f"{path} is not an index that is used any more")
+        index._kind = _opened(path, stored)
         index.revision = revision
         return index
 
 
-@contextmanager
-def _threads_for(queries: int) -> Iterator[None]:
-    """One thread for one query: two made a scan 4-6 times slower, since they spin waiting for each other."""
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1 if queries == 1 else before)
+def _opened(path: Path, stored: StoredVectors) -> Exact | Inverted:
+    with suppress(ValueError):
+        saved = read_saved(path)
+        if isinstance(saved, SavedExact):
+            return Exact.opened(saved)
     try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(before)
+        index = faiss.read_index(str(path), MAPPED)
+    except (RuntimeError, MemoryError) as error:
+        raise ValueError(f"{path} is not an index") from error
+    if not Inverted.takes(index):  # of a kind that an earlier version wrote, or cut short
+        raise ValueError(f"{path} is not an index that is used any more")
+    return Inverted.opened(index, path, STAMP, stored)

@@ -180,7 +180,9 @@ class Engine:
         if asked not in self._let_through:
             while len(self._let_through) >= FILTERS_KEPT:
                 del self._let_through[next(iter(self._let_through))]
-            self._let_through[asked] = self.library.catalog.ids(wanted, *to_sql(filters))
+            ids = self.library.catalog.ids(wanted, *to_sql(filters))
+            ids.flags.writeable = False  # so that what an index makes of them is kept too
+            self._let_through[asked] = ids
         return self._let_through[asked]
 
     def _own_ids(self, query: Query) -> set[int]:

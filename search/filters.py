@@ -12,7 +12,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any, NamedTuple
 
 from indexer.errors import QueryError
@@ -23,24 +23,13 @@ NEAR_KM = 10.0
 
 EARTH_RADIUS_KM = 6371.0
 
-# The greatest number that SQLite counts with.
-SQLITE_LAST = 2**63 - 1
-
-# The day a photo was taken, as a Julian day number, and its camera: the catalog has indexes of both, for which the
-# words here must be those there.
-DAY = "CAST(julianday(substr(json_extract(facts, '$.taken'), 1, 10)) + 0.5 AS INTEGER)"
-CAMERA = "json_extract(facts, '$.camera')"
-
-# When the file was last written, in nanoseconds: that counts where no camera said when the photo was taken.
-WRITTEN = "(SELECT mtime_ns FROM files WHERE files.id = items.file_id)"
-
 # The Julian day number of the day before the first of the year 1, by which Python counts.
 BEFORE_FIRST = 1_721_425
 
 # All cameras that there are, by stepping from one to the next in the index.
 CAMERAS = (
-    f"WITH RECURSIVE cameras(name) AS (SELECT min({CAMERA}) FROM items WHERE {CAMERA} > '' UNION ALL "
-    f"SELECT (SELECT min({CAMERA}) FROM items WHERE {CAMERA} > name) FROM cameras WHERE name IS NOT NULL) "
+    "WITH RECURSIVE cameras(name) AS (SELECT min(camera) FROM items WHERE camera > '' UNION ALL "
+    "SELECT (SELECT min(camera) FROM items WHERE camera > name) FROM cameras WHERE name IS NOT NULL) "
     "SELECT name FROM cameras"
 )
 
@@ -142,33 +131,21 @@ def _type(value: str) -> Condition:
 
 
 def _after(value: str) -> Condition:
-    return _taken(">= ?", _period(value)[0])
+    return Condition("items.day >= ?", (_julian(_period(value)[0]),))
 
 
 def _before(value: str) -> Condition:
-    return _taken("< ?", _period(value)[0])
+    return Condition("items.day < ?", (_julian(_period(value)[0]),))
 
 
 def _on(value: str) -> Condition:
-    # the day that is behind is not in a BETWEEN, but the nanosecond before it is
-    return _taken("BETWEEN ? AND ? - 1", *_period(value))
+    first, behind = _period(value)
+    return Condition("items.day BETWEEN ? AND ?", (_julian(first), _julian(behind) - 1))
 
 
-def _taken(compared: str, *days: date) -> Condition:
-    """Photos whose day compares so with the beginning of others; files without a date by when they were written.
-
-    One choice between two ranges of the index: of more than that, SQLite looks at every photo.
-    """
-    sql = f"({DAY} {compared} OR ({DAY} IS NULL AND {WRITTEN} {compared}))"
-    return Condition(sql, (*(day.toordinal() + BEFORE_FIRST for day in days), *map(_nanoseconds, days)))
-
-
-def _nanoseconds(day: date) -> int:
-    """When a day begins here, in nanoseconds since 1970; the last that SQLite can count for what lies beyond."""
-    try:
-        return max(-SQLITE_LAST, min(SQLITE_LAST, int(datetime(*day.timetuple()[:3]).timestamp()) * 1_000_000_000))
-    except (ValueError, OverflowError, OSError):  # a platform whose clock does not reach so far
-        return SQLITE_LAST if day.year > 2000 else -SQLITE_LAST
+def _julian(day: date) -> int:
+    """A day's number, by which the catalog keeps days."""
+    return day.toordinal() + BEFORE_FIRST
 
 
 def _period(value: str) -> tuple[date, date]:
@@ -188,7 +165,7 @@ def _period(value: str) -> tuple[date, date]:
 
 
 def _camera(value: str) -> Condition:
-    return Condition(f"{CAMERA} IN ({CAMERAS} WHERE name LIKE ? ESCAPE '!')", (_anywhere(value),))
+    return Condition(f"items.camera IN ({CAMERAS} WHERE name LIKE ? ESCAPE '!')", (_anywhere(value),))
 
 
 def _lens(value: str) -> Condition:

@@ -31,6 +31,13 @@ def optimize(library: Library, *, recall: float) -> Iterator[Optimized]:
         yield Optimized(library.optimize(modality, rows, recall=recall), asked)
 
 
+def renew(library: Library) -> Iterator[Optimized]:
+    """Tunes what has outgrown the index that was chosen for it, for the recall that was wished then."""
+    for modality, choice in library.outgrown().items():
+        rows, asked = _questions(library, modality)
+        yield Optimized(library.optimize(modality, rows, recall=choice.wished), asked)
+
+
 def _questions(library: Library, modality: str) -> tuple[Float32Array, str]:
     """Unit rows `[q, dim]` that ask for items of a modality, and what they are."""
     other = ASKED_BY.get(modality, "text")

@@ -14,9 +14,10 @@ LAYERS = ("indexer", "search", "evaluation", "training", "benchmarks")  # each m
 
 # Inside `indexer`, what stands higher may import what stands lower, never the other way round.
 INDEXER = (
-    ("errors", "items", "shipped", "threads", "memory", "migrations", "probing", "saved", "exact", "packing"),
-    ("pictures", "database", "inverted", "vectors", "light", "whole"),
-    ("files", "tags"),
+    ("errors", "items", "shipped", "threads", "memory", "probing", "saved", "gpu", "packing"),
+    ("stored_vectors", "halves", "rough", "migrations"),
+    ("exact", "pictures", "database", "inverted", "vectors", "light", "whole"),
+    ("files", "tags", "jpegs"),
     ("catalog", "encoders", "modalities"),
     ("walk", "report", "testing", "wording", "tuning"),
     ("survey", "chunks", "library"),

@@ -1,4 +1,4 @@
-"""Bytes a photo on disk, by part: SQLite's tables and indexes one by one, and the saved vector indexes.
+"""Bytes a photo on disk, by part: SQLite's tables and indexes one by one, the vectors, and the saved indexes of them.
 
 What a library has once, whatever its size, such as a stored text tower, is not counted.
 """
@@ -36,8 +36,8 @@ def measure(setting: Setting) -> Iterator[Figure]:
 
 
 def parts_of(library: Path) -> dict[str, int]:
-    """Bytes of the catalog by table and index, and of every saved index."""
-    parts = {path.name: path.stat().st_size for path in library.glob("*.faiss")}
+    """Bytes of the catalog by table and index, of the vectors, and of every saved index."""
+    parts = {path.name: path.stat().st_size for kind in ("*.vectors", "*.faiss") for path in library.glob(kind)}
     return {**parts, **_tables(library / CATALOG)}
 
 

@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from indexer.files import LIMBO
 from indexer.library import Library
-from indexer.packing import unpack
 from indexer.transfer.batches import BATCH, Origin
 
 # An SQL condition over `items`, `files` and `folders`, with the values of its question marks.
@@ -31,7 +30,7 @@ COLUMNS = {
 }
 NUMBERS = ("id", "file_size", "mtime_ns")
 
-_SQL = {"id": "items.id", **COLUMNS, "vector": "vector"}
+_SQL = {"id": "items.id", **COLUMNS}
 
 
 class Contents:
@@ -42,7 +41,7 @@ class Contents:
         where, values = condition
         self._values = (modality, modality, *values)
         self._from = (
-            "FROM items JOIN vectors USING (id) JOIN files ON files.id = file_id "
+            "FROM items JOIN files ON files.id = file_id "
             "JOIN folders ON folders.id = folder_id "
             f"WHERE folders.path != '{LIMBO}' AND (? = '' OR items.modality = ?) AND {where}"
         )
@@ -58,13 +57,13 @@ class Contents:
         return int(self._catalog.scalar(f"SELECT max(length({_SQL[column]})) {self._from}", self._values) or 0)
 
     def columns(self, *names: str) -> Iterator[list[tuple[Any, ...]]]:
-        """The values of some columns, in batches of `BATCH` rows; a vector as the catalog keeps it, see `halves`."""
+        """The values of some columns, in batches of `BATCH` rows."""
         wanted = ", ".join(_SQL[name] for name in names)
         with closing(self._catalog.connection.cursor()) as cursor:
             cursor.execute(f"SELECT {wanted} {self._from} ORDER BY file_id, items.id", self._values)
             while rows := cursor.fetchmany(BATCH):
                 yield rows
 
-    def halves(self, vectors: Sequence[bytes]) -> npt.NDArray[np.float16]:
-        """Stored vectors as `[n, dim]` float16."""
-        return unpack(vectors, self.dimension).astype("<f2")
+    def halves(self, ids: Sequence[int]) -> npt.NDArray[np.float16]:
+        """The vectors of items as `[n, dim]` float16, which rounds none of them."""
+        return self._catalog.stored.read(np.array(ids, np.int64)).astype("<f2")

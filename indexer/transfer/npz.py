@@ -36,8 +36,8 @@ def write(contents: Contents, path: Path) -> None:
                     file.write(np.array([value for (value,) in rows], dtype).tobytes())
         # halves hardly compress
         with _column(archive, "vector", np.dtype("<f2"), (count, contents.dimension), ZIP_STORED) as file:
-            for rows in contents.columns("vector"):
-                file.write(contents.halves([vector for (vector,) in rows]).tobytes())
+            for rows in contents.columns("id"):
+                file.write(contents.halves([id for (id,) in rows]).tobytes())
 
 
 def _column(

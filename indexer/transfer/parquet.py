@@ -34,9 +34,9 @@ def write(contents: Contents, path: Path) -> None:
     vector = pa.list_(pa.float32(), contents.dimension)
     schema = pa.schema([*fields, ("vector", vector)], contents.origin._asdict())
     with pa.parquet.ParquetWriter(path, schema, compression="zstd") as writer:
-        for rows in contents.columns(*names, "vector"):
-            *columns, vectors = zip(*rows, strict=True)
-            values = contents.halves(vectors).astype(np.float32).ravel()
+        for rows in contents.columns(*names):
+            columns = list(zip(*rows, strict=True))
+            values = contents.halves(columns[0]).astype(np.float32).ravel()
             arrays = [pa.array(column, kind) for column, (_, kind) in zip(columns, fields, strict=True)]
             arrays.append(pa.FixedSizeListArray.from_arrays(values, contents.dimension))
             writer.write_batch(pa.record_batch(arrays, schema=schema))

@@ -40,11 +40,22 @@ def index(ctx: click.Context, paths: tuple[Path, ...], model: str | None, device
     with library:
         roots = paths or tuple(library.catalog.files.roots())
         report = index_sources(library, roots, encoder, max_pixels=int(max_megapixels * 1e6), watcher=watcher())
-    click.echo(summary(report))
-    if report.interrupted:
-        click.echo("Interrupted. What is done is kept: run the same command again to go on.", err=True)
-        leave(INTERRUPTED)
+        click.echo(summary(report))
+        if report.interrupted:
+            click.echo("Interrupted. What is done is kept: run the same command again to go on.", err=True)
+            leave(INTERRUPTED)
+        _renew(library)
     ctx.exit(1 if report.failures else 0)
+
+
+def _renew(library: Library) -> None:
+    """Indexes that were chosen for half as many are made anew; all is indexed by then, and others may go on."""
+    from search.optimizing import explained, renew
+
+    for modality in library.outgrown():
+        click.echo(f"The index of the {modality} vectors was made for half as many: making a new one.", err=True)
+    for optimized in renew(library):
+        click.echo(explained(optimized), err=True)
 
 
 def _for_indexing(path: Path, paths: Sequence[Path], model: str | None, device: str) -> tuple[Library, Encoder]:

@@ -12,6 +12,8 @@ from indexer.catalog import Catalog
 from indexer.errors import LibraryDamaged, LibraryError, LibraryFull, LibraryTooNew
 from indexer.files import Failure
 from indexer.items import Item, Source
+from indexer.packing import pack, unpack, width
+from indexer.stored_vectors import vectors_file
 
 
 @pytest.fixture
@@ -90,16 +92,6 @@ def test_vectors_are_rounded_to_twelve_bits_and_no_further(catalog: Catalog) -> 
     store(again, source("a.csv"), kept)
     np.testing.assert_array_equal(next(again.vectors_since("image", 0)).rows, kept)
     again.close()
-
-
-def test_float16_of_an_earlier_version_is_read_as_it_was(catalog: Catalog) -> None:
-    store(catalog, source("a.csv"), rows(3))
-    (first, second, _) = rows(3, seed=5).astype("<f2")
-    catalog.connection.execute("UPDATE vectors SET vector = ? WHERE id = 1", (first.tobytes(),))
-    catalog.connection.execute("UPDATE vectors SET vector = ? WHERE id = 3", (second.tobytes(),))
-    kept = catalog.vectors([3, 1])
-    np.testing.assert_array_equal(kept.rows, np.stack([second, first]).astype(np.float32))
-    assert catalog.vectors_of("image", kept.ids).ids.tolist() == [1, 3]
 
 
 def test_some_vectors_are_drawn_by_chance_and_always_the_same(catalog: Catalog) -> None:
@@ -312,6 +304,66 @@ def test_steps_that_are_missing_are_taken_and_nothing_is_lost(path: Path, monkey
         new.close()
 
 
+def old_catalog(path: Path, vectors: np.ndarray) -> None:
+    """A catalog of the time when vectors were rows: every second one of twelve bits a number, the others float16."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    for step in migrations.STEPS[:4]:
+        assert isinstance(step, str)
+        connection.executescript(step)
+    connection.execute("PRAGMA user_version = 4")
+    connection.execute("BEGIN")
+    connection.executemany("INSERT INTO meta VALUES (?, ?)", [("dimension", vectors.shape[1]), ("revision", 3)])
+    connection.execute("INSERT INTO folders VALUES (1, '/photos')")
+    for id, row in enumerate(vectors, start=1):
+        blob = pack(row[np.newaxis]).tobytes() if id % 2 else row.astype("<f2").tobytes()
+        connection.execute("INSERT INTO files VALUES (?, 1, ?, 'image', 1, 1, NULL, NULL)", (id, f"{id}.jpg"))
+        connection.execute("INSERT INTO items VALUES (?, ?, 'image', '', '', '{}')", (id, id))
+        connection.execute("INSERT INTO vectors VALUES (?, 'image', 2, ?)", (id, blob))
+    connection.execute("DELETE FROM vectors WHERE id = 7")
+    connection.execute("COMMIT")
+    connection.close()
+
+
+@pytest.mark.parametrize("readonly", [True, False])
+def test_vectors_of_an_old_catalog_move_into_their_file_and_the_catalog_shrinks(readonly: bool, path: Path) -> None:
+    vectors = unpack(pack(rows(500, dimension=512)), 512)
+    old_catalog(path, vectors)
+    size = path.stat().st_size
+    catalog = Catalog(path, readonly=readonly)
+    kept = catalog.vectors(range(1, 501))
+    assert kept.ids.tolist() == [id for id in range(1, 501) if id != 7]
+    np.testing.assert_array_equal(kept.rows, vectors[kept.ids - 1])
+    assert catalog.revision == 3
+    assert [len(catalog.removed_since("image", 2)), catalog.changes_since("image", 2)] == [1, 1]
+    catalog.close()
+    assert path.stat().st_size < size - 500 * 512
+    assert vectors_file(path, 1).stat().st_size == 501 * width(512)
+
+
+def test_an_old_catalog_that_cannot_be_written_says_what_to_do(unprivileged: Path) -> None:
+    path = unprivileged / "library" / "catalog.sqlite3"
+    path.parent.mkdir()
+    old_catalog(path, rows(3, dimension=64))
+    path.chmod(0o444)
+    path.parent.chmod(0o555)
+    try:
+        with pytest.raises(LibraryError, match=r"older Descry .* open it once where it can be written"):
+            Catalog(path, readonly=True)
+    finally:
+        path.parent.chmod(0o755)
+
+
+def test_a_catalog_without_its_vectors_is_not_believed(path: Path) -> None:
+    catalog = made(path)
+    store(catalog, source("a.jpg"), rows(5))
+    catalog.close()
+    vectors_file(path, 1).unlink()
+    reader = Catalog(path, readonly=True)
+    with pytest.raises(LibraryDamaged, match="missing or cut short"):
+        next(reader.vectors_since("image", 0))
+    reader.close()
+
+
 def test_a_step_that_fails_leaves_the_catalog_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Catalog(path).close()
     before = len(migrations.STEPS)
@@ -346,7 +398,7 @@ def test_a_damaged_catalog_is_refused_in_one_line(content: bytes, readonly: bool
 
 
 def test_a_catalog_in_use_by_another_program_is_not_called_damaged(path: Path) -> None:
-    catalog = Catalog(path)
+    catalog = made(path)
     catalog.connection.execute("PRAGMA busy_timeout = 10")
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

@@ -5,20 +5,26 @@ from pathlib import Path
 import faiss
 import numpy as np
 import pytest
+from stored import rounded, stored
 
+from indexer import light as light_index
 from indexer.inverted import Inverted, learn_centroids
 from indexer.items import Float32Array, Int64Array, Vectors
-from indexer.light import FETCHED, MANY, LightIndex, best
+from indexer.light import MANY, LightIndex, best
 from indexer.saved import SavedExact, SavedInverted, read_saved, saved_revision
 from indexer.vectors import VectorIndex
 
 DIMENSION, COUNT, LISTS = 36, 3000, 16  # 36 signs do not fill their last byte
 
 
+@pytest.fixture(autouse=True)
+def _library(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path_factory.mktemp("library"))
+
+
 def unit(rows: np.ndarray) -> Float32Array:
-    """Unit rows as the catalog's float16 gives them."""
-    half = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float16)
-    return half.astype(np.float32)
+    """Unit rows as a library gives them back."""
+    return rounded(rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
 
 def drawn(count: int, *, seed: int, first: int = 1) -> Vectors:
@@ -48,7 +54,7 @@ def exact(vectors: Vectors, path: Path) -> VectorIndex:
 def inverted(vectors: Vectors, path: Path, *, probes: int = 6, depth: int = 60) -> VectorIndex:
     """An inverted file that does not round its questions: FAISS does so, which is quicker and misses more."""
     centroids = learn_centroids(vectors.rows, LISTS)
-    lists = Inverted.empty(centroids, vectors.rows, lambda ids: those(vectors, ids), probes=probes, depth=depth)
+    lists = Inverted.empty(centroids, vectors.rows, stored(vectors), probes=probes, depth=depth)
     index = VectorIndex.approximate(lists, revision=7)
     index.add(vectors)
     index.save(path)
@@ -62,7 +68,7 @@ def light(path: Path, vectors: Vectors) -> LightIndex:
     def heavy() -> VectorIndex:
         raise AssertionError("FAISS was asked")
 
-    return LightIndex(read_saved(path), DIMENSION, fetch=lambda ids: those(vectors, ids), heavy=heavy)
+    return LightIndex(read_saved(path), DIMENSION, stored=stored(vectors), heavy=heavy)
 
 
 def brute_force(vectors: Vectors, query: Float32Array, k: int) -> Int64Array:
@@ -136,7 +142,7 @@ def test_where_there_are_fewer_than_asked_for_the_rest_is_marked(tmp_path: Path)
 
 def test_without_anything_saved_all_is_fresh() -> None:
     vectors = drawn(30, seed=1)
-    index = LightIndex(None, DIMENSION, fetch=lambda ids: those(vectors, ids), heavy=lambda: VectorIndex(DIMENSION))
+    index = LightIndex(None, DIMENSION, stored=stored(vectors), heavy=lambda: VectorIndex(DIMENSION))
     assert (len(index), index.revision) == (0, 0)
     assert index.search(QUERIES[:1], 2)[1].tolist() == [[-1, -1]]
     assert index.sample(5).shape == (0, DIMENSION)
@@ -144,15 +150,14 @@ def test_without_anything_saved_all_is_fresh() -> None:
     assert index.search(QUERIES[:1], 4)[1][0].tolist() == brute_force(vectors, QUERIES[0], 4).tolist()
 
 
-def test_many_questions_and_wide_filters_are_left_to_faiss(tmp_path: Path) -> None:
-    vectors = drawn(2 * FETCHED, seed=1)
+def test_many_questions_and_wide_filters_are_left_to_faiss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = drawn(10_000, seed=1)
     heavy = inverted(vectors, tmp_path / "index")
-    index = LightIndex(
-        read_saved(tmp_path / "index"), DIMENSION, fetch=lambda ids: those(vectors, ids), heavy=lambda: heavy
-    )
+    index = LightIndex(read_saved(tmp_path / "index"), DIMENSION, stored=stored(vectors), heavy=lambda: heavy)
     many = np.concatenate([QUERIES, QUERIES[:1]])
     assert (index.search(many, 5)[1] == heavy.search(many, 5)[1]).all()
-    wide = vectors.ids[: FETCHED + 1]
+    monkeypatch.setattr(light_index, "READ_ALL", 5000 * DIMENSION)
+    wide = vectors.ids[:5001]
     assert (index.search(QUERIES, 5, allowed=wide)[1] == heavy.search(QUERIES, 5, allowed=wide)[1]).all()
 
 

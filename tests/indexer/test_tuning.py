@@ -1,14 +1,15 @@
 """Which index a library gets, and that it keeps it through changes, losses and another encoder."""
 
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from indexer import Library, probing, tuning
-from indexer.errors import LibraryLocked
+from indexer.errors import LibraryError
 from indexer.items import Item, Source
+from indexer.saved import saved_revision
 from indexer.testing import color_encoder
 from indexer.vectors import VectorIndex
 
@@ -114,10 +115,7 @@ def test_it_follows_what_comes_and_goes_without_being_built_again(optimized: Lib
     put(optimized, 1200, seed=2)  # worth saving
     with optimized.lock():
         optimized.save_indexes()
-    assert (
-        len(VectorIndex.open(optimized.path / "image.faiss", partial(optimized.catalog.vectors_of, "image")))
-        == COUNT + 1599
-    )
+    assert len(VectorIndex.open(optimized.path / "image.faiss", optimized.catalog.stored)) == COUNT + 1599
     with Library.open(optimized.path) as reader:
         index = reader.index("image")
         assert (len(index), index.is_exact) == (COUNT + 1599, False)
@@ -176,7 +174,41 @@ def test_it_can_be_made_exact_again(optimized: Library, monkeypatch: pytest.Monk
         assert recall(reader) == 1
 
 
-def test_while_another_writes_it_says_so(large: Library) -> None:
-    with Library.create(large.path, color_encoder()) as other, other.lock(), pytest.raises(LibraryLocked):
+def test_what_others_change_while_it_is_made_is_in_it(large: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    def tune(*arguments: Any, **options: Any) -> Any:
+        made = unhurried(*arguments, **options)
+        put(indexing, 300, seed=3)
+        indexing.catalog.remove_under(Path("/photos/0/7.jpg"))
+        return made
+
+    unhurried = tuning.tune
+    monkeypatch.setattr(tuning, "tune", tune)
+    with Library.create(large.path, color_encoder()) as indexing, indexing.lock():
+        large.optimize("image", questions(), recall=0.95)
+    index = large.index("image")
+    assert (len(index), index.is_exact) == (COUNT + 299, False)
+    assert saved_revision(large.path / "image.faiss") == large.catalog.revision - 1  # the choice is a change
+    assert recall(large) > 0.9
+
+
+def test_one_that_can_catch_up_no_more_is_not_saved(large: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    def tune(*arguments: Any, **options: Any) -> Any:
+        made = unhurried(*arguments, **options)
+        large.catalog.set_meta(pruned=large.catalog.revision + 1)
+        return made
+
+    unhurried = tuning.tune
+    monkeypatch.setattr(tuning, "tune", tune)
+    with pytest.raises(LibraryError, match="changed too much meanwhile: run the same command again"):
         large.optimize("image", questions(), recall=0.9)
     assert large.choice("image") is None
+
+
+def test_one_made_for_half_as_many_is_outgrown(optimized: Library) -> None:
+    assert optimized.outgrown() == {}
+    put(optimized, COUNT - 1, seed=4)
+    assert optimized.outgrown() == {}
+    put(optimized, 1, seed=5)
+    assert optimized.outgrown() == {"image": optimized.choice("image")}
+    optimized.optimize("image", questions(), recall=0.95)
+    assert optimized.outgrown() == {}

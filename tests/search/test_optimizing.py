@@ -78,3 +78,22 @@ def test_a_recall_that_cannot_be_is_refused(recall: str, filled: Library) -> Non
     outcome = CliRunner().invoke(main, ["--library", str(filled.path), "optimize", "--recall", recall])
     assert outcome.exit_code == 2
     assert "--recall" in outcome.output
+
+
+def test_indexing_twice_as_many_makes_the_index_anew_and_says_so(
+    filled: Library, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuning, "EXACT_IS_QUICK", 0)
+    monkeypatch.setattr(tuning, "WORTH_IT", 2)
+    for _ in optimizing.optimize(filled, recall=0.9):
+        pass
+    before = filled.choice("image")
+    assert [found.verdict.modality for found in optimizing.renew(filled)] == []
+    paint_many(photos, 150)
+    encoder = filled.encoder()
+    index_sources(filled, [photos], encoder)
+    assert [found.verdict.modality for found in optimizing.renew(filled)] == ["image"]
+    after = filled.choice("image")
+    assert before is not None
+    assert after is not None
+    assert (before.vectors, after.vectors, after.wished) == (60, 150, 0.9)

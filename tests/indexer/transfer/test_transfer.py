@@ -14,7 +14,6 @@ from painting import WatchedEncoder, held, later, paint, paint_many, shade
 
 from indexer import Encoder, Library, index_sources
 from indexer.errors import EncoderMismatch, PathError, UnknownEncoder
-from indexer.packing import unpack
 from indexer.testing import color_encoder
 from indexer.transfer import batches, clip_retrieval, contents, encoder_of, export, import_into, npz, open_embeddings
 from search import Engine, parse
@@ -36,12 +35,12 @@ def filled(library: Library, encoder: Encoder, photos: Path) -> Library:
 def vectors(library: Library) -> dict[tuple[str, str, str], bytes]:
     """Every vector of a library, bit by bit as float16, by place."""
     rows = library.catalog.connection.execute(
-        "SELECT folders.path || '/' || name, items.modality, part, vector FROM items JOIN vectors USING (id) "
+        "SELECT folders.path || '/' || name, items.modality, part, items.id FROM items "
         "JOIN files ON files.id = file_id JOIN folders ON folders.id = folder_id"
     )
     return {
-        (path, modality, part): unpack([vector], library.dimension).astype("<f2").tobytes()
-        for path, modality, part, vector in rows
+        (path, modality, part): library.catalog.stored.read(np.array([id])).astype("<f2").tobytes()
+        for path, modality, part, id in rows
     }
 
 
