@@ -1,18 +1,16 @@
 """Every kind of FAISS index that may be chosen against brute force: ids, order and scores."""
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import faiss
 import numpy as np
 import pytest
+from stored import rounded, stored
 
 from indexer.inverted import Inverted, learn_centroids
 from indexer.items import Vectors
-from indexer.packing import pack, unpack
 from indexer.saved import saved_revision
-from indexer.stored_vectors import StoredVectors
 from indexer.vectors import VectorIndex
 
 DIMENSION = 16
@@ -22,24 +20,11 @@ def unit(rows: np.ndarray) -> np.ndarray:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-def as_stored(rows: np.ndarray) -> np.ndarray:
-    """Rows as a catalog gives them back."""
-    return unpack(pack(rows), DIMENSION)
-
-
 def random_vectors(count: int, seed: int = 0) -> Vectors:
     """Vectors under ids in no order, with gaps."""
     chance = np.random.default_rng(seed)
-    rows = as_stored(unit(chance.normal(size=(count, DIMENSION))))
+    rows = rounded(unit(chance.normal(size=(count, DIMENSION))))
     return Vectors(chance.permutation(10 * count)[:count].astype(np.int64), rows)
-
-
-def stored(vectors: Vectors, folder: Path) -> StoredVectors:
-    """What a catalog that holds these vectors gives an index."""
-    vectors_of = StoredVectors(folder / "vectors", DIMENSION)
-    vectors_of.write(vectors.ids, vectors.rows)
-    vectors_of.close()
-    return vectors_of
 
 
 def exact(vectors: Vectors) -> VectorIndex:
@@ -48,10 +33,10 @@ def exact(vectors: Vectors) -> VectorIndex:
     return index
 
 
-def inverted(vectors: Vectors, folder: Path) -> VectorIndex:
+def inverted(vectors: Vectors) -> VectorIndex:
     """One that looks at everything: then it is exact."""
     centroids = learn_centroids(vectors.rows, 8)
-    lists = Inverted.empty(centroids, vectors.rows, stored(vectors, folder), probes=8, depth=10_000)
+    lists = Inverted.empty(centroids, vectors.rows, stored(vectors), probes=8, depth=10_000)
     index = VectorIndex.approximate(lists)
     index.add(vectors)
     return index
@@ -60,17 +45,16 @@ def inverted(vectors: Vectors, folder: Path) -> VectorIndex:
 Kind = Callable[[Vectors], VectorIndex]
 
 
-@pytest.fixture
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where a catalog would be."""
-    return tmp_path_factory.mktemp("library")
+@pytest.fixture(autouse=True)
+def _library(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path_factory.mktemp("library"))
 
 
 @pytest.fixture(params=["exact, few", "exact, many", "inverted"])
-def kind(request: pytest.FixtureRequest, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Kind:
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Kind:
     """What makes an index; of an exact one of many, codes are scanned first, here also where there are few."""
     if request.param == "inverted":
-        return partial(inverted, folder=folder)
+        return inverted
     if request.param == "exact, many":
         scan_first(monkeypatch)
     return exact
@@ -170,7 +154,7 @@ def test_an_empty_index_finds_nothing() -> None:
 @pytest.mark.parametrize("queries", [1, 2, 40])
 def test_ties_are_in_the_order_of_ids_whatever_k_is(kind: Kind, queries: int) -> None:
     chance = np.random.default_rng(4)
-    few = as_stored(unit(chance.normal(size=(5, DIMENSION))))
+    few = rounded(unit(chance.normal(size=(5, DIMENSION))))
     vectors = Vectors(chance.permutation(1000)[:203].astype(np.int64), few[chance.integers(5, size=203)])
     index = kind(vectors)
     asked = unit(chance.normal(size=(queries, DIMENSION)))
@@ -193,12 +177,12 @@ def test_what_is_removed_is_not_found_any_more(kind: Kind) -> None:
     np.testing.assert_array_equal(index.search(query, 133)[1][0], brute_force(kept(vectors, ~gone), query[0], 133)[1])
 
 
-def test_a_saved_index_is_opened_with_its_revision(kind: Kind, tmp_path: Path, folder: Path) -> None:
+def test_a_saved_index_is_opened_with_its_revision(kind: Kind, tmp_path: Path) -> None:
     vectors = random_vectors(100)
     index = kind(vectors)
     index.revision = 7_000_000_000
     index.save(tmp_path / "image.faiss")
-    opened = VectorIndex.open(tmp_path / "image.faiss", stored(vectors, folder))
+    opened = VectorIndex.open(tmp_path / "image.faiss", stored(vectors))
     assert opened.revision == saved_revision(tmp_path / "image.faiss") == 7_000_000_000
     assert (len(opened), opened.dimension) == (100, DIMENSION)
     for one, other in zip(opened.search(vectors.rows, 10), index.search(vectors.rows, 10), strict=True):
@@ -206,18 +190,18 @@ def test_a_saved_index_is_opened_with_its_revision(kind: Kind, tmp_path: Path, f
     assert [path.name for path in tmp_path.iterdir()] == ["image.faiss"]
 
 
-def test_an_opened_index_can_be_added_to(tmp_path: Path, folder: Path) -> None:
+def test_an_opened_index_can_be_added_to(tmp_path: Path) -> None:
     vectors = random_vectors(100)
     index = exact(kept(vectors, np.arange(100) < 60))
     index.save(tmp_path / "image.faiss")
-    opened = VectorIndex.open(tmp_path / "image.faiss", stored(vectors, folder))
+    opened = VectorIndex.open(tmp_path / "image.faiss", stored(vectors))
     opened.add(kept(vectors, np.arange(100) >= 60))
     np.testing.assert_array_equal(
         opened.search(vectors.rows[:1], 100)[1][0], brute_force(vectors, vectors.rows[0], 100)[1]
     )
 
 
-def test_a_file_that_is_no_index_is_a_value_error(tmp_path: Path, folder: Path) -> None:
+def test_a_file_that_is_no_index_is_a_value_error(tmp_path: Path) -> None:
     path = tmp_path / "image.faiss"
     exact(random_vectors(100)).save(path)
     content = path.read_bytes()
@@ -225,10 +209,10 @@ def test_a_file_that_is_no_index_is_a_value_error(tmp_path: Path, folder: Path) 
     for number, damage in enumerate(broken):
         path.write_bytes(damage)
         with pytest.raises(ValueError, match="is not an index"):
-            VectorIndex.open(path, stored(random_vectors(1), folder))
+            VectorIndex.open(path, stored(random_vectors(1)))
             pytest.fail(f"damage {number} went unnoticed")
     with pytest.raises(FileNotFoundError):
-        VectorIndex.open(tmp_path / "none.faiss", stored(random_vectors(1), folder))
+        VectorIndex.open(tmp_path / "none.faiss", stored(random_vectors(1)))
 
 
 def test_an_index_that_cannot_be_written_is_an_os_error_and_leaves_nothing_behind(tmp_path: Path) -> None:
