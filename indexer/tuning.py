@@ -35,7 +35,7 @@ WORTH_IT = 0.5
 # How many of the best by code may be looked at, and what each costs, in codes: it is read in 0.6 microseconds, while a
 # code is scanned in 0.036 (1M x 256). Then of 1M x 256 in 2048 lists the cheapest for 0.98 are 600 of 11 lists, in 1.2
 # ms; when reading took 3.6 microseconds they were 300 of 48.
-DEPTHS = (20, 50, 100, 150, 200, 300, 400, 600, 800, 1200, 1600)
+DEPTHS = (20, 50, 100, 150, 200, 300, 400, 600, 800, 1200, 1600, 2400, 3200, 4800, 6400)
 READ_COSTS = 16
 
 # Questions that choose the depth: each scans all lists.

@@ -9,8 +9,6 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from indexer.errors import LibraryError
-
 if TYPE_CHECKING:
     from indexer.catalog import Catalog
 
@@ -72,10 +70,8 @@ def holders(catalog: Catalog, word: str, modality: str) -> set[int]:
     """The ids of a modality's items that hold the word.
 
     An item does so by its text (up to the word's ending: "dogs" is "dog"), by the name of its file or of a folder
-    that it lies in, and by a caption of its photo. Raises `LibraryError` for a library from before there were words.
+    that it lies in, and by a caption of its photo.
     """
-    if not catalog.scalar("SELECT 1 FROM sqlite_master WHERE name = 'text_words'"):
-        raise LibraryError(f"{catalog.path.parent} has no words to search by yet: run `descry index` once.")
     text = f'"{word}"'
     asked = {"text": text, "name": f"{text}*" if len(word) >= BEGINS else text, "modality": modality}
     found = {id for (id,) in catalog.connection.execute(IN_NAMES, asked)}
