@@ -23,13 +23,13 @@ READ_ALL = 10_240_000
 # Vectors that are looked at for each one that is asked for; it matters where many are asked for.
 LOOKED_AT = 8
 
-# Filters leave thinner lists, and the nearest of what is left lie farther off; two thirds of what their share asks for
-# (as a power) are enough. Where the lists are tight, a few of them serve a question without a filter, and hold nothing
-# of what a filter leaves: so it looks at no fewer than this part of them, and reads deeper. Sentences to 1M x 256 in
-# 2048 lists, photos drawn by chance, recall@10 and processor time at 5 / 10 / 50 % allowed: 0.985 / 0.992 / 0.986 in
-# 7.2 / 5.7 / 5.7 ms; by the root, read twice as deep: 0.976 / 0.988 / 0.985 in 4.1 / 4.3 / 5.5. The hardest at hand,
-# 1M x 512 in tight clusters of which two lists are scanned without a filter: 0.988 / 1 / 1 in 6.6 / 5.8 / 5.1 ms; with
-# 2.5 % allowed 0.952, by the root and twice as deep 0.912. Fewer are read all.
+# Filters leave thinner lists, and the nearest of what is left lie farther off; two thirds of what their share asks
+# for (as a power) are enough. Where the lists are tight, a few of them serve a question without a filter, and hold
+# nothing of what a filter leaves: so it looks at no fewer than this part of them, and reads deeper. Recall@10 and
+# processor time at 5 / 10 / 50 % allowed by chance: of 1M x 256 resampled from real photos, asked for by sentences, 1
+# / 1 / 1 in 6.2 / 6.3 / 4.8 ms; of as many in tight clusters 0.985 / 0.992 / 0.986 in 7.2 / 5.7 / 5.7, by the root
+# and twice as deep 0.976 / 0.988 / 0.985 in 4.1 / 4.3 / 5.5; of 1M x 512 in such clusters 0.988 / 1 / 1 in 6.6 / 5.8
+# / 5.1. There, with 2.5 % allowed, 0.952, by the root and twice as deep 0.912. Fewer are read all.
 SPREAD = 2 / 3
 LEAST_PART = 1 / 32
 FILTERED_DEPTH = 4
