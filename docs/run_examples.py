@@ -26,6 +26,9 @@ BLOCK = re.compile(r"^```console\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
 PROMPT = "$ "
 TIMEOUT = 300
 
+# What only a slow machine is told.
+PROGRESS = re.compile(r"^\d+ of \d+ files.*\n", re.MULTILINE)
+
 
 class Example(NamedTuple):
     """A command and what it prints, stdout and stderr together."""
@@ -79,8 +82,9 @@ def run(command: str, home: Path) -> subprocess.CompletedProcess[str]:
 
 
 def printed(example: Example, home: Path) -> Example:
-    """The example as it comes out now."""
-    return Example(example.command, run(example.command, home).stdout.replace(str(home), SHOWN_HOME))
+    """The example as it comes out now, on a machine that nothing else keeps busy."""
+    output = PROGRESS.sub("", run(example.command, home).stdout)
+    return Example(example.command, output.replace(str(home), SHOWN_HOME))
 
 
 def refreshed(page: str, home: Path) -> str:

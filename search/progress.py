@@ -62,11 +62,14 @@ class Lines(Watcher):
         now = time.monotonic()
         if now - self._said >= PLAIN_EVERY:
             self._said = now
-            rate = self._done / (now - self._started)
-            left = (self._total - self._done) / max(rate, 1e-9)
-            click.echo(
-                f"{self._done} of {self._total} {self._unit}, {rate:.0f}/s, {tqdm.format_interval(left)} left", err=True
-            )
+            click.echo(f"{self._done} of {self._total} {self._unit}{self._pace(now)}", err=True)
+
+    def _pace(self, now: float) -> str:
+        """Rate and time left, once something is done that tells."""
+        if not self._done:
+            return ""
+        rate = self._done / (now - self._started)
+        return f", {rate:.0f}/s, {tqdm.format_interval((self._total - self._done) / rate)} left"
 
     def failed(self, failure: Failure) -> None:
         """Names the file."""
