@@ -8,12 +8,16 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from evaluation.speed.figures import Figure, Run, told
 from evaluation.speed.growth import MEASURES, exponent
 from evaluation.speed.setting import sizes_of
 from indexer.errors import DescryError
+
+# Letters of the machine's line that a part has room for.
+LINE = 150
 
 GROWN = re.compile(rf"({'|'.join(MEASURES)}), (\w+) x \d+")
 
@@ -38,7 +42,7 @@ def plot(run: Run, picture: Path) -> None:
     if grown:
         parts.append(partial(_draw_growth, grown=grown))
     drawn = Picture(figsize=(9 * len(parts), max(5.0, 0.28 * len(aimed))), layout="constrained")
-    drawn.suptitle(told(run.machine)[:160], fontsize=8)
+    drawn.suptitle(fill(told(run.machine), LINE * len(parts)), fontsize=8)
     for axes, draw in zip(drawn.subplots(1, len(parts), squeeze=False)[0], parts, strict=True):
         draw(axes)
     drawn.savefig(picture, dpi=100)
@@ -86,4 +90,4 @@ def _draw_growth(axes: Any, grown: Mapping[str, Mapping[int, float]]) -> None:
         axes.loglog(list(values), list(values.values()), marker="o", label=label)
     axes.set_xlabel("photos")
     axes.set_title("growth")
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2)  # below: lines go everywhere
