@@ -79,7 +79,7 @@ def open_picture(path: Path, *, max_pixels: int = MAX_PIXELS, content: bytes | N
         if not content:
             raise SourceError("it is empty")
         if content[4:8] == b"ftyp":  # HEIF, AVIF and other files of that build
-            _know_heif()
+            know_heif()
         picture = Image.open(BytesIO(content))
     if picture.width * picture.height > max_pixels:
         picture.close()
@@ -91,7 +91,7 @@ def open_picture(path: Path, *, max_pixels: int = MAX_PIXELS, content: bytes | N
 
 
 @cache
-def _know_heif() -> None:
+def know_heif() -> None:
     """Teaches Pillow to open HEIF. Late: a question by a photo of another kind is answered 8 ms sooner."""
     import pillow_heif
 

@@ -14,9 +14,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from indexer import migrations
 from indexer.errors import DescryError, EncoderError, LibraryError, LibraryNotFound
 from indexer.library import CATALOG, Library
+
+# Vectors of a modality that are looked at, and how far from one rounding may leave the length of a sound one.
+LOOKED_AT, ROUNDED = 2000, 0.01
 
 # Room below which a run of any size will soon stop: the catalog and its log of a hundred thousand photos.
 LEAST_FREE = 500e6
@@ -112,7 +117,9 @@ def _photos(_library: Path) -> Finding:
     from PIL import Image
 
     from indexer.modalities.image import SUFFIXES
+    from indexer.pictures import know_heif
 
+    know_heif()
     readable = {suffix for suffix, name in Image.registered_extensions().items() if name in Image.OPEN}
     missing = sorted(SUFFIXES - readable)
     if missing:
@@ -203,6 +210,18 @@ def _catalog(library: Path) -> Finding:
     return Finding(State.OK, f"sound, of version {taken}")
 
 
+def _vectors(library: Path) -> Finding:
+    with Library.open(library) as opened:
+        catalog = opened.catalog
+        rows = [catalog.some_vectors(modality, LOOKED_AT).rows for modality in catalog.modalities()]
+    lengths = np.concatenate([np.linalg.norm(some, axis=1) for some in rows] or [np.empty(0)])
+    wrong = int((abs(lengths - 1) > ROUNDED).sum())
+    if wrong:
+        remedy = f"put back the file that belongs to {CATALOG}, or move {library} away and index again"
+        return Finding(State.PROBLEM, f"{wrong} of {len(lengths)} looked at are damaged", remedy)
+    return Finding(State.OK, f"{len(lengths)} looked at, all sound")
+
+
 def _indexes(library: Path) -> Finding:
     with Library.open(library) as opened:
         behind = opened.stale_changes()
@@ -260,6 +279,7 @@ CHECKS: dict[str, Check] = {
     "encoder": _encoder,
     "library": _library,
     "catalog": _of_a_library(_catalog),
+    "vectors": _of_a_library(_vectors),
     "indexes": _of_a_library(_indexes),
     "lock": _of_a_library(_lock),
     "files": _of_a_library(_files),

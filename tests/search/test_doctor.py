@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 from indexer import Library, index_sources, load_encoder
 from indexer.library import CATALOG
 from indexer.shipped import shipped
+from indexer.stored_vectors import vectors_file
 from search import doctor
 from search.cli import main
 from search.doctor import EXTRAS, Finding, State, examine
@@ -78,6 +80,17 @@ def test_a_catalog_with_a_wrong_page_is_found_out(demo: Path, tmp_path: Path) ->
     row = told(tmp_path)["catalog"]
     assert row["state"] == "problem"
     assert "index again" in row["remedy"] or "damaged" in row["says"] or "malformed" in row["says"]
+
+
+def test_vectors_that_are_damaged_or_missing_are_found_out(demo: Path, tmp_path: Path) -> None:
+    library = shutil.copytree(demo, tmp_path / "library")
+    assert told(library)["vectors"]["says"] == "1 looked at, all sound"
+    file = vectors_file(library / CATALOG, 1)
+    file.write_bytes(bytes(file.stat().st_size))
+    row = told(library)["vectors"]
+    assert (row["state"], row["says"]) == ("problem", "1 of 1 looked at are damaged")
+    file.unlink()
+    assert "missing or cut short" in told(library)["vectors"]["says"]
 
 
 def test_one_who_writes_is_named(demo: Path) -> None:
