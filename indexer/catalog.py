@@ -130,7 +130,8 @@ class Catalog(Database):
             self.set_meta(
                 encoder=encoder, checksum=checksum, dimension=dimension, generation=following, pruned=revision
             )
-        with suppress(OSError):  # somebody reads it just now, where that forbids it to go
+        # who reads it just now has it in memory; where that forbids it to go, it stays
+        with suppress(OSError):
             vectors_file(self.path, old).unlink()
 
     # vectors, for indexes to catch up with

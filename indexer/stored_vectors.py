@@ -107,7 +107,9 @@ class StoredVectors:
 
     def check(self, last: int) -> None:
         """Raises `LibraryDamaged` unless the file reaches up to the id `last`."""
-        if last and last >= len(self):
+        if last >= len(self._mapped):
+            self._map()
+        if last and last >= len(self._mapped):
             raise LibraryDamaged(
                 f"The vectors {self.path} are missing or cut short: put back the file that belongs to the catalog "
                 f"beside it, or move {self.path.parent} away and index again."
@@ -115,29 +117,31 @@ class StoredVectors:
 
     def __len__(self) -> int:
         """How many places there are, from that of the id 0 on."""
-        return self.path.stat().st_size // self._width if self.path.exists() else 0
+        return max(len(self._mapped), self._size() // self._width)
+
+    def _size(self) -> int:
+        return self.path.stat().st_size if self.path.exists() else 0
 
     def _records(self, ids: Int64Array) -> Records:
         if not len(ids):
             return self._mapped[:0]
         first, last = int(ids.min()), int(ids.max())
-        if last >= len(self._mapped):
-            self.check(last)
+        self.check(last)
         if len(ids) >= MANY and last - first < DENSE * len(ids):
             count = last - first + 1
             read = np.fromfile(self.path, np.uint8, count * self._width, offset=first * self._width)
             return np.take(read.reshape(count, self._width), ids - first, axis=0)
-        return np.take(self._map(last), ids, axis=0)
+        return np.take(self._mapped, ids, axis=0)
 
-    def _map(self, last: int) -> Records:
-        """The file in memory as far as it is read, mapped anew if it has grown."""
-        if last >= len(self._mapped):
-            with self.path.open("rb") as file:
-                content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            if hasattr(mmap, "MADV_RANDOM"):
-                # 200 of a million that lie on the disk alone are read in 0.03 to 0.09 s; where the system reads around
-                # each, in 0.6 to 0.8 s
-                content.madvise(mmap.MADV_RANDOM)
-            whole = len(content) // self._width
-            self._mapped = np.frombuffer(content, np.uint8, whole * self._width).reshape(whole, self._width)
-        return self._mapped
+    def _map(self) -> None:
+        """Maps the file into memory as far as it reaches now; a map outlives its file, see `begin_generation`."""
+        if self._size() < self._width:
+            return
+        with self.path.open("rb") as file:
+            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        if hasattr(mmap, "MADV_RANDOM"):
+            # 200 of a million that lie on the disk alone are read in 0.03 to 0.09 s; where the system reads around
+            # each, in 0.6 to 0.8 s
+            content.madvise(mmap.MADV_RANDOM)
+        whole = len(content) // self._width
+        self._mapped = np.frombuffer(content, np.uint8, whole * self._width).reshape(whole, self._width)

@@ -63,7 +63,6 @@ def test_what_was_written_and_not_committed_is_overwritten(file: StoredVectors) 
 @pytest.mark.parametrize("cut", [0, 5, 9 * width(DIMENSION)])
 def test_a_file_that_is_missing_or_cut_short_is_named_with_the_remedy(file: StoredVectors, cut: int) -> None:
     file.write(np.arange(1, 11), unit(10))
-    file.check(10)
     with file.path.open("r+b") as handle:
         handle.truncate(cut)
     with pytest.raises(LibraryDamaged, match=f"{file.path} are missing or cut short: put back"):
@@ -71,9 +70,19 @@ def test_a_file_that_is_missing_or_cut_short_is_named_with_the_remedy(file: Stor
     with pytest.raises(LibraryDamaged):
         file.read(np.array([10]))
     file.path.unlink()
+    missing = StoredVectors(file.path, DIMENSION)
     with pytest.raises(LibraryDamaged):
-        file.check(1)
-    file.check(0)  # a library without items needs none
+        missing.check(1)
+    missing.check(0)  # a library without items needs none
+
+
+def test_who_has_opened_it_reads_on_when_another_generation_has_taken_its_place(file: StoredVectors) -> None:
+    file.write(np.arange(1, 11), unit(10))
+    reader = StoredVectors(file.path, DIMENSION)
+    reader.check(10)
+    file.path.unlink()
+    np.testing.assert_array_equal(reader.read(np.array([10, 2])), unit(10)[[9, 1]])
+    assert len(reader) == 11
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full here")
