@@ -122,9 +122,7 @@ class Catalog(Database):
         Indexes from before are too old to catch up. Raises `LibraryDamaged` if the next file is not whole.
         """
         old, following = self.generation, self.generation + 1
-        StoredVectors(vectors_file(self.path, following), dimension).check(
-            self.scalar("SELECT max(id) FROM vectors") or 0
-        )
+        StoredVectors(vectors_file(self.path, following), dimension).check(self._last_id())
         with self.atomic() as revision:
             self.connection.execute("UPDATE vectors SET revision = ?", (revision,))
             self.set_meta(
