@@ -6,16 +6,7 @@ it takes to index and to ask does not depend on what was learnt, and no hub is n
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-
-class Row(NamedTuple):
-    """A peer: the module that knows its commands, and the packages of its environment (none: Descry's own)."""
-
-    module: str
-    packages: tuple[str, ...]
-    about: str
-
+from benchmarks.peers import Row
 
 # It imports pkg_resources, which setuptools has dropped since.
 CLIP_RETRIEVAL = ("clip-retrieval==2.45.0", "setuptools==80.9.0")

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.environments import CannotRun, Environment
-from benchmarks.photos import PEERS, Row, weights
+from benchmarks.peers import Row
+from benchmarks.photos import PEERS, weights
 from benchmarks.photos.base import Peer, Place
 from evaluation.speed.processes import Command, ProcessFailed, base, by_turns, taken
 

@@ -5,16 +5,7 @@ The files import numpy, the standard library and their peer, nothing else: their
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-
-class Row(NamedTuple):
-    """A peer: the module that adapts it, and the packages of its environment (none: Descry's own)."""
-
-    module: str
-    packages: tuple[str, ...]
-    about: str
-
+from benchmarks.peers import Row
 
 # It holds numpy below 2, and pyarrow's newer wheels were built for numpy 2.
 AUTOFAISS = ("autofaiss==2.18.0", "pyarrow==15.0.2")

@@ -15,7 +15,8 @@ from typing import Any
 import xxhash
 
 from benchmarks.environments import ROOT, CannotRun, Environment
-from benchmarks.vectors import PEERS, Row
+from benchmarks.peers import Row
+from benchmarks.vectors import PEERS
 from benchmarks.vectors.data import make
 
 # Who has not built its index by then is told so: all peers together take at most 25 minutes at 100 thousand vectors.
