@@ -25,6 +25,7 @@ import numpy as np
 from indexer.exact import Exact, selector
 from indexer.gpu import add_to_lists, gpus_for
 from indexer.items import Float32Array, Int64Array, Vectors, spread
+from indexer.light import nearest_stored
 from indexer.probing import DEEPER, DEPTH, FILTERED_DEPTH, PROBES, READ_ALL, probes_for
 from indexer.saved import MAGIC
 from indexer.stored_vectors import StoredVectors
@@ -158,14 +159,14 @@ class Inverted:
         if allowed is not None:
             allowed = np.setdiff1d(allowed, self._gone) if len(self._gone) else allowed
             if len(allowed) * self.dimension <= READ_ALL:
-                allowed = allowed[allowed < len(self._stored)]
+                allowed = self._stored.within(allowed)
                 return ranked(queries, np.broadcast_to(allowed, (len(queries), len(allowed))), self._stored, k)
         depth = self.depth * (1 if allowed is None else FILTERED_DEPTH)
         ids = self.by_code(queries, max(depth, DEEPER * k), k, allowed)
         scores, ids = ranked(queries, ids, self._stored, k)
         if not self._fresh:
             return scores, ids
-        more_scores, more_ids = _padded(*self._fresh.nearest(queries, min(k, len(self._fresh)), allowed), k)
+        more_scores, more_ids = self._fresh.nearest(queries, k, allowed)
         return _best(np.hstack([scores, more_scores]), np.hstack([ids, more_ids]), k)
 
     def by_code(self, queries: Float32Array, depth: int, k: int, allowed: Int64Array | None = None) -> Int64Array:
@@ -249,25 +250,13 @@ def rotation_of(dimension: int) -> Float32Array:
 
 def ranked(queries: Float32Array, ids: Int64Array, stored: StoredVectors, k: int) -> tuple[Float32Array, Int64Array]:
     """The `k` nearest of each query among its `ids` `[q, n]` (-1 for none) by their vectors; ties by id."""
-    scores = np.full((len(queries), k), -np.inf, np.float32)
-    best = np.full((len(queries), k), -1, np.int64)
-    for query, own, score, found in zip(queries, ids, scores, best, strict=True):
-        known = np.sort(stored.may_be_nearest(query, own[own >= 0], k))
-        # one by one, so that equal vectors have equal scores: a product of matrices rounds by place
-        near = np.einsum("nd,d->n", stored.read(known), query)
-        first = np.lexsort((known, -near))[:k]
-        score[: len(first)], found[: len(first)] = near[first], known[first]
-    return scores, best
+    found = [nearest_stored(stored, own[own >= 0], query, k) for query, own in zip(queries, ids, strict=True)]
+    return np.stack([scores for scores, _ in found]), np.stack([near for _, near in found])
 
 
 def _best(scores: Float32Array, ids: Int64Array, k: int) -> tuple[Float32Array, Int64Array]:
     order = np.lexsort((ids, -scores))[:, :k]
     return np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)
-
-
-def _padded(scores: Float32Array, ids: Int64Array, k: int) -> tuple[Float32Array, Int64Array]:
-    short = ((0, 0), (0, k - ids.shape[1]))
-    return np.pad(scores, short, constant_values=-np.inf), np.pad(ids, short, constant_values=-1)
 
 
 def held(index: Any, ids: Int64Array) -> Int64Array:

@@ -37,16 +37,15 @@ CHOICE = "index "
 # the catalog at each opening (10 microseconds a vector) than a large index is to write.
 WORTH_SAVING = 1000
 
+# How many times as many vectors as it was chosen for an approximate index serves.
+OUTGROWN = 2
+
 
 class Removal(NamedTuple):
     """How many items went, and the root, if any, whose next run would find them again."""
 
     items: int
     still_inside: Path | None
-
-
-# How many times as many vectors as it was chosen for an approximate index serves.
-OUTGROWN = 2
 
 
 class Library:

@@ -93,13 +93,16 @@ class LightIndex:
         if self._inverted is None:
             held = [self._scored(self._exact.ids, self._exact.rows, query, allowed)]
         else:
-            worth = self._by_code(self._inverted, query, k) if allowed is None else allowed
-            worth = self._stored.may_be_nearest(query, worth, k)
-            held = [self._scored(worth, self._stored.read(worth), query, None)]
+            worth = self._by_code(self._inverted, query, k) if allowed is None else self._let_through(allowed)
+            held = [nearest_stored(self._stored, worth, query, k)]
         if self._inverted is None or allowed is None:
             held.append(self._scored(self._fresh.ids, self._fresh.rows, query, allowed))
         scores, ids = (np.concatenate(parts) for parts in zip(*held, strict=True))
         return best(scores, ids, k)
+
+    def _let_through(self, allowed: Int64Array) -> Int64Array:
+        """The allowed ids that there are."""
+        return self._stored.within(allowed[self._there(allowed)])
 
     def _scored(
         self, ids: Int64Array, rows: npt.NDArray[np.floating], query: Float32Array, allowed: Int64Array | None
@@ -165,6 +168,14 @@ def best(scores: Float32Array, ids: Int64Array, k: int) -> tuple[Float32Array, I
     # half precision may lengthen a vector by a ten-thousandth
     filled = np.pad(np.clip(scores[order], -1, 1), (0, missing), constant_values=-np.inf)
     return filled, np.pad(ids[order], (0, missing), constant_values=-1)
+
+
+def nearest_stored(
+    stored: StoredVectors, ids: Int64Array, query: Float32Array, k: int
+) -> tuple[Float32Array, Int64Array]:
+    """The `k` nearest of ids `[n]` to a query `[dim]` by their stored vectors: as `best` gives them."""
+    near = stored.may_be_nearest(query, ids, k)
+    return best(cosines(stored.read(near), query), near, k)
 
 
 def cosines(rows: npt.NDArray[np.floating], query: Float32Array) -> Float32Array:

@@ -96,6 +96,10 @@ class StoredVectors:
         """The vectors of ids, `[n, dim]`, in their order. Raises `LibraryDamaged` where the file is not so long."""
         return unpack(self._records(ids), self.dimension)
 
+    def within(self, ids: Int64Array) -> Int64Array:
+        """Those of the ids that have a place in the file: others were never stored."""
+        return ids[ids < len(self)]
+
     def may_be_nearest(self, query: Float32Array, ids: Int64Array, k: int) -> Int64Array:
         """Those of the ids whose vectors may be among the `k` nearest of them to a query `[dim]`, see `DOUBT`."""
         if len(ids) <= k:

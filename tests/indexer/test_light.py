@@ -132,6 +132,19 @@ def test_a_filter_lets_through_what_it_allows(make: object, tmp_path: Path) -> N
     assert [row.tolist() for row in ids] == [brute_force(few, query, 15).tolist() for query in QUERIES]
 
 
+@pytest.mark.parametrize("make", [exact, inverted])
+def test_a_filter_that_allows_what_has_gone_or_never_was_costs_no_answer(make: object, tmp_path: Path) -> None:
+    assert callable(make)
+    vectors = drawn(COUNT, seed=1)
+    make(vectors, tmp_path / "index")
+    index = light(tmp_path / "index", vectors)
+    nearest = np.concatenate([brute_force(vectors, query, 10) for query in QUERIES])
+    index.remove(nearest)
+    left = those(vectors, np.setdiff1d(vectors.ids, nearest))
+    ids = index.search(QUERIES, 15, allowed=np.append(vectors.ids, 999_999))[1]
+    assert [row.tolist() for row in ids] == [brute_force(left, query, 15).tolist() for query in QUERIES]
+
+
 def test_where_there_are_fewer_than_asked_for_the_rest_is_marked(tmp_path: Path) -> None:
     vectors = drawn(3, seed=1)
     exact(vectors, tmp_path / "index")
