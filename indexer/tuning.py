@@ -6,6 +6,7 @@ alone misses what sentences look for, so that recall is measured with questions 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -39,8 +40,8 @@ WORTH_IT = 0.5
 DEPTHS = (20, 50, 100, 150, 200, 300, 400, 600, 800, 1200, 1600, 2400, 3200, 4800, 6400)
 READ_COSTS = 16
 
-# Questions that choose the depth: each scans all lists.
-DEEP_QUESTIONS = 100
+# Each try scans so many times the lists of the one before: what is chosen costs at most a tenth too much.
+STRIDE = 1.1
 
 # Questions whose time is taken, and the vectors of which an exact index takes it: more than a cache holds.
 TIMED = 30
@@ -160,41 +161,36 @@ def tune(catalog: Catalog, modality: str, questions: Float32Array, *, wished: fl
 def choose(index: Inverted, questions: Float32Array, truth: Int64Array, wished: float) -> None:
     """Gives the index the depth and the lists that reach the wished recall of `truth` `[q, k]` at the least cost.
 
-    With more of the best by code looked at, fewer lists are enough. Where no depth reaches it: all lists, the deepest.
+    What is among the best by code is found, since the second ranking is exact: for so many lists one search tells the
+    recall of every depth. More lists are tried until they alone cost more than the best choice so far. Where none up to
+    `WORTH_IT` reaches it: all lists, the deepest.
     """
-    costs = {}
-    for depth in _deep_enough(index, questions[:DEEP_QUESTIONS], truth[:DEEP_QUESTIONS], wished):
-        index.depth = depth
-        probes = fewest_probes(index, questions, truth, wished)
-        costs[READ_COSTS * depth + len(index) * probes / index.lists] = depth, probes
-    index.depth, index.probes = costs[min(costs)]
-
-
-def _deep_enough(index: Inverted, questions: Float32Array, truth: Int64Array, wished: float) -> list[int]:
-    """Of `DEPTHS` those with which the wished recall could be reached if all lists were scanned."""
-    index.probes = index.lists
-    found = index.by_code(questions, DEPTHS[-1], truth.shape[1])
-    return [depth for depth in DEPTHS if recall_of(found[:, :depth], truth) >= wished] or [DEPTHS[-1]]
-
-
-def fewest_probes(index: Inverted, questions: Float32Array, truth: Int64Array, wished: float) -> int:
-    """The fewest lists to scan for the wished recall of `truth` `[q, k]`; all where none suffice.
-
-    What is among the best by code is found: the second ranking is exact. By doubling and then by bisection, so that
-    few lists are scanned to find out; the index is left with what was tried last.
-    """
-
-    def enough(probes: int) -> bool:
+    best, chosen = math.inf, (DEPTHS[-1], index.lists)
+    for probes in _more_and_more(index.lists):
+        scanned = len(index) * probes / index.lists
+        if scanned >= best:
+            break
         index.probes = probes
-        return recall_of(index.by_code(questions, index.depth, truth.shape[1]), truth) >= wished
+        enough = _enough(index.by_code(questions, DEPTHS[-1], truth.shape[1]), truth, wished)
+        if enough is not None and scanned + READ_COSTS * enough < best:
+            best, chosen = scanned + READ_COSTS * enough, (enough, probes)
+    index.depth, index.probes = chosen
 
-    low, high = 1, 1
-    while high < index.lists and not enough(high):
-        low, high = high + 1, min(index.lists, 2 * high)
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle + 1, high)
-    return low
+
+def _more_and_more(lists: int) -> Iterator[int]:
+    """One list, and so on in `STRIDE`s up to the share that is worth it."""
+    probes = 1
+    while probes < WORTH_IT * lists:
+        yield probes
+        probes = max(probes + 1, round(STRIDE * probes))
+
+
+def _enough(found: Int64Array, truth: Int64Array, wished: float) -> int | None:
+    """The least of `DEPTHS` at which `found` `[q, n]`, the best first, has the wished share of `truth` `[q, k]`."""
+    true = [row[row >= 0] for row in truth]
+    places = np.concatenate([np.flatnonzero(np.isin(row, own)) for row, own in zip(found, true, strict=True)])
+    wanted = wished * sum(map(len, true))
+    return next((depth for depth in DEPTHS if (places < depth).sum() >= wanted), None)
 
 
 def _exact(catalog: Catalog, modality: str, at_most: int | None = None) -> VectorIndex:

@@ -65,7 +65,7 @@ def test_a_small_library_is_told_that_exact_is_best(library: Library) -> None:
 
 
 @pytest.mark.parametrize("wished", [0.8, 0.95, 0.99])
-def test_a_large_one_gets_the_fewest_lists_for_the_wished_recall(
+def test_a_large_one_gets_lists_and_a_depth_for_the_wished_recall(
     wished: float, large: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probing, "LOOKED_AT", 0)  # the lists of so small an index are too short for ten answers
@@ -76,11 +76,27 @@ def test_a_large_one_gets_the_fewest_lists_for_the_wished_recall(
     chosen_by, true = questions()[::2], truth(large)[::2]
     copy = tuning.build(large.catalog, "image", lists=index.lists, probes=index.probes, depth=index.depth)
     assert tuning.recall_of(copy.nearest(chosen_by, 10, None)[1], true) >= wished
-    copy.probes -= 1
-    assert tuning.recall_of(copy.nearest(chosen_by, 10, None)[1], true) < wished
     assert verdict.choice.recall == pytest.approx(
         tuning.recall_of(index.search(questions()[1::2], 10)[1], truth(large)[1::2])
     )
+
+
+@pytest.mark.parametrize("wished", [0.8, 0.95, 0.99])
+def test_what_is_chosen_costs_at_most_a_stride_more_than_the_best_of_all(
+    wished: float, large: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probing, "LOOKED_AT", 0)
+    index, true = tuning.build(large.catalog, "image", lists=128), truth(large)
+    costs = {}
+    for index.depth in tuning.DEPTHS:
+        for index.probes in range(1, 64):
+            if tuning.recall_of(index.by_code(questions(), index.depth, 10), true) >= wished:
+                costs[index.depth, index.probes] = tuning.READ_COSTS * index.depth + COUNT * index.probes / 128
+                break
+    tuning.choose(index, questions(), true, wished)
+    assert tuning.recall_of(index.by_code(questions(), index.depth, 10), true) >= wished
+    cost = tuning.READ_COSTS * index.depth + COUNT * index.probes / 128
+    assert min(costs.values()) <= cost <= tuning.STRIDE * min(costs.values())
 
 
 def test_where_too_many_lists_would_have_to_be_scanned_exact_is_best(
