@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from evaluation.synthetic import named_only, write_library
-from indexer.catalog import Catalog
 from indexer.items import Float32Array, Int64Array, Vectors
 from indexer.library import Library
-from indexer.tuning import K, Truth, build, choose, exact_milliseconds, lists_for, recall_of
-from indexer.vectors import VectorIndex
+from indexer.nearest.index import VectorIndex
+from indexer.nearest.tuning import K, Truth, build, choose, exact_milliseconds, lists_for, recall_of
+from indexer.storage.catalog import Catalog
 
 WISHED = (0.9, 0.95, 0.98, 0.99)
 SHARES = (0.001, 0.01, 0.1, 0.5)

@@ -15,10 +15,10 @@ from typing import Any, Protocol
 import numpy as np
 import xxhash
 
-from indexer.catalog import Catalog, facts_json
 from indexer.encoders.base import Encoder, unit_rows
 from indexer.items import Float32Array, Int64Array, Vectors
 from indexer.library import Library
+from indexer.storage.catalog import Catalog, facts_json
 
 # Vectors that are made, and rows that are written, at once.
 PIECE = 65_536

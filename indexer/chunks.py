@@ -17,14 +17,14 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from indexer.catalog import Catalog
 from indexer.encoders.base import Encoder
 from indexer.errors import SourceError
-from indexer.files import Donor
 from indexer.items import Float32Array, Item, Source
 from indexer.modalities import MODALITIES
 from indexer.modalities.base import ReadOptions
 from indexer.pictures import reasons
+from indexer.storage.catalog import Catalog
+from indexer.storage.files import Donor
 
 # Items of one file that are prepared together: bounds what a file of a million captions takes.
 CHUNK = 256

@@ -9,19 +9,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from indexer.catalog import Catalog
 from indexer.encoders import load_encoder
 from indexer.encoders.base import Encoder
 from indexer.errors import EncoderMismatch, LibraryError, LibraryFull, LibraryLocked, LibraryNotFound, PathError
-from indexer.files import as_stored
 from indexer.items import Float32Array
-from indexer.light import LightIndex
-from indexer.probing import Choice
-from indexer.saved import read_saved, saved_revision
+from indexer.nearest.light import LightIndex
+from indexer.nearest.probing import Choice
+from indexer.nearest.saved import read_saved, saved_revision
+from indexer.storage.catalog import Catalog
+from indexer.storage.files import as_stored
 
 if TYPE_CHECKING:
-    from indexer.tuning import Verdict
-    from indexer.vectors import VectorIndex
+    from indexer.nearest.index import VectorIndex
+    from indexer.nearest.tuning import Verdict
 
 CATALOG = "catalog.sqlite3"
 LOCK = "lock"
@@ -196,7 +196,7 @@ class Library:
             return index
 
     def _saved_index(self, modality: str) -> VectorIndex | None:
-        from indexer.vectors import VectorIndex  # late: FAISS takes longer to import than a question takes
+        from indexer.nearest.index import VectorIndex  # late: FAISS takes longer to import than a question takes
 
         self._stamps[modality] = self._stamp(modality)
         with suppress(OSError, ValueError):
@@ -210,7 +210,7 @@ class Library:
         return index if fits else None
 
     def _new_index(self) -> VectorIndex:
-        from indexer.vectors import VectorIndex
+        from indexer.nearest.index import VectorIndex
 
         return VectorIndex(self.dimension)
 
@@ -283,7 +283,7 @@ class Library:
         `questions` `[q, dim]` are unit rows as they will be asked. Searching goes on with the old index until the
         new one is whole, and so does indexing: what it changes meanwhile is caught up with. Raises `LibraryFull`.
         """
-        from indexer.tuning import tune
+        from indexer.nearest.tuning import tune
 
         with self.catalog.snapshot():
             verdict, index = tune(self.catalog, modality, questions, wished=recall)
@@ -320,8 +320,8 @@ class Library:
         }
 
     def _built(self, modality: str, choice: Choice) -> VectorIndex:
-        from indexer.tuning import build
-        from indexer.vectors import VectorIndex
+        from indexer.nearest.index import VectorIndex
+        from indexer.nearest.tuning import build
 
         with self.catalog.snapshot():
             inverted = build(self.catalog, modality, lists=choice.lists, probes=choice.probes, depth=choice.depth)

@@ -20,12 +20,12 @@ import numpy as np
 
 from indexer.chunks import Chunk, ChunkReader
 from indexer.encoders.base import Encoder
-from indexer.files import Failure
 from indexer.items import Source
 from indexer.library import Library
 from indexer.memory import keep_freed_memory
 from indexer.pictures import MAX_PIXELS
 from indexer.report import Report, Watcher
+from indexer.storage.files import Failure
 from indexer.survey import Survey
 from indexer.threads import AHEAD, processors
 

@@ -17,7 +17,6 @@ import numpy as np
 
 from indexer.encoders.base import Encoder
 from indexer.errors import LibraryError, SourceError
-from indexer.files import Failure
 from indexer.items import Float32Array, Item
 from indexer.library import TEXT_TOWER, Library
 from indexer.modalities import MODALITIES
@@ -25,7 +24,8 @@ from indexer.modalities.base import ReadOptions
 from indexer.pictures import MAX_PIXELS
 from indexer.pipeline import BATCH
 from indexer.report import Report, Watcher
-from indexer.stored_vectors import StoredVectors, vectors_file
+from indexer.storage.files import Failure
+from indexer.storage.stored_vectors import StoredVectors, vectors_file
 from indexer.threads import ahead
 
 SCRATCH = ".reembedding.sqlite3"

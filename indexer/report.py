@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from indexer.files import Failure
+from indexer.storage.files import Failure
 
 
 @dataclass(slots=True)

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from indexer.catalog import Catalog
 from indexer.errors import PathError
-from indexer.files import Failure, Files, FileState, as_stored
 from indexer.items import Source
 from indexer.modalities import MODALITIES, modality_of
 from indexer.report import Report, Watcher
+from indexer.storage.catalog import Catalog
+from indexer.storage.files import Failure, Files, FileState, as_stored
 from indexer.walk import NOT_UTF8, Folder, is_utf8, mount_point, walk
 
 Key = tuple[str, str]  # a file's name and modality

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from indexer.files import Failure
 from indexer.items import Source
 from indexer.modalities import modality_of
+from indexer.storage.files import Failure
 
 NOT_UTF8 = "its name is not UTF-8: rename it"
 

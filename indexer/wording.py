@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from indexer.catalog import Catalog
+    from indexer.storage.catalog import Catalog
 
 # The names of folders and files run on ("Germany2019"), so that a word of this many letters may begin one there.
 BEGINS = 4

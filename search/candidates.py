@@ -12,8 +12,8 @@ from indexer.items import Float32Array, Int64Array
 from search.fusion import penalties, reciprocal_rank, standings
 
 if TYPE_CHECKING:
-    from indexer.light import LightIndex
-    from indexer.vectors import VectorIndex
+    from indexer.nearest.index import VectorIndex
+    from indexer.nearest.light import LightIndex
     from search.relevance import Judge
 
 # How far down the rankings by meaning and by words are fused: at rank 1000 a thing adds a seventeenth of the first.

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from indexer import migrations
 from indexer.errors import DescryError, EncoderError, LibraryError, LibraryNotFound
 from indexer.library import CATALOG, Library
+from indexer.storage import migrations
 
 # Vectors of a modality that are looked at, and how far from one rounding may leave the length of a sound one.
 LOOKED_AT, ROUNDED = 2000, 0.01

@@ -11,9 +11,9 @@ import numpy as np
 
 from indexer.encoders.base import Encoder, unit_rows
 from indexer.errors import QueryError, SourceError
-from indexer.files import as_stored
 from indexer.items import Float32Array, Int64Array
 from indexer.library import Library
+from indexer.storage.files import as_stored
 from search.candidates import FUSED, WEIGHED, Candidate, Candidates
 from search.filters import Filter, teach, to_sql
 from search.fusion import weighted

@@ -16,7 +16,7 @@ from datetime import date, timedelta
 from typing import Any, NamedTuple
 
 from indexer.errors import QueryError
-from indexer.files import AT_OR_BELOW, as_stored, range_below
+from indexer.storage.files import AT_OR_BELOW, as_stored, range_below
 
 # A place without a distance means this many kilometres around it: a town and its surroundings.
 NEAR_KM = 10.0

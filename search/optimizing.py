@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from indexer.items import Float32Array, spread
 from indexer.library import Library
-from indexer.tuning import Verdict
+from indexer.nearest.tuning import Verdict
 from search.organise.vocabulary import TEMPLATES, shipped_words
 
 # Questions of a modality: recall@10 of half of them is known to half a percent at 0.98.

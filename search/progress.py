@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 from tqdm import tqdm
 
-from indexer.files import Failure, shown
 from indexer.report import Report, Watcher
+from indexer.storage.files import Failure, shown
 
 if TYPE_CHECKING:
     from indexer.transfer import Imported

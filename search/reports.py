@@ -8,8 +8,8 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from indexer.files import shown
 from indexer.library import Library
+from indexer.storage.files import shown
 
 Rows = Sequence[dict[str, Any]]
 

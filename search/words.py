@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 
-from indexer.catalog import Catalog
+from indexer.storage.catalog import Catalog
 from indexer.wording import holders, words_of
 from search.query import Query
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from indexer.items import Float32Array, Vectors
-from indexer.packing import pack, unpack
-from indexer.stored_vectors import StoredVectors
+from indexer.storage.packing import pack, unpack
+from indexer.storage.stored_vectors import StoredVectors
 
 _numbers = count(1)
 

@@ -14,16 +14,27 @@ LAYERS = ("indexer", "search", "evaluation", "training", "benchmarks")  # each m
 
 # Inside `indexer`, what stands higher may import what stands lower, never the other way round.
 INDEXER = (
-    ("errors", "items", "shipped", "threads", "memory", "probing", "saved", "gpu", "packing"),
-    ("stored_vectors", "halves", "rough", "migrations"),
-    ("exact", "pictures", "database", "inverted", "vectors", "light", "whole"),
-    ("files", "tags", "jpegs"),
-    ("catalog", "encoders", "modalities"),
-    ("walk", "report", "testing", "wording", "tuning"),
+    ("errors", "items", "shipped", "threads", "memory"),
+    ("storage", "pictures", "whole"),
+    ("nearest", "jpegs"),
+    ("encoders", "modalities"),
+    ("walk", "report", "testing", "wording"),
     ("survey", "chunks", "library"),
     ("pipeline", "transfer"),
     ("reembedding",),
 )
+INSIDE = {
+    "storage": (("packing",), ("stored_vectors",), ("migrations",), ("database",), ("files", "tags"), ("catalog",)),
+    "nearest": (
+        ("probing", "saved", "gpu", "ranking"),
+        ("halves",),
+        ("rough",),
+        ("exact",),
+        ("inverted",),
+        ("index",),
+        ("light", "tuning"),
+    ),
+}
 
 
 def modules(package: str) -> list[Path]:
@@ -46,17 +57,41 @@ def test_packages_import_only_those_below_them(package: str) -> None:
 
 
 def test_inside_the_indexer_imports_point_down() -> None:
-    level = {name: number for number, names in enumerate(INDEXER) for name in names}
+    assert not upward(ROOT / "indexer", INDEXER)
+
+
+@pytest.mark.parametrize("folder", INSIDE)
+def test_inside_its_folders_imports_point_down(folder: str) -> None:
+    assert not upward(ROOT / "indexer" / folder, INSIDE[folder])
+
+
+def upward(folder: Path, levels: tuple[tuple[str, ...], ...]) -> list[tuple[str, str]]:
+    """The imports in a folder of what stands above; every module of it has to stand somewhere."""
+    level = {name: number for number, names in enumerate(levels) for name in names}
+    above = folder.relative_to(ROOT).parts
     wrong = []
-    for path in modules("indexer"):
-        own = path.relative_to(ROOT / "indexer").parts[0].removesuffix(".py")
+    for path in folder.rglob("*.py"):
+        own = path.relative_to(folder).parts[0].removesuffix(".py")
         if own == "__init__":
             continue
-        for name in imports(path):
+        for name in _imported(path):
             parts = name.split(".")
-            if parts[0] == "indexer" and len(parts) > 1 and parts[1] != own and level[parts[1]] > level[own]:
-                wrong.append((str(path), name))
-    assert not wrong
+            if (*parts[: len(above)],) == above and len(parts) > len(above):
+                other = parts[len(above)]
+                if other != own and level[other] > level[own]:
+                    wrong.append((str(path), name))
+    return wrong
+
+
+def _imported(path: Path) -> Iterator[str]:
+    """What a module imports, with `from indexer.storage import migrations` told as the module that it is."""
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            modules = [name for name in names if (ROOT / Path(*name.split("."))).with_suffix(".py").exists()]
+            yield from modules or [node.module]
 
 
 def test_every_module_says_why_it_exists() -> None:

@@ -19,7 +19,7 @@ from evaluation.synthetic import CAMERAS, named_only
 from indexer.encoders.base import Tower
 from indexer.items import Int64Array, Vectors
 from indexer.library import Library
-from indexer.tuning import K, nearest, recall_of
+from indexer.nearest.tuning import K, nearest, recall_of
 from search import Engine
 from search.filters import Filter, to_sql
 from search.query import Query, parse

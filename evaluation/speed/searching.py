@@ -20,9 +20,9 @@ from evaluation.speed.setting import RECALL, Setting, short
 from evaluation.synthetic import SENTENCES, named_only
 from indexer.items import Float32Array, Int64Array
 from indexer.library import Library
+from indexer.nearest.index import VectorIndex
+from indexer.nearest.tuning import K, nearest, recall_of
 from indexer.threads import processors
-from indexer.tuning import K, nearest, recall_of
-from indexer.vectors import VectorIndex
 
 DIMENSION = 512
 

@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer.errors import PathError
-from indexer.files import as_stored
 from indexer.items import Item
+from indexer.storage.files import as_stored
 from indexer.transfer.batches import BATCH, Batch, Block, Entry, Origin
 from indexer.transfer.parquet import pyarrow_for, readable
 

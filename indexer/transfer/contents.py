@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from indexer.files import LIMBO
 from indexer.library import Library
+from indexer.storage.files import LIMBO
 from indexer.transfer.batches import BATCH, Origin
 
 # An SQL condition over `items`, `files` and `folders`, with the values of its question marks.

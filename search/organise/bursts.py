@@ -6,9 +6,9 @@ from datetime import datetime
 
 import numpy as np
 
-from indexer.catalog import Catalog
 from indexer.items import Int64Array, Item
 from indexer.report import Watcher
+from indexer.storage.catalog import Catalog
 from search.organise.alike import BURST, Copy, Group
 from search.organise.looks import Likeness, like_groups
 

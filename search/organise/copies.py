@@ -8,9 +8,9 @@ from itertools import groupby
 
 import numpy as np
 
-from indexer.catalog import Catalog
 from indexer.items import Int64Array, Item
 from indexer.report import Watcher
+from indexer.storage.catalog import Catalog
 from search.organise.alike import EXACT, NEAR_EXACT, Copy, Group, spare_ids
 from search.organise.looks import Likeness, like_groups
 from search.organise.neighbours import near_pairs

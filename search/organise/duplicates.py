@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from indexer.catalog import Catalog
 from indexer.report import Watcher
+from indexer.storage.catalog import Catalog
 from search.organise.alike import BURST, EXACT, KINDS, Group, spare_ids
 from search.organise.bursts import bursts
 from search.organise.copies import equal_files, with_altered_copies

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from indexer.catalog import Catalog
 from indexer.items import Int64Array, Item
 from indexer.report import Watcher
+from indexer.storage.catalog import Catalog
 from search.organise.grouping import grouped, positions
 from search.organise.hashes import HASHES, Hashes, distances, hash_all
 from search.organise.standing import standing

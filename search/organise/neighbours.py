@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import faiss
 import numpy as np
 
-from indexer.catalog import Catalog
 from indexer.items import Float32Array, Int64Array, Vectors
+from indexer.storage.catalog import Catalog
 
 # Neighbours looked at of each photo: a picture with more copies is found whole through the copies' own neighbours.
 NEIGHBOURS = 8

@@ -6,8 +6,8 @@ import json
 import os
 from collections.abc import Sequence
 
-from indexer.catalog import Catalog
 from indexer.items import Item
+from indexer.storage.catalog import Catalog
 
 
 def standing(catalog: Catalog, ids: Sequence[int]) -> list[Item]:

@@ -24,10 +24,10 @@ import numpy as np
 
 from indexer.encoders.base import Encoder
 from indexer.errors import QueryError
-from indexer.files import as_stored
 from indexer.items import Float32Array
 from indexer.library import Library
-from indexer.tags import Tag
+from indexer.storage.files import as_stored
+from indexer.storage.tags import Tag
 from search.filters import OTHER, Filter
 from search.labels import read_labels
 from search.organise.vocabulary import Vocabulary, embed_words, vocabulary

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from indexer.errors import PathError
-from indexer.files import Failure, shown
+from indexer.storage.files import Failure, shown
 from indexer.whole import beside
 from search.present.outlets import Answer, Chosen, Outlet
 

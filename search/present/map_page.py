@@ -19,8 +19,8 @@ from urllib.parse import quote
 from PIL import Image, ImageOps
 
 from indexer.errors import PathError
-from indexer.files import shown
 from indexer.report import Watcher
+from indexer.storage.files import shown
 from indexer.whole import written_whole
 from search.present.sheet import SUFFIXES
 from search.present.thumbnails import data_uri, thumbnails

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from indexer.errors import PathError
-from indexer.files import Failure
+from indexer.storage.files import Failure
 from search.present.outlets import Answer, Chosen, Outlet, check_alone
 
 # Photos that are opened at most: each may get a window of its own.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from indexer.errors import QueryError
-from indexer.files import Failure
+from indexer.storage.files import Failure
 
 if TYPE_CHECKING:
     from search.hits import Hit

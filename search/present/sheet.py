@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from indexer.errors import PathError
-from indexer.files import shown
+from indexer.storage.files import shown
 from indexer.whole import beside, writing
 from search.present.outlets import Answer, Chosen, Outlet
 from search.present.thumbnails import data_uri, thumbnails

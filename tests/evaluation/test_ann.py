@@ -1,7 +1,7 @@
 """The benchmark of approximate search on vectors few enough for a test: its figures have to make sense."""
 
 from evaluation.ann import SHARES, WISHED, synthetic
-from indexer.tuning import READ_COSTS
+from indexer.nearest.tuning import READ_COSTS
 
 
 def test_the_table_tells_recall_time_and_size() -> None:

@@ -9,7 +9,7 @@ from evaluation import synthetic
 from evaluation.synthetic import Clustered, Resampled, named_only, of_library, write_library
 from indexer import Library
 from indexer.encoders.base import unit_rows
-from indexer.files import LIMBO
+from indexer.storage.files import LIMBO
 from search.filters import Filter, teach, to_sql
 
 COUNT, DIMENSION = 1500, 16

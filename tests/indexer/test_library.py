@@ -10,10 +10,10 @@ from painting import held, later, paint, paint_many
 
 from indexer import Encoder, Library, index_sources
 from indexer.errors import EncoderMismatch, LibraryDamaged, LibraryError, LibraryNotFound, PathError
-from indexer.light import LightIndex
-from indexer.saved import saved_revision
+from indexer.nearest.index import VectorIndex
+from indexer.nearest.light import LightIndex
+from indexer.nearest.saved import saved_revision
 from indexer.testing import color_encoder
-from indexer.vectors import VectorIndex
 
 QUERY = np.full((1, 4), 0.5, np.float32)
 

@@ -21,7 +21,7 @@ from PIL import Image
 import indexer.pipeline
 from indexer import Encoder, Library, Watcher, index_sources
 from indexer.errors import EncoderMismatch, PathError
-from indexer.files import Failure
+from indexer.storage.files import Failure
 from indexer.testing import PictureColors, WordColors, color_encoder
 
 
@@ -859,7 +859,7 @@ def test_many_captions_and_photos_mix_in_any_order(library: Library, photos: Pat
 def test_memory_does_not_grow_with_the_folder(
     tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("indexer.catalog.READ_AHEAD", 100)
+    monkeypatch.setattr("indexer.storage.catalog.READ_AHEAD", 100)
     peaks = []
     for count in (200, 300, 2000):  # the first run pays for what is loaded once
         for start in range(0, count, 100):

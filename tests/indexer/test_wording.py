@@ -8,7 +8,7 @@ import pytest
 from painting import later, paint
 
 from indexer import Encoder, Library, index_sources
-from indexer.migrations import FIRST
+from indexer.storage.migrations import FIRST
 from indexer.wording import holders, words_of
 
 

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from indexer import Library, index_sources, load_encoder
 from indexer.library import CATALOG
 from indexer.shipped import shipped
-from indexer.stored_vectors import vectors_file
+from indexer.storage.stored_vectors import vectors_file
 from search import doctor
 from search.cli import main
 from search.doctor import EXTRAS, Finding, State, examine

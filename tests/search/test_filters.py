@@ -12,9 +12,10 @@ import pytest
 from make_photos import with_exif
 from PIL import Image
 
-from indexer import Library, index_sources, migrations
-from indexer.catalog import Catalog
+from indexer import Library, index_sources
 from indexer.errors import QueryError
+from indexer.storage import migrations
+from indexer.storage.catalog import Catalog
 from indexer.testing import color_encoder
 from search import Engine, Filter, parse
 from search.filters import FIELDS, kilometres, negated, to_sql
@@ -227,7 +228,7 @@ def test_a_catalog_from_before_days_had_a_column_is_filtered_as_a_new_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as before:
-        before.setattr("indexer.migrations.STEPS", migrations.STEPS[:-1])
+        before.setattr("indexer.storage.migrations.STEPS", migrations.STEPS[:-1])
         catalog = Catalog(tmp_path / "catalog.sqlite3")
         written = int(datetime(2020, 2, 29, 8).timestamp()) * 10**9
         catalog.connection.executescript(

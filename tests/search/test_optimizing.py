@@ -7,7 +7,8 @@ import pytest
 from click.testing import CliRunner
 from painting import paint_many
 
-from indexer import Encoder, Library, index_sources, tuning
+from indexer import Encoder, Library, index_sources
+from indexer.nearest import tuning
 from search import optimizing
 from search.cli import main
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from indexer.database import Database
 from indexer.items import Source
+from indexer.storage.database import Database
 
 # A folder of a thousand equal files would otherwise be looked up a million times.
 DONORS_LOOKED_AT = 16

@@ -1,8 +1,8 @@
 """The exact index: no vector is passed over; as float16 in memory, mapped from its file or on a GPU.
 
-A question reads a byte of each number, and both bytes of those that may be among the nearest, see `indexer.rough`.
-Of a million vectors of 512 dimensions that takes 67 ms of one core; reading both of all, 81 to only read them and 96 by
-FAISS ("IDMap,SQfp16"), which does nothing else meanwhile. Best for libraries that are small.
+A question reads a byte of each number, and both bytes of those that may be among the nearest, see
+`indexer.nearest.rough`. Of a million vectors of 512 dimensions that takes 67 ms of one core; reading both of all, 81 to
+only read them and 96 by FAISS ("IDMap,SQfp16"), which does nothing else meanwhile. Best for libraries that are small.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import Any
 import faiss
 import numpy as np
 
-from indexer import gpu
-from indexer.halves import PIECE, Halves
 from indexer.items import Float32Array, Int64Array, Vectors, spread
-from indexer.light import best, cosines
-from indexer.rough import Rough, peaks
-from indexer.saved import HALF, Float16Array, SavedExact, exact_header
+from indexer.nearest import gpu
+from indexer.nearest.halves import PIECE, Halves
+from indexer.nearest.ranking import best, cosines
+from indexer.nearest.rough import Rough, peaks
+from indexer.nearest.saved import HALF, Float16Array, SavedExact, exact_header
 
 # Ids up to this many times their number are told from others by a bitmap, an eighth of a byte each; else by a set.
 DENSE = 1000

@@ -11,8 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from indexer import migrations
 from indexer.errors import LibraryDamaged, LibraryError, LibraryFull, LibraryTooNew
+from indexer.storage import migrations
 
 if TYPE_CHECKING:
     import sqlite_utils

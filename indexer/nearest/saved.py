@@ -51,7 +51,7 @@ class SavedExact(NamedTuple):
 
 
 class SavedInverted(NamedTuple):
-    """An inverted file: codes of the vectors in lists around `centroids` `[lists, dim]`; see `indexer.inverted`.
+    """An inverted file: codes of the vectors in lists around `centroids` `[lists, dim]`, see `inverted`.
 
     Centroids and codes are of vectors turned by `rotation` `[dim, dim]`. A question scans `nprobe` lists at least and
     reads the `depth` best by their codes again; `sample` `[m, dim]` stands for all. Of the lists, `sizes` `[lists]`

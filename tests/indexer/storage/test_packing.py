@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from indexer.packing import pack, rough_scores, unpack, width
+from indexer.storage.packing import pack, rough_scores, unpack, width
 
 
 def unit(count: int, dimension: int) -> np.ndarray:

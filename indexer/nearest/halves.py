@@ -11,7 +11,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from indexer.saved import HALF, Float16Array
+from indexer.nearest.saved import HALF, Float16Array
 
 # Rows in a piece: 8 MB at 512 dimensions.
 PIECE = 8192

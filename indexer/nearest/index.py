@@ -13,12 +13,12 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from indexer.exact import Exact
-from indexer.halves import one_thread
-from indexer.inverted import Inverted
 from indexer.items import Float32Array, Int64Array, Vectors
-from indexer.saved import STAMP, SavedExact, read_saved, saved_revision
-from indexer.stored_vectors import StoredVectors
+from indexer.nearest.exact import Exact
+from indexer.nearest.halves import one_thread
+from indexer.nearest.inverted import Inverted
+from indexer.nearest.saved import STAMP, SavedExact, read_saved, saved_revision
+from indexer.storage.stored_vectors import StoredVectors
 
 # How files are opened: FAISS maps inverted lists into memory instead of reading them, and reads all else as ever.
 # Its maps are not for Windows, where all is read.

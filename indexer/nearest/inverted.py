@@ -22,13 +22,13 @@ from typing import Any
 import faiss
 import numpy as np
 
-from indexer.exact import Exact, selector
-from indexer.gpu import add_to_lists, gpus_for
 from indexer.items import Float32Array, Int64Array, Vectors, spread
-from indexer.light import nearest_stored
-from indexer.probing import DEEPER, DEPTH, FILTERED_DEPTH, PROBES, READ_ALL, probes_for
-from indexer.saved import MAGIC
-from indexer.stored_vectors import StoredVectors
+from indexer.nearest.exact import Exact, selector
+from indexer.nearest.gpu import add_to_lists, gpus_for
+from indexer.nearest.probing import DEEPER, DEPTH, FILTERED_DEPTH, PROBES, READ_ALL, probes_for
+from indexer.nearest.ranking import nearest_stored
+from indexer.nearest.saved import MAGIC
+from indexer.storage.stored_vectors import StoredVectors
 
 # Vectors a list from which its centroid is learnt: FAISS warns below 39, and time grows with it.
 TRAINED_ON = 64

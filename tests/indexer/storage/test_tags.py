@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from painting import held, paint
 
-from indexer import Encoder, Library, index_sources, migrations
-from indexer.catalog import Catalog
-from indexer.tags import Tag
+from indexer import Encoder, Library, index_sources
+from indexer.storage import migrations
+from indexer.storage.catalog import Catalog
+from indexer.storage.tags import Tag
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def test_a_reader_of_a_library_from_before_there_were_tags_finds_it_brought_up_t
 ) -> None:
     path = tmp_path / "catalog.sqlite3"
     with monkeypatch.context() as before:
-        before.setattr("indexer.migrations.STEPS", migrations.STEPS[:2])
+        before.setattr("indexer.storage.migrations.STEPS", migrations.STEPS[:2])
         Catalog(path).close()
     reader = Catalog(path, readonly=True)
     assert reader.tags.counts() == {}

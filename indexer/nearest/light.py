@@ -14,19 +14,16 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer.items import Float32Array, Int64Array, Vectors, spread
-from indexer.probing import DEEPER, READ_ALL, probes_for
-from indexer.saved import Codes, SavedExact, SavedInverted
-from indexer.stored_vectors import StoredVectors
+from indexer.nearest.probing import DEEPER, READ_ALL, probes_for
+from indexer.nearest.ranking import best, cosines, nearest_stored
+from indexer.nearest.saved import Codes, SavedExact, SavedInverted
+from indexer.storage.stored_vectors import StoredVectors
 
 if TYPE_CHECKING:
-    from indexer.vectors import VectorIndex
+    from indexer.nearest.index import VectorIndex
 
 # Questions at once from which FAISS is worth its import.
 MANY = 16
-
-# Vectors that are float32 at once: 1 MB at 512 dimensions, which stays in the cache. 10,000 of them in blocks of
-# 512 / 1024 / 4096: 6.0 / 8.0 / 8.7 ms.
-BLOCK = 512
 
 
 class LightIndex:
@@ -156,31 +153,3 @@ def estimates(codes: Codes, query: Float32Array, centroid: Float32Array) -> Floa
     product = (2 * (signs @ residual) - residual.sum()) / math.sqrt(dimension)
     apart = codes["offset"] + residual @ residual - 2 * codes["factor"] * product
     return np.asarray((query @ query - apart) / 2, np.float32)
-
-
-def best(scores: Float32Array, ids: Int64Array, k: int) -> tuple[Float32Array, Int64Array]:
-    """The `k` greatest of scores `[n]` with their ids, best first, ties by id; -inf and -1 where there are fewer."""
-    if len(scores) > k:
-        near = scores >= np.partition(scores, -k)[-k]
-        scores, ids = scores[near], ids[near]
-    order = np.lexsort((ids, -scores))[:k]
-    missing = k - len(order)
-    # half precision may lengthen a vector by a ten-thousandth
-    filled = np.pad(np.clip(scores[order], -1, 1), (0, missing), constant_values=-np.inf)
-    return filled, np.pad(ids[order], (0, missing), constant_values=-1)
-
-
-def nearest_stored(
-    stored: StoredVectors, ids: Int64Array, query: Float32Array, k: int
-) -> tuple[Float32Array, Int64Array]:
-    """The `k` nearest of ids `[n]` to a query `[dim]` by their stored vectors: as `best` gives them."""
-    near = stored.may_be_nearest(query, ids, k)
-    return best(cosines(stored.read(near), query), near, k)
-
-
-def cosines(rows: npt.NDArray[np.floating], query: Float32Array) -> Float32Array:
-    """The scores `[n]` of rows `[n, dim]`, each by itself, so that equal vectors have equal ones."""
-    scores = np.empty(len(rows), np.float32)
-    for start in range(0, len(rows), BLOCK):
-        scores[start : start + BLOCK] = np.vecdot(rows[start : start + BLOCK].astype(np.float32), query)
-    return scores

@@ -2,7 +2,7 @@
 
 Writing goes through `atomic`, one transaction a batch. Reading may happen at any time, from any
 process: the journal is a write-ahead log, so a reader sees the state of the last commit. The numbers of the vectors
-lie in a file beside it, see `indexer.stored_vectors`; SQLite says which of them there are.
+lie in a file beside it, see `indexer.storage.stored_vectors`; SQLite says which of them there are.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from indexer import migrations
-from indexer.database import Database
-from indexer.files import LIMBO, Files
 from indexer.items import Float32Array, Int64Array, Item, Source, Vectors
-from indexer.stored_vectors import StoredVectors, vectors_file
-from indexer.tags import Tags
+from indexer.storage import migrations
+from indexer.storage.database import Database
+from indexer.storage.files import LIMBO, Files
+from indexer.storage.stored_vectors import StoredVectors, vectors_file
+from indexer.storage.tags import Tags
 
 # Vectors of at most this many items are in memory at once: 8 MB at 256 dimensions.
 READ_AHEAD = 8192

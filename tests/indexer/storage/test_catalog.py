@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexer import migrations
-from indexer.catalog import Catalog
 from indexer.errors import LibraryDamaged, LibraryError, LibraryFull, LibraryTooNew
-from indexer.files import Failure
 from indexer.items import Item, Source
-from indexer.packing import pack, unpack, width
-from indexer.stored_vectors import vectors_file
+from indexer.storage import migrations
+from indexer.storage.catalog import Catalog
+from indexer.storage.files import Failure
+from indexer.storage.packing import pack, unpack, width
+from indexer.storage.stored_vectors import vectors_file
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_some_vectors_are_drawn_by_chance_and_always_the_same(catalog: Catalog) 
 def test_vectors_come_in_bounded_pieces_and_only_since_the_revision(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("indexer.catalog.READ_AHEAD", 7)
+    monkeypatch.setattr("indexer.storage.catalog.READ_AHEAD", 7)
     store(catalog, source("a.csv"), rows(20))
     middle = catalog.revision
     store(catalog, source("b.csv"), rows(3))

@@ -10,8 +10,8 @@ from stored import rounded
 
 from indexer.errors import LibraryDamaged, LibraryFull
 from indexer.items import Float32Array
-from indexer.packing import width
-from indexer.stored_vectors import MANY, StoredVectors
+from indexer.storage.packing import width
+from indexer.storage.stored_vectors import MANY, StoredVectors
 
 DIMENSION = 24
 

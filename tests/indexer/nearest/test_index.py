@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from stored import rounded, stored
 
-from indexer.inverted import Inverted, learn_centroids
 from indexer.items import Vectors
-from indexer.saved import saved_revision
-from indexer.vectors import VectorIndex
+from indexer.nearest.index import VectorIndex
+from indexer.nearest.inverted import Inverted, learn_centroids
+from indexer.nearest.saved import saved_revision
 
 DIMENSION = 16
 
@@ -61,9 +61,9 @@ def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Kin
 
 
 def scan_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("indexer.exact.DEPTH", 3)
-    monkeypatch.setattr("indexer.exact.DEEPER", 2)
-    monkeypatch.setattr("indexer.exact.AGAIN", 2)
+    monkeypatch.setattr("indexer.nearest.exact.DEPTH", 3)
+    monkeypatch.setattr("indexer.nearest.exact.DEEPER", 2)
+    monkeypatch.setattr("indexer.nearest.exact.AGAIN", 2)
 
 
 def brute_force(vectors: Vectors, query: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -235,7 +235,7 @@ def clusters(count: int, dimension: int, seed: int = 0) -> Vectors:
 
 
 def test_among_many_none_is_missed_by_looking_at_a_byte_of_each_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("indexer.exact.DEPTH", 20)
+    monkeypatch.setattr("indexer.nearest.exact.DEPTH", 20)
     vectors = clusters(20_000, 64)
     index = VectorIndex(64)
     for part in np.array_split(np.arange(20_000), 3):
@@ -274,9 +274,9 @@ def test_several_threads_find_what_one_finds(monkeypatch: pytest.MonkeyPatch) ->
     vectors = clusters(5000, 64)
     index = VectorIndex(64)
     index.add(vectors)
-    monkeypatch.setattr("indexer.rough.processors", lambda: 3)
+    monkeypatch.setattr("indexer.nearest.rough.processors", lambda: 3)
     for share in (10**9, 64):
-        monkeypatch.setattr("indexer.rough.SHARE", share)
+        monkeypatch.setattr("indexer.nearest.rough.SHARE", share)
         for query in vectors.rows[:5]:
             assert_nearest(index.search(query[np.newaxis], 10), vectors, query)
             even = kept(vectors, vectors.ids % 2 == 0)
@@ -297,7 +297,7 @@ def test_the_gpu_finds_what_the_processor_finds(monkeypatch: pytest.MonkeyPatch)
     index = exact(vectors)
     asked = unit(np.random.default_rng(6).normal(size=(50, DIMENSION)))
     scores, ids = index.search(asked, 20)
-    monkeypatch.setattr("indexer.gpu.WINS_FROM", 0)
+    monkeypatch.setattr("indexer.nearest.gpu.WINS_FROM", 0)
     gpu_scores, gpu_ids = index.search(asked, 20)
     np.testing.assert_allclose(gpu_scores, scores, atol=1e-6)
     assert (gpu_ids == ids).mean() > 0.99

@@ -16,9 +16,9 @@ from typing import Any
 import faiss
 import numpy as np
 
-from indexer.halves import one_thread
 from indexer.items import Float32Array, Int64Array
-from indexer.saved import Float16Array
+from indexer.nearest.halves import one_thread
+from indexer.nearest.saved import Float16Array
 from indexer.threads import processors
 
 # Steps from zero to the greatest number of a dimension: what a signed byte holds. And the least step: float16's.

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from stored import rounded, stored
 
-from indexer import exact, inverted, probing
-from indexer.inverted import KEPT, Inverted, learn_centroids
 from indexer.items import Vectors
-from indexer.probing import Choice
-from indexer.tuning import nearest, recall_of
-from indexer.vectors import VectorIndex
+from indexer.nearest import exact, inverted, probing
+from indexer.nearest.index import VectorIndex
+from indexer.nearest.inverted import KEPT, Inverted, learn_centroids
+from indexer.nearest.probing import Choice
+from indexer.nearest.tuning import nearest, recall_of
 
 DIMENSION, COUNT, LISTS = 32, 4000, 32
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from indexer.database import Database
+from indexer.storage.database import Database
 
 
 class Tag(NamedTuple):

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from indexer.catalog import Catalog
-from indexer.inverted import TRAINED_ON, Inverted, learn_centroids
 from indexer.items import Float32Array, Int64Array, Vectors
-from indexer.probing import DEPTH, PROBES, Choice
-from indexer.vectors import VectorIndex
+from indexer.nearest.index import VectorIndex
+from indexer.nearest.inverted import TRAINED_ON, Inverted, learn_centroids
+from indexer.nearest.probing import DEPTH, PROBES, Choice
+from indexer.storage.catalog import Catalog
 
 # The first so many answers are what recall is measured by.
 K = 10

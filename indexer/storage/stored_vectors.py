@@ -16,7 +16,7 @@ import numpy as np
 
 from indexer.errors import LibraryDamaged, LibraryFull
 from indexer.items import Float32Array, Int64Array
-from indexer.packing import Records, pack, rough_scores, unpack, width
+from indexer.storage.packing import Records, pack, rough_scores, unpack, width
 
 # Ids that lie at most so many places apart on average, and at least so many of them, are read in one piece.
 DENSE, MANY = 4, 256

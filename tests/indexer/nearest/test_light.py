@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from stored import rounded, stored
 
-from indexer import light as light_index
-from indexer.inverted import Inverted, learn_centroids
 from indexer.items import Float32Array, Int64Array, Vectors
-from indexer.light import MANY, LightIndex, best
-from indexer.saved import SavedExact, SavedInverted, read_saved, saved_revision
-from indexer.vectors import VectorIndex
+from indexer.nearest import light as light_index
+from indexer.nearest.index import VectorIndex
+from indexer.nearest.inverted import Inverted, learn_centroids
+from indexer.nearest.light import MANY, LightIndex
+from indexer.nearest.ranking import best
+from indexer.nearest.saved import SavedExact, SavedInverted, read_saved, saved_revision
 
 DIMENSION, COUNT, LISTS = 36, 3000, 16  # 36 signs do not fill their last byte
 

@@ -8,10 +8,10 @@ import faiss
 import numpy as np
 import pytest
 
-from indexer import gpu, inverted
-from indexer.exact import Exact
-from indexer.inverted import learn_centroids
 from indexer.items import Vectors
+from indexer.nearest import gpu, inverted
+from indexer.nearest.exact import Exact
+from indexer.nearest.inverted import learn_centroids
 
 DIMENSION, LISTS = 32, 16
 

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from indexer import Library, probing, tuning
+from indexer import Library
 from indexer.errors import LibraryError
 from indexer.items import Item, Source
-from indexer.saved import saved_revision
+from indexer.nearest import probing, tuning
+from indexer.nearest.index import VectorIndex
+from indexer.nearest.saved import saved_revision
 from indexer.testing import color_encoder
-from indexer.vectors import VectorIndex
 
 COUNT = 3000
 

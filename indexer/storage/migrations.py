@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer.packing import pack, width
-from indexer.stored_vectors import StoredVectors, vectors_file
+from indexer.storage.packing import pack, width
+from indexer.storage.stored_vectors import StoredVectors, vectors_file
 
 # Vectors that are moved at once: 25 MB at 512 dimensions.
 MOVED = 32_768

@@ -1,0 +1,41 @@
+"""The nearest of some vectors to a question, by cosines: the last step of every index, whatever chose those vectors."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from indexer.items import Float32Array, Int64Array
+from indexer.storage.stored_vectors import StoredVectors
+
+# Vectors that are float32 at once: 1 MB at 512 dimensions, which stays in the cache. 10,000 of them in blocks of
+# 512 / 1024 / 4096: 6.0 / 8.0 / 8.7 ms.
+BLOCK = 512
+
+
+def best(scores: Float32Array, ids: Int64Array, k: int) -> tuple[Float32Array, Int64Array]:
+    """The `k` greatest of scores `[n]` with their ids, best first, ties by id; -inf and -1 where there are fewer."""
+    if len(scores) > k:
+        near = scores >= np.partition(scores, -k)[-k]
+        scores, ids = scores[near], ids[near]
+    order = np.lexsort((ids, -scores))[:k]
+    missing = k - len(order)
+    # half precision may lengthen a vector by a ten-thousandth
+    filled = np.pad(np.clip(scores[order], -1, 1), (0, missing), constant_values=-np.inf)
+    return filled, np.pad(ids[order], (0, missing), constant_values=-1)
+
+
+def nearest_stored(
+    stored: StoredVectors, ids: Int64Array, query: Float32Array, k: int
+) -> tuple[Float32Array, Int64Array]:
+    """The `k` nearest of ids `[n]` to a query `[dim]` by their stored vectors: as `best` gives them."""
+    near = stored.may_be_nearest(query, ids, k)
+    return best(cosines(stored.read(near), query), near, k)
+
+
+def cosines(rows: npt.NDArray[np.floating], query: Float32Array) -> Float32Array:
+    """The scores `[n]` of rows `[n, dim]`, each by itself, so that equal vectors have equal ones."""
+    scores = np.empty(len(rows), np.float32)
+    for start in range(0, len(rows), BLOCK):
+        scores[start : start + BLOCK] = np.vecdot(rows[start : start + BLOCK].astype(np.float32), query)
+    return scores
