@@ -16,6 +16,8 @@ import benchmarks.photos
 import benchmarks.vectors
 from benchmarks.tables import table
 from evaluation.datasets import DataError
+from indexer.errors import DescryError
+from indexer.whole import written_whole
 
 # What makes a machine the same one; its versions may differ, and each row tells those of its peer. Not the cores: a run
 # may be kept to some of them.
@@ -28,11 +30,9 @@ Run = Mapping[str, Any]
 
 
 def write(file: Path, held: Run) -> None:
-    """Writes a run. Raises `DataError`."""
-    try:
-        file.write_text(json.dumps(held, indent=1), encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"{file} cannot be written ({error.strerror}).") from error
+    """Writes a run, whole or not at all. Raises `PathError`."""
+    with written_whole(file) as place:
+        place.write_text(json.dumps(held, indent=1), encoding="utf-8")
 
 
 def read(file: Path) -> Run:
@@ -76,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
         held = merged([read(file) for file in options.files])
         if options.save:
             write(options.save, held)
-    except DataError as error:
+    except DescryError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
     print(table(held))

@@ -19,6 +19,8 @@ A message names the thing and the remedy, in one line. Library code raises; only
 (`search.commands`, later `search.web`) print and choose exit codes.
 """
 
+from pathlib import Path
+
 
 class DescryError(Exception):
     """Anything that Descry refuses to do, said in one line that names the thing and the remedy."""
@@ -46,6 +48,12 @@ class LibraryDamaged(LibraryError):
 
 class LibraryFull(LibraryError):
     """The disk that holds the library has no room left; what was committed before is safe."""
+
+    def __init__(self, library: Path, reason: object) -> None:
+        super().__init__(
+            f"The disk of the library {library} is full or failing ({reason}); everything committed before is safe: "
+            "make room and run the same command again."
+        )
 
 
 class EncoderError(DescryError):

@@ -102,7 +102,7 @@ class Library:
             try:
                 encoder.store_text(self.path / TEXT_TOWER)
             except OSError as error:
-                raise self._full(self.path / TEXT_TOWER, error) from error
+                raise LibraryFull(self.path, f"{TEXT_TOWER}: {error}") from error
         with self.catalog.atomic():
             self.catalog.set_meta(encoder=encoder.name, checksum=encoder.checksum, dimension=encoder.dimension)
 
@@ -265,7 +265,7 @@ class Library:
                 try:
                     self._save(self.index(modality), modality)
                 except OSError as error:
-                    raise self._full(file, error) from error
+                    raise LibraryFull(self.path, f"{file.name}: {error}") from error
         seen = [saved_revision(self._index_file(modality)) or 0 for modality in self.catalog.modalities()]
         self.catalog.prune_removals(min(seen, default=0))
 
@@ -302,7 +302,7 @@ class Library:
             try:
                 index.save(file)
             except OSError as error:
-                raise self._full(file, error) from error
+                raise LibraryFull(self.path, f"{file.name}: {error}") from error
             self.catalog.set_meta(**{CHOICE + modality: choice.as_json() if choice else ""})
         self._indexes.pop(modality, None)
 
@@ -326,12 +326,6 @@ class Library:
         with self.catalog.snapshot():
             inverted = build(self.catalog, modality, lists=choice.lists, probes=choice.probes, depth=choice.depth)
             return VectorIndex.approximate(inverted, revision=self.catalog.revision)
-
-    def _full(self, file: Path, error: OSError) -> LibraryFull:
-        return LibraryFull(
-            f"The disk of the library {self.path} has no room for {file.name} ({error}); nothing is lost: "
-            "make room and run the same command again."
-        )
 
     def stale_changes(self) -> int:
         """How many changes the saved indexes lack; each opening catches up with them."""

@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from evaluation.datasets import DataError
 from evaluation.speed import measure
 from evaluation.speed.against import against
 from evaluation.speed.figures import Run, table
 from evaluation.speed.plot import plot, require_matplotlib
 from evaluation.speed.setting import Setting, sizes_of
 from indexer.encoders import Encoder
+from indexer.whole import written_whole
 
 
 def run_speed(encoder: Encoder, options: argparse.Namespace) -> dict[str, Any]:
@@ -30,7 +30,8 @@ def run_speed(encoder: Encoder, options: argparse.Namespace) -> dict[str, Any]:
         for now in measure(setting, options.names, tell=_tell):
             held = now.as_json()
             if options.save:  # each time: the next one may take minutes
-                _write(options.save, json.dumps(held, indent=1))
+                with written_whole(options.save) as place:
+                    place.write_text(json.dumps(held, indent=1), encoding="utf-8")
     if options.plot:
         plot(now, options.plot)
     return held | {"against": [against(now, earlier).splitlines() for earlier in then]}
@@ -44,13 +45,6 @@ def for_people(held: dict[str, Any]) -> str:
     """The table of figures, and what they are compared with."""
     compared = ["\n".join(lines) for lines in held["against"]]
     return "\n\n".join([table(Run.of(held)), *compared])
-
-
-def _write(file: Path, text: str) -> None:
-    try:
-        file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"{file} cannot be written ({error.strerror}).") from error
 
 
 @contextmanager

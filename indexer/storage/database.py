@@ -192,10 +192,7 @@ def _in_our_words(path: Path) -> Iterator[None]:
 def _trouble(path: Path, error: sqlite3.OperationalError) -> LibraryError:
     # SQLite says "full" where the disk is, and "I/O error" where its log could not grow
     if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_FULL", "SQLITE_IOERR")):
-        return LibraryFull(
-            f"The disk of the library {path.parent} is full or failing ({error}); everything committed "
-            "before is safe: make room and run the same command again."
-        )
+        return LibraryFull(path.parent, error)
     return LibraryError(
         f"The library {path.parent} cannot be used ({error}): see who may read and write there, and who has it open."
     )

@@ -53,7 +53,7 @@ class StoredVectors:
                 if len(own):
                     self._put(int(own[0]), following)
         except OSError as error:
-            raise self._full(error) from error
+            raise LibraryFull(self.path.parent, error.strerror) from error
 
     def _put(self, first: int, records: Records) -> None:
         """Writes records into the places from `first` on."""
@@ -70,19 +70,13 @@ class StoredVectors:
         try:
             os.fsync(self._writing.fileno())
         except OSError as error:
-            raise self._full(error) from error
+            raise LibraryFull(self.path.parent, error.strerror) from error
 
     def _opened(self) -> FileIO:
         if self._writing is None:
             self.path.touch()
             self._writing = self.path.open("r+b", buffering=0)
         return self._writing
-
-    def _full(self, error: OSError) -> LibraryFull:
-        return LibraryFull(
-            f"The disk of the library {self.path.parent} is full or failing ({error.strerror}); everything committed "
-            "before is safe: make room and run the same command again."
-        )
 
     def close(self) -> None:
         """Closes the file for writing; what was read from it stays."""

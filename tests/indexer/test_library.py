@@ -9,7 +9,7 @@ import pytest
 from painting import held, later, paint, paint_many
 
 from indexer import Encoder, Library, index_sources
-from indexer.errors import EncoderMismatch, LibraryDamaged, LibraryError, LibraryNotFound, PathError
+from indexer.errors import EncoderMismatch, LibraryDamaged, LibraryError, LibraryFull, LibraryNotFound, PathError
 from indexer.nearest.index import VectorIndex
 from indexer.nearest.light import LightIndex
 from indexer.nearest.saved import saved_revision
@@ -255,7 +255,7 @@ def test_a_text_tower_that_cannot_be_stored_leaves_a_library_that_was_not_begun(
 
     colors = color_encoder()
     encoder = Encoder("colors", 4, "0", colors.makers, store_text)
-    with pytest.raises(LibraryError, match="has no room"):
+    with pytest.raises(LibraryFull, match="is full or failing"):
         Library.create(tmp_path, encoder)
     with pytest.raises(LibraryNotFound, match="never begun"):
         Library.open(tmp_path)
