@@ -41,6 +41,19 @@ class Commands(click.Group):
         command: click.Command = getattr(import_module(f"search.commands.{row}"), row)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is meant; of one that does not exist, the error names its nearest neighbour."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], self.list_commands(ctx), 1)
+            meant = "".join(f" Did you mean {name!r}?" for name in near)
+            raise click.UsageError(f"{error.message}{meant}", ctx) from error
+
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command; what is refused becomes one line and an exit code."""
         try:

@@ -55,14 +55,14 @@ def explained(optimized: Optimized) -> str:
     name = f"{verdict.modality}: {verdict.vectors:,} vectors"
     if tried is None:
         return f"{name}, exact: {verdict.exact:.2f} ms a query\n  so few are best searched without missing any"
-    measured = f"recall@10 {tried.recall:.3f} with {optimized.asked}, {verdict.wished:g} wished"
+    measured = f"by half of {optimized.asked}; with the others recall@10 {tried.recall:.3f}, {verdict.wished:g} wished"
     times = f"{verdict.milliseconds:.2f} ms a query, {verdict.exact:.2f} ms when exact"
     if verdict.pays:
         return (
             f"{name} in {tried.lists} lists, of which a query scans the nearest {tried.probes}: {times}\n"
-            f"  the fewest that reach it, with the {tried.depth} best ranked exactly: {measured}"
+            f"  the cheapest, with the {tried.depth} best ranked exactly, chosen {measured}"
         )
     return (
         f"{name}, exact: {verdict.exact:.2f} ms a query\n"
-        f"  {tried.probes} of {tried.lists} lists would have to be scanned: {measured}"
+        f"  {tried.probes} of {tried.lists} lists would have to be scanned, judged {measured}"
     )

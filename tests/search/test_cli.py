@@ -53,6 +53,12 @@ def test_a_sentence_finds_its_photo(library: Path) -> None:
     assert names(run(library, "search", "a cup of coffee", "-k", 3, "--format", "json"))[0] == "coffee.jpg"
 
 
+def test_a_command_that_is_misspelt_is_told_the_one_that_is_meant(tmp_path: Path) -> None:
+    assert refusal(run(tmp_path, "serch", "a dog")).endswith("No such command 'serch'. Did you mean 'search'?")
+    assert refusal(run(tmp_path, "impot")).endswith("Did you mean 'import'?")
+    assert refusal(run(tmp_path, "frobnicate")).endswith("No such command 'frobnicate'.")
+
+
 def test_unquoted_words_are_one_sentence(library: Path) -> None:
     quoted = run(library, "search", "a cup of coffee", "--format", "json")
     assert run(library, "search", "a", "cup", "of", "coffee", "--format", "json").stdout == quoted.stdout

@@ -54,7 +54,8 @@ def test_a_large_one_is_told_what_was_chosen_and_why(filled: Library, monkeypatc
     first, second = optimizing.explained(found).splitlines()
     assert first.startswith(f"image: 60 vectors in {choice.lists} lists, of which a query scans the nearest ")
     assert f"with the {choice.depth} best ranked exactly" in second
-    assert f"recall@10 {choice.recall:.3f} with 20 of the library's own text vectors, 0.9 wished" in second
+    assert "chosen by half of 20 of the library's own text vectors; " in second
+    assert f"with the others recall@10 {choice.recall:.3f}, 0.9 wished" in second
     monkeypatch.setattr(tuning, "WORTH_IT", 0)
     first, second = optimizing.explained(next(optimizing.optimize(filled, recall=0.9))).splitlines()
     assert first.startswith("image: 60 vectors, exact: ")
