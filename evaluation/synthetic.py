@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import xxhash
 
+from evaluation.datasets import DataError
 from indexer.encoders.base import Encoder, unit_rows
 from indexer.items import Float32Array, Int64Array, Vectors
 from indexer.library import Library
@@ -139,15 +140,17 @@ def write_library(path: Path, count: int, encoder: Encoder, source: Source | Non
 
 
 def of_library(path: Path) -> Resampled:
-    """The photos and sentences of a library, to make a larger one of."""
+    """The photos and sentences of a library, to make a larger one of. Raises `DataError` if it lacks either."""
     with Library.open(path) as library:
         photos, sentences = (library.catalog.some_vectors(modality, PIECE).rows for modality in ("image", "text"))
+    if not (len(photos) and len(sentences)):
+        raise DataError(f"The library {path} holds {len(photos)} photos and {len(sentences)} texts: both are needed.")
     return Resampled(photos, sentences)
 
 
-def named_only(dimension: int) -> Encoder:
-    """An encoder in name, for libraries of lengths that no encoder at hand has: it can embed nothing."""
-    return Encoder(f"synthetic-{dimension}", dimension, "0", {})
+def named_only(dimension: int, checksum: str = "0") -> Encoder:
+    """An encoder in name, for libraries whose vectors come from elsewhere: it can embed nothing."""
+    return Encoder(f"synthetic-{dimension}", dimension, checksum, {})
 
 
 def _put_photos(catalog: Catalog, piece: Vectors) -> None:

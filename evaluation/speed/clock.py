@@ -12,13 +12,25 @@ from contextlib import contextmanager
 def best_seconds(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """The shortest time of each call; every round makes all of them, one after the other."""
     best = dict.fromkeys(calls, float("inf"))
-    for _ in range(rounds):
-        for name, call in calls.items():
-            gc.collect()
-            began = time.perf_counter()
-            call()
-            best[name] = min(best[name], time.perf_counter() - began)
+    with _clean():
+        for _ in range(rounds):
+            for name, call in calls.items():
+                gc.collect()  # nobody pays for another's garbage
+                began = time.perf_counter()
+                call()
+                best[name] = min(best[name], time.perf_counter() - began)
     return best
+
+
+@contextmanager
+def _clean() -> Iterator[None]:
+    """Garbage is looked for only among what is made meanwhile: among all there is, that can take half a second."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 @contextmanager

@@ -26,7 +26,8 @@ def run_speed(encoder: Encoder, options: argparse.Namespace) -> dict[str, Any]:
         require_matplotlib()
     then = [Run.read(Path(file)) for file in options.against]
     with _folder(options.work) as folder:
-        setting = Setting(encoder, options.photos, sizes_of(options.sizes), folder, options.device)
+        sizes = sizes_of(options.sizes)
+        setting = Setting(encoder, options.photos, sizes, folder, options.device, like=options.library)
         for now in measure(setting, options.names, tell=_tell):
             held = now.as_json()
             if options.save:  # each time: the next one may take minutes

@@ -13,8 +13,7 @@ import numpy as np
 
 from evaluation.speed.clock import one_core
 from evaluation.speed.figures import Aim, Figure
-from evaluation.speed.searching import DIMENSION
-from evaluation.speed.setting import RECALL, Setting, short
+from evaluation.speed.setting import RECALL, Setting
 from evaluation.synthetic import CAMERAS, named_only
 from indexer.encoders.base import Tower
 from indexer.items import Int64Array, Vectors
@@ -33,14 +32,14 @@ QUICK, FOUND = Aim(most=10.0), Aim(least=RECALL)
 
 def measure(setting: Setting) -> Iterator[Figure]:
     """Milliseconds and recall at each share that a filter lets through, and without a filter."""
-    encoder = replace(named_only(DIMENSION), makers=dict.fromkeys(("image", "text"), _nothing))
     for size in setting.sizes:
-        with Library.open(setting.library(encoder, size)) as library:
+        with Library.open(setting.searched(size)) as library:
             (sentences,) = library.catalog.vectors_since("text", -1)
             questions = Vectors(sentences.ids[1::2][:ASKED], sentences.rows[1::2][:ASKED])
-            engine = Engine(library, encoder)
+            named = named_only(library.dimension, str(library.catalog.meta()["checksum"]))
+            engine = Engine(library, replace(named, makers=dict.fromkeys(("image", "text"), _nothing)))
             for share in (*SHARES, 1.0):
-                yield from _one(engine, questions, share, size)
+                yield from _one(engine, questions, share, setting.label(library, size))
 
 
 def _nothing() -> Tower:
@@ -48,12 +47,12 @@ def _nothing() -> Tower:
     raise NotImplementedError
 
 
-def _one(engine: Engine, questions: Vectors, share: float, size: int) -> Iterator[Figure]:
+def _one(engine: Engine, questions: Vectors, share: float, label: str) -> Iterator[Figure]:
     filters = [Filter("camera", name) for name, part in CAMERAS.items() if part == share]
     queries = [parse(f"id:{id}", k=K, wanted="image", filters=filters) for id in questions.ids.tolist()]
     with one_core():
         times, found = _answers(engine, queries)
-    name = f"{share:.1%} allowed, {short(size)} x {DIMENSION}" if filters else f"all, {short(size)} x {DIMENSION}"
+    name = f"{share:.1%} allowed, {label}" if filters else f"all, {label}"
     yield Figure(name, 1000 * times, "ms", aim=QUICK)
     allowed = engine.library.catalog.ids("image", *to_sql(filters)) if filters else None
     truth = nearest(_pieces(engine.library, allowed), questions.rows, K)

@@ -16,15 +16,13 @@ import numpy as np
 
 from evaluation.speed.clock import best_seconds, one_core
 from evaluation.speed.figures import Aim, Figure
-from evaluation.speed.setting import RECALL, Setting, short
-from evaluation.synthetic import SENTENCES, named_only
+from evaluation.speed.setting import RECALL, Setting
+from evaluation.synthetic import SENTENCES
 from indexer.items import Float32Array, Int64Array
 from indexer.library import Library
 from indexer.nearest.index import VectorIndex
 from indexer.nearest.tuning import K, nearest, recall_of
 from indexer.threads import processors
-
-DIMENSION = 512
 
 ROUNDS, TIMED = 5, 50
 
@@ -38,12 +36,12 @@ HALF = 2  # bytes of a number in an exact index
 
 def measure(setting: Setting) -> Iterator[Figure]:
     """Milliseconds of one question to the index itself, and the share of the ten nearest that is found."""
-    encoder = named_only(DIMENSION)
     for size in setting.sizes:
-        with Library.open(setting.library(encoder, size)) as library:
+        with Library.open(setting.searched(size)) as library:
             questions, truth = asked(library)
-            yield from _exact(library, questions, truth, size)
-            yield from _approximate(library, questions, truth, size)
+            label = setting.label(library, size)
+            yield from _exact(library, questions, truth, label)
+            yield from _approximate(library, questions, truth, label)
 
 
 def asked(library: Library) -> tuple[Float32Array, Int64Array]:
@@ -53,13 +51,13 @@ def asked(library: Library) -> tuple[Float32Array, Int64Array]:
     return questions, nearest(library.catalog.vectors_since("image", -1), questions, K)
 
 
-def _exact(library: Library, questions: Float32Array, truth: Int64Array, size: int) -> Iterator[Figure]:
+def _exact(library: Library, questions: Float32Array, truth: Int64Array, label: str) -> Iterator[Figure]:
     index = VectorIndex(library.dimension)
     for piece in library.catalog.vectors_since("image", -1):
         index.add(piece)
     found = np.concatenate([index.search(row[np.newaxis], K)[1] for row in questions[:TIMED]])
-    name = f"exact, {short(size)} x {library.dimension}"
-    memory = np.ones(size * library.dimension * HALF // 4, np.float32)
+    name = f"exact, {label}"
+    memory = np.ones((len(index), library.dimension * HALF // 4), np.float32)
     with one_core():
         yield _beside_memory(name, index, questions, memory, threads=1)
     if (threads := processors()) > 1:
@@ -72,7 +70,7 @@ def _beside_memory(
 ) -> Figure:
     """The time of one question beside the least in which as many threads read as many bytes as float16 has."""
     asked = cycle(questions)
-    parts = np.array_split(memory[: len(memory) // DIMENSION * DIMENSION].reshape(-1, DIMENSION), threads)
+    parts = np.array_split(memory, threads)
     with ThreadPoolExecutor(threads) as pool:
         calls = {how: partial(_in_parts, pool, read, parts) for how, read in READERS.items()}
         took = best_seconds({name: lambda: index.search(next(asked)[np.newaxis], K), **calls}, TURNS)
@@ -91,11 +89,11 @@ def _in_parts(pool: ThreadPoolExecutor, read: Callable[[Float32Array], object], 
 READERS: dict[str, Callable[[Float32Array], object]] = {
     "max": lambda rows: rows.max(),
     "or": lambda rows: np.bitwise_or.reduce(rows.view(np.int64), axis=None),
-    "vecdot": lambda rows: np.vecdot(rows, np.ones(DIMENSION, np.float32)),
+    "vecdot": lambda rows: np.vecdot(rows, np.ones(rows.shape[1], np.float32)),
 }
 
 
-def _approximate(library: Library, questions: Float32Array, truth: Int64Array, size: int) -> Iterator[Figure]:
+def _approximate(library: Library, questions: Float32Array, truth: Int64Array, label: str) -> Iterator[Figure]:
     index, choice = library.index("image"), library.choice("image")
     if choice is None:  # so few are searched exactly
         return
@@ -103,7 +101,7 @@ def _approximate(library: Library, questions: Float32Array, truth: Int64Array, s
         each(index, questions)
         seconds = best_seconds({"": lambda: each(index, questions[:TIMED])}, ROUNDS)[""]
         found = np.concatenate([index.search(row[np.newaxis], K)[1] for row in questions])
-    name = f"approximate, {short(size)} x {library.dimension}"
+    name = f"approximate, {label}"
     yield Figure(name, 1000 * seconds / min(TIMED, len(questions)), "ms", aim=QUICK)
     yield Figure(f"{name}, recall@{K}", recall_of(found, truth), "", aim=FOUND)
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import xxhash
 from PIL import Image
 
 from evaluation.datasets import DataError
-from evaluation.synthetic import write_library
+from evaluation.synthetic import Source, named_only, of_library, write_library
 from indexer.encoders import Encoder
 from indexer.encoders.open_clip_source import quiet
 from indexer.library import Library
@@ -23,6 +24,9 @@ SEED = 0
 # What a library's indexes are tuned to.
 RECALL = 0.98
 
+# The length of synthetic vectors: ViT-B/32's.
+DIMENSION = 512
+
 QUALITY = 90
 
 # The sides of a picture in a mosaic: photos keep the detail of their pixels, however large the mosaic.
@@ -33,7 +37,8 @@ TILE = (640, 480)
 class Setting:
     """What is measured: an encoder, on libraries of some sizes and photos made of `photos`; all is made in `folder`.
 
-    `reference` is an open_clip model's name beside the encoder; without one, the encoder is alone.
+    `reference` is an open_clip model's name beside the encoder; without one, the encoder is alone. `like` is a library:
+    what is searched is then made of its photos' vectors, and its sentences ask; without one, it is synthetic.
     """
 
     encoder: Encoder
@@ -42,12 +47,25 @@ class Setting:
     folder: Path
     device: str = "auto"
     reference: str = REFERENCE
+    like: Path | None = None
 
-    def library(self, encoder: Encoder, count: int) -> Path:
-        """A library of that many synthetic photos for an encoder, indexed and optimized."""
+    def library(self, encoder: Encoder, count: int, source: Source | None = None) -> Path:
+        """A library of that many photos of a source, or synthetic ones, for an encoder, indexed and optimized."""
         scheme = encoder.name.split(":")[0]  # with the weights' checksum: other weights need another library
         name = f"library-{scheme}-{encoder.checksum[:8]}-{encoder.dimension}-{count}"
-        return self._once(name, lambda place: make_library(place, encoder, count))
+        return self._once(name, lambda place: make_library(place, encoder, count, source))
+
+    def searched(self, count: int) -> Path:
+        """The library of that many photos whose index is measured; its questions are vectors, nothing is embedded."""
+        if self.like is None:
+            return self.library(named_only(DIMENSION), count)
+        source = of_library(self.like)
+        checksum = xxhash.xxh3_64_hexdigest(source.photos.data)
+        return self.library(named_only(source.photos.shape[1], checksum), count, source)
+
+    def label(self, library: Library, count: int) -> str:
+        """What is searched, for a table: "1M x 512"."""
+        return f"{short(count)} x {library.dimension}" + (f" like {self.like.name}" if self.like else "")
 
     def names(self) -> Iterator[tuple[str, str, bool]]:
         """What to call the encoders in a table, their names, and whether it is the reference."""
@@ -96,9 +114,9 @@ class Setting:
         return place
 
 
-def make_library(place: Path, encoder: Encoder, count: int) -> None:
+def make_library(place: Path, encoder: Encoder, count: int, source: Source | None = None) -> None:
     """Writes a library and tunes the index of its photos with its own sentences, as `descry optimize` does."""
-    write_library(place, count, encoder)
+    write_library(place, count, encoder, source)
     with Library.open(place, readonly=False) as library:
         (sentences,) = library.catalog.vectors_since("text", -1)
         library.optimize("image", sentences.rows, recall=RECALL)

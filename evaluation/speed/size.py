@@ -11,8 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 from evaluation.speed.figures import Aim, Figure
-from evaluation.speed.searching import DIMENSION
-from evaluation.speed.setting import Setting, short
+from evaluation.speed.setting import DIMENSION, Setting, short
 from evaluation.synthetic import named_only
 from indexer.library import CATALOG
 

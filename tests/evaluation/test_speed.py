@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from evaluation.speed.figures import Aim, Figure, Run, table
 from evaluation.speed.plot import distance, growth_of, plot
 from evaluation.speed.processes import ProcessFailed, by_turns, taken
 from evaluation.speed.setting import Setting, sizes_of
-from evaluation.synthetic import named_only
+from indexer import Library, index_sources
 from indexer.encoders import load_encoder
 from indexer.errors import DescryError
 from indexer.shipped import shipped
@@ -136,10 +137,26 @@ def test_so_few_photos_are_found_exactly_with_and_without_filters(setting: Setti
     assert len(figures) == 10
 
 
+def test_as_many_photos_as_wished_are_made_like_those_of_a_library(setting: Setting, tmp_path: Path) -> None:
+    encoder = color_encoder()
+    for name, source in (("colours", "photos"), ("colours", "texts"), ("silent", "photos/cat.jpg")):
+        with Library.create(tmp_path / name, encoder) as library:
+            index_sources(library, [shipped(source)], encoder)
+    like = replace(setting, like=tmp_path / "colours", sizes=(300,))
+    exact, *_, found = searching.measure(like)
+    assert exact.name == "exact, 300 x 4 like colours"
+    assert (found.name, found.value) == ("exact, 300 x 4 like colours, recall@10", 1)
+    assert like.searched(300) == like.searched(300) != setting.searched(300)
+    names = {figure.name for figure in filtering.measure(like)}
+    assert {"50.0% allowed, 300 x 4 like colours", "all, 300 x 4 like colours, recall@10"} <= names
+    with pytest.raises(DataError, match=r"silent holds 1 photos and 0 texts"):
+        list(searching.measure(replace(setting, like=tmp_path / "silent")))
+
+
 def test_the_parts_of_a_library_are_all_of_it(setting: Setting) -> None:
     whole, *parts = size.measure(setting)
     assert sum(part.value for part in parts) == pytest.approx(whole.value)
-    library = setting.library(named_only(searching.DIMENSION), 2000)
+    library = setting.searched(2000)
     kept = (".sqlite3", ".vectors", ".faiss")
     on_disk = sum(file.stat().st_size for file in library.iterdir() if file.suffix in kept)
     assert whole.value == pytest.approx(on_disk / 2000, rel=0.05)
