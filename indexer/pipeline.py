@@ -195,6 +195,7 @@ class _Run:
         for chunk in batch:
             if chunk.error is not None:
                 self._fail(Failure(chunk.source.path, chunk.error))
+        self.watcher.stored(sum(len(chunk.items) for chunk in batch))
         self.watcher.advance(sum(chunk.is_last for chunk in batch))
 
     def _store_chunk(self, chunk: Chunk, revision: int) -> str:

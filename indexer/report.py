@@ -35,6 +35,9 @@ class Watcher:
     def begin(self, total: int) -> None:
         """`total` files will be read."""
 
+    def stored(self, items: int) -> None:
+        """So many more items are stored; a file may hold a million, and is done after the last of them."""
+
     def advance(self, files: int) -> None:
         """So many more files are done."""
 

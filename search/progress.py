@@ -29,6 +29,13 @@ class Bar(Watcher):
         """Draws the empty bar."""
         unit = f" {self._unit}"
         self._bar = tqdm(total=total, unit=unit, file=sys.stderr, smoothing=0.1, dynamic_ncols=True, leave=False)
+        self._items = 0
+
+    def stored(self, items: int) -> None:
+        """Says behind the bar how many items there are, once they are more than the files."""
+        self._items += items
+        if self._items > self._bar.n + items:
+            self._bar.set_postfix_str(f"{self._items} items")
 
     def advance(self, files: int) -> None:
         """Moves the bar."""
@@ -52,9 +59,13 @@ class Lines(Watcher):
 
     def begin(self, total: int) -> None:
         """Says what is to be done."""
-        self._total, self._done = total, 0
+        self._total, self._done, self._items = total, 0, 0
         self._started = self._said = time.monotonic()
         click.echo(f"{total} {self._unit} to read", err=True)
+
+    def stored(self, items: int) -> None:
+        """Counts them."""
+        self._items += items
 
     def advance(self, files: int) -> None:
         """Says how far it is, if some time has passed since it last did."""
@@ -62,7 +73,8 @@ class Lines(Watcher):
         now = time.monotonic()
         if now - self._said >= PLAIN_EVERY:
             self._said = now
-            click.echo(f"{self._done} of {self._total} {self._unit}{self._pace(now)}", err=True)
+            items = f", {self._items} items" if self._items > self._done else ""
+            click.echo(f"{self._done} of {self._total} {self._unit}{items}{self._pace(now)}", err=True)
 
     def _pace(self, now: float) -> str:
         """Rate and time left, once something is done that tells."""

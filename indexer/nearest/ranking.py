@@ -19,10 +19,11 @@ def best(scores: Float32Array, ids: Int64Array, k: int) -> tuple[Float32Array, I
         near = scores >= np.partition(scores, -k)[-k]
         scores, ids = scores[near], ids[near]
     order = np.lexsort((ids, -scores))[:k]
-    missing = k - len(order)
+    best_scores, best_ids = np.full(k, -np.inf, np.float32), np.full(k, -1, np.int64)
     # half precision may lengthen a vector by a ten-thousandth
-    filled = np.pad(np.clip(scores[order], -1, 1), (0, missing), constant_values=-np.inf)
-    return filled, np.pad(ids[order], (0, missing), constant_values=-1)
+    best_scores[: len(order)] = np.minimum(np.maximum(scores[order], -1), 1)
+    best_ids[: len(order)] = ids[order]
+    return best_scores, best_ids
 
 
 def nearest_stored(
@@ -37,5 +38,5 @@ def cosines(rows: npt.NDArray[np.floating], query: Float32Array) -> Float32Array
     """The scores `[n]` of rows `[n, dim]`, each by itself, so that equal vectors have equal ones."""
     scores = np.empty(len(rows), np.float32)
     for start in range(0, len(rows), BLOCK):
-        scores[start : start + BLOCK] = np.vecdot(rows[start : start + BLOCK].astype(np.float32), query)
+        scores[start : start + BLOCK] = np.vecdot(rows[start : start + BLOCK].astype(np.float32, copy=False), query)
     return scores
