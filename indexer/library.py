@@ -142,7 +142,7 @@ class Library:
         return self._light_encoder(stored, device)
 
     def _light_encoder(self, stored: Path, device: str) -> Encoder:
-        from indexer.encoders.stored import load_text_tower
+        from indexer.encoders import load_text_tower
 
         meta = self.catalog.meta()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,3 +37,19 @@ def written_whole(path: Path) -> Iterator[Path]:
 def beside(path: Path) -> Path:
     """A hidden place in the same folder, for what is not yet whole; the indexer passes over it."""
     return path.with_name(f".{path.name}.part")
+
+
+def emptied(folder: Path) -> Path:
+    """The folder, new and empty; what an interrupted run left in it is gone."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def replace_folder(scratch: Path, folder: Path) -> None:
+    """Puts the scratch folder in the place of the folder; a folder can be renamed only onto an empty one."""
+    if folder.exists():
+        old = emptied(folder.with_name(f".{folder.name}.old"))
+        folder.replace(old)
+        shutil.rmtree(old, ignore_errors=True)
+    scratch.replace(folder)

@@ -5,6 +5,7 @@ import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,12 @@ def _imported(path: Path) -> Iterator[str]:
             names = [f"{node.module}.{alias.name}" for alias in node.names]
             modules = [name for name in names if (ROOT / Path(*name.split("."))).with_suffix(".py").exists()]
             yield from modules or [node.module]
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Not even late, or for their types alone. What a package hands on by its own name is not followed."""
+    files = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for name in LAYERS for path in modules(name)}
+    TopologicalSorter({name: set(_imported(path)) & set(files) for name, path in files.items()}).prepare()
 
 
 def test_every_module_says_why_it_exists() -> None:

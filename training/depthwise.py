@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from indexer.encoders.embedded_image import Conv
+from indexer.encoders.embedded_trunk import Conv
 
 
 class MatrixDepthwise(nn.Module):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 
 from indexer.encoders.base import Encoder, Tower, unit_rows
 from indexer.encoders.models import MODELS
 from indexer.errors import UnknownEncoder
 
-__all__ = ["ALIASES", "DEFAULT", "SCHEMES", "Encoder", "Tower", "load_encoder", "unit_rows"]
+__all__ = ["ALIASES", "DEFAULT", "SCHEMES", "Encoder", "Tower", "load_encoder", "load_text_tower", "unit_rows"]
 
 DEFAULT = "embedded"
 
@@ -39,3 +40,13 @@ def load_encoder(name: str = DEFAULT, *, device: str = "auto") -> Encoder:
         raise UnknownEncoder(f"No encoder is called {name!r}; there are {known} (see `descry models`).")
     encoder: Encoder = import_module(SCHEMES[scheme]).load(name, device=device)
     return encoder
+
+
+def load_text_tower(folder: Path) -> Tower:
+    """The text tower that `Encoder.store_text` wrote to a folder, one encoder's or an ensemble's: without torch.
+
+    Raises `EncoderUnavailable`, and `EncoderMismatch` if a member of an ensemble has other weights by now.
+    """
+    from indexer.encoders import ensemble, stored
+
+    return ensemble.load_stored(folder) if (folder / ensemble.STORED).is_file() else stored.load_stored(folder)

@@ -65,7 +65,7 @@ class Encoder:
     `checksum` tells two sets of weights of one name apart. `makers` builds the tower of a modality
     when it is first asked for, so that a search by sentence never loads the image tower. `store_text`,
     where the text tower is heavy to load, writes it to a folder in the form that
-    `encoders.stored.load_text_tower` opens without torch; None where that is not needed or not possible.
+    `encoders.load_text_tower` opens without torch; None where that is not needed or not possible.
     `light` are makers of towers that give the same vectors, are loaded sooner and embed a batch slower.
     """
 

@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from indexer.encoders import load_encoder
+from indexer.encoders import load_encoder, stored
 from indexer.encoders.base import Encoder, Tower
 from indexer.errors import EncoderMismatch, EncoderUnavailable, UnknownEncoder
 from indexer.items import Float32Array
+from indexer.whole import emptied, replace_folder
 
 SCHEME = "ensemble:"
 STORED = "ensemble.json"
@@ -142,8 +143,6 @@ def _largest_first(towers: Sequence[Tower]) -> list[int]:
 
 def _store(members: Sequence[Member], encoders: Sequence[Encoder]) -> Callable[[Path], None]:
     def store_text(folder: Path) -> None:
-        from indexer.encoders.storing import emptied, replace_folder
-
         scratch = emptied(folder.with_name(f".{folder.name}.new"))
         try:
             entries = [
@@ -186,10 +185,8 @@ def load_stored(folder: Path) -> JoinedTower:
 
 
 def _open(entry: Mapping[str, Any], folder: Path) -> Tower:
-    from indexer.encoders.stored import load_text_tower
-
     if entry["folder"]:
-        return load_text_tower(folder / entry["folder"])
+        return stored.load_stored(folder / entry["folder"])
     encoder = load_encoder(entry["name"])
     if encoder.checksum != entry["checksum"]:
         raise EncoderMismatch(

@@ -8,14 +8,13 @@ nothing in particular 7.2: oneDNN then lays the weights of 1280 -> 192 channels 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-if TYPE_CHECKING:
-    from indexer.encoders.embedded_image import Block, Conv, Trunk
+from indexer.encoders.embedded_trunk import Block, Conv, Trunk
 
 # A layout of the weights fits one size of what comes in: so many of them are kept, for whole pieces and the last ones.
 LAYOUTS = 4

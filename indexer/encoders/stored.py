@@ -2,7 +2,7 @@
 
 Importing torch and open_clip and loading a model takes seconds; mapping the weights of a text tower into
 memory and multiplying a dozen tokens through it takes tens of milliseconds. `indexer.encoders.storing`
-writes the folder that `load_text_tower` opens: `config.json`, `weights.safetensors`, and `merges.npy` or
+writes the folder that `load_stored` opens: `config.json`, `weights.safetensors`, and `merges.npy` or
 `tokenizer.json`.
 """
 
@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer.encoders.arithmetic import attention, gelu, gelu_tanh, layer_norm
-from indexer.encoders.base import Tower, unit_rows
+from indexer.encoders.base import unit_rows
 from indexer.encoders.clip_tokens import CLEANERS, ClipTokenizer, load_merges
 from indexer.errors import EncoderUnavailable
 from indexer.items import Float32Array, Int64Array
@@ -154,13 +154,6 @@ class StoredTextTower:
     def _norm(self, states: Float32Array, name: str) -> Float32Array:
         weight, bias = self._weights[f"{name}.weight"], self._weights[f"{name}.bias"]
         return layer_norm(states, weight, bias, self.config.epsilon)
-
-
-def load_text_tower(folder: Path) -> Tower:
-    """The text tower stored in a folder, one encoder's or that of an ensemble. Raises `EncoderUnavailable`."""
-    from indexer.encoders import ensemble
-
-    return ensemble.load_stored(folder) if (folder / ensemble.STORED).is_file() else load_stored(folder)
 
 
 def load_stored(folder: Path) -> StoredTextTower:

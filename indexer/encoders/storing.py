@@ -21,8 +21,9 @@ from safetensors.numpy import save_file
 
 from indexer.encoders.base import Tower
 from indexer.encoders.clip_tokens import CLEANERS, merge_table
-from indexer.encoders.stored import CONFIG, MERGES, TOKENIZER, WEIGHTS, TextConfig, load_text_tower
+from indexer.encoders.stored import CONFIG, MERGES, TOKENIZER, WEIGHTS, TextConfig, load_stored
 from indexer.items import Float32Array
+from indexer.whole import emptied, replace_folder
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ def _write(folder: Path, model: Any, tokenizer: Any, *, name: str, dimension: in
 
 def _check(folder: Path, reference: Tower) -> None:
     """Raises `NotStorable` unless the tower in the folder embeds as the reference does."""
-    stored = load_text_tower(folder)
+    stored = load_stored(folder)
     pairs = [
         stored.embed([stored.prepare(sentence)]) @ reference.embed([reference.prepare(sentence)]).T
         for sentence in SENTENCES
@@ -86,22 +87,6 @@ def _check(folder: Path, reference: Tower) -> None:
     # written so that a NaN counts as disagreement
     if not (least := float(np.min(pairs))) > LEAST_COSINE:
         raise NotStorable(f"it agrees with the model only to a cosine of {least:.6f}")
-
-
-def emptied(folder: Path) -> Path:
-    """The folder, new and empty; what an interrupted run left in it is gone."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder
-
-
-def replace_folder(scratch: Path, folder: Path) -> None:
-    """Puts the scratch folder in the place of the folder; a folder can be renamed only onto an empty one."""
-    if folder.exists():
-        old = emptied(folder.with_name(f".{folder.name}.old"))
-        folder.replace(old)
-        shutil.rmtree(old, ignore_errors=True)
-    scratch.replace(folder)
 
 
 def _shape(model: Any, text: Any) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from indexer.encoders.embedded_image import Conv
 from indexer.encoders.embedded_shape import ConvShape
+from indexer.encoders.embedded_trunk import Conv
 from training.depthwise import MatrixDepthwise
 
 

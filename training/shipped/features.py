@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from indexer.encoders.devices import pick_dtype
-from indexer.encoders.embedded_image import Trunk
 from indexer.encoders.embedded_shape import BlockShape
+from indexer.encoders.embedded_trunk import Trunk
 from training.loop import write_whole
 
 if TYPE_CHECKING:
@@ -74,13 +74,3 @@ def write_features(shop: Workshop, weights: dict[str, Tensor], path: Path, views
 def _batches(photos: npt.NDArray[np.uint8]) -> Iterator[npt.NDArray[np.uint8]]:
     for start in range(0, len(photos), BATCH):
         yield photos[start : start + BATCH]
-
-
-def class_probabilities(features: Tensor, head: Tensor, bias: Tensor) -> Tensor:
-    """What the classifier that was trained on these features says: `[n, classes]`, rows that sum to at most 1.
-
-    The first class of the published head is "background": it names nothing, so its share is left empty.
-    """
-    probabilities = torch.softmax(features.float() @ head.T + bias, dim=1)
-    probabilities[:, 0] = 0.0
-    return probabilities

@@ -23,7 +23,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from indexer.encoders.embedded_image import Head, ImageModel, Trunk
+from indexer.encoders.embedded_image import Head, ImageModel
+from indexer.encoders.embedded_trunk import Trunk
 from training.ahead import Ahead
 from training.curve import draw_curve
 from training.depthwise import use_matrix_depthwise

@@ -32,6 +32,15 @@ class ImageStart:
     bias: Tensor
     names: tuple[tuple[str, ...], ...]
 
+    def probabilities(self, features: Tensor) -> Tensor:
+        """What the classifier says of features `[n, width]`: `[n, classes]`, rows that sum to at most 1.
+
+        The first class of the published head is "background": it names nothing, so its share is left empty.
+        """
+        probabilities = torch.softmax(features.float() @ self.head.T + self.bias, dim=1)
+        probabilities[:, 0] = 0.0
+        return probabilities
+
 
 def read_mobilenet(folder: Path) -> ImageStart:
     """MobileNetEdgeTPU from its folder: `layers.json`, `weights_fp16.safetensors`, `imagenet_labels.txt`."""

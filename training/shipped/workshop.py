@@ -14,7 +14,6 @@ from indexer.encoders.embedded_image import Head
 from training.shipped.batches import Sampler
 from training.shipped.config import Config, Stage
 from training.shipped.corpus import Part, label_vocabulary, offsets, read_part, teacher_vocabularies, with_labels
-from training.shipped.features import class_probabilities
 from training.shipped.starting_points import ImageStart, read_mobilenet, read_potion
 from training.shipped.validation import Validation
 from training.shipped.words import Vocabulary, read_groups
@@ -56,7 +55,7 @@ class Workshop:
         """The teacher's words and those of the labels, over all photos in the order of `parts`."""
         features = load_tensors(self.out / "teacher.pt", "teacher")["features"]
         examples = [example for part in self.parts for example in part.examples]
-        said = class_probabilities(features, self.start.head, self.start.bias)
+        said = self.start.probabilities(features)
         known = with_labels(said, examples, self.start.names)
         words = teacher_vocabularies(known, self.start.names, read_groups(self.config.words))
         starts = offsets(self.parts).tolist()

@@ -16,9 +16,10 @@ from PIL import Image
 
 from indexer.encoders import Encoder, load_encoder
 from indexer.encoders.embedded import CONFIG
-from indexer.encoders.embedded_image import Conv, ImageTower
+from indexer.encoders.embedded_image import ImageTower
 from indexer.encoders.embedded_image_numpy import MANY, Convolution, LightImageTower
 from indexer.encoders.embedded_shape import ConvShape
+from indexer.encoders.embedded_trunk import Conv
 from indexer.errors import EncoderUnavailable
 from indexer.items import Float32Array
 from indexer.pictures import open_picture

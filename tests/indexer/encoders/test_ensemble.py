@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from indexer import Library, index_sources, load_encoder
+from indexer.encoders import load_text_tower
 from indexer.encoders.embedded import CONFIG
 from indexer.encoders.ensemble import STORED, JoinedTower, Member, name_of, parse
-from indexer.encoders.stored import load_text_tower
 from indexer.errors import EncoderMismatch, EncoderUnavailable, UnknownEncoder
 from indexer.shipped import shipped
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from indexer.encoders import embedded_image, load_encoder
-from indexer.encoders.embedded_image import Trunk
 from indexer.encoders.embedded_shape import BlockShape, ConvShape
+from indexer.encoders.embedded_trunk import Trunk
 from indexer.encoders.fused import LAYOUTS, FusedConv, can_fuse, fuse
 
 CPU = torch.device("cpu")

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from indexer.encoders import Encoder, load_encoder
-from indexer.encoders.stored import CONFIG, WEIGHTS, StoredTextTower, load_text_tower
+from indexer.encoders import Encoder, load_encoder, load_text_tower
+from indexer.encoders.stored import CONFIG, WEIGHTS, StoredTextTower
 from indexer.errors import EncoderUnavailable
 
 SENTENCES = [
@@ -208,7 +208,7 @@ def test_a_foreign_vocabulary_is_stored_with_its_tokenizer(tiny: Encoder, tmp_pa
 
 def test_a_sentence_is_embedded_without_torch_or_any_library_of_models(stored_folder: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from indexer.encoders.stored import load_text_tower;"
+        "import sys; from pathlib import Path; from indexer.encoders import load_text_tower;"
         f"tower = load_text_tower(Path({str(stored_folder)!r}));"
         "print(tower.embed([tower.prepare('two dogs in the snow')]).shape);"
         "print({'torch', 'open_clip', 'torchvision', 'timm', 'transformers', 'safetensors', 'ftfy', 'regex',"
