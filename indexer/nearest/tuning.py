@@ -36,9 +36,12 @@ WORTH_IT = 0.5
 # How many of the best by code may be looked at, and what each costs, in codes: it is read in 0.6 microseconds, while a
 # code is scanned in 0.036 (1M x 256). Then of 1M x 256 resampled from real photos, in 2048 lists, the cheapest for 0.98
 # are 600 of 36 lists, in 1.7 ms; when reading took 3.6 microseconds they were 300 of 48, in 3.5. Of three million in
-# tight clusters 1,600 hold too few of the nearest.
-DEPTHS = (20, 50, 100, 150, 200, 300, 400, 600, 800, 1200, 1600, 2400, 3200, 4800, 6400)
+# tight clusters 1,600 hold too few of the nearest, of ten million 6,400.
+DEPTHS = (20, 50, 100, 150, 200, 300, 400, 600, 800, *(step << power for power in range(7) for step in (1200, 1600)))
 READ_COSTS = 16
+
+# Questions that tell how deep is deep enough: each scans all lists.
+DEEP_QUESTIONS = 50
 
 # Each try scans so many times the lists of the one before: what is chosen costs at most a tenth too much.
 STRIDE = 1.1
@@ -165,13 +168,20 @@ def choose(index: Inverted, questions: Float32Array, truth: Int64Array, wished: 
     recall of every depth. More lists are tried until they alone cost more than the best choice so far. Where none up to
     `WORTH_IT` reaches it: all lists, the deepest.
     """
-    best, chosen = math.inf, (DEPTHS[-1], index.lists)
+    index.depth, index.probes = DEPTHS[-1], index.lists
+    some = questions[:DEEP_QUESTIONS], truth[:DEEP_QUESTIONS]
+    among_all = index.by_code(some[0], DEPTHS[-1], truth.shape[1])
+    if _enough(among_all, some[1], wished) is None:
+        return
+    # among fewer lists nothing ranks lower, but some of the nearest are not there: others have to make up for them
+    deepest = _enough(among_all, some[1], (1 + wished) / 2) or DEPTHS[-1]
+    best, chosen = math.inf, (index.depth, index.probes)
     for probes in _more_and_more(index.lists):
         scanned = len(index) * probes / index.lists
         if scanned >= best:
             break
         index.probes = probes
-        enough = _enough(index.by_code(questions, DEPTHS[-1], truth.shape[1]), truth, wished)
+        enough = _enough(index.by_code(questions, deepest, truth.shape[1]), truth, wished)
         if enough is not None and scanned + READ_COSTS * enough < best:
             best, chosen = scanned + READ_COSTS * enough, (enough, probes)
     index.depth, index.probes = chosen
