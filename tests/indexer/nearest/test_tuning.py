@@ -87,6 +87,7 @@ def test_what_is_chosen_costs_at_most_a_stride_more_than_the_best_of_all(
     wished: float, large: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probing, "LOOKED_AT", 0)
+    monkeypatch.setattr(tuning, "SURE", 0)
     index, true = tuning.build(large.catalog, "image", lists=128), truth(large)
     costs = {}
     for index.depth in tuning.DEPTHS:
@@ -98,6 +99,25 @@ def test_what_is_chosen_costs_at_most_a_stride_more_than_the_best_of_all(
     assert tuning.recall_of(index.by_code(questions(), index.depth, 10), true) >= wished
     cost = tuning.READ_COSTS * index.depth + COUNT * index.probes / 128
     assert min(costs.values()) <= cost <= tuning.STRIDE * min(costs.values())
+
+
+def test_what_few_questions_choose_surely_finds_as_much_for_others(
+    large: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probing, "LOOKED_AT", 0)
+    index, asked = tuning.build(large.catalog, "image", lists=128), questions(400)
+    true = tuning.nearest(large.catalog.vectors_since("image", -1), asked, 10)
+    reached = []
+    for errors in (0, tuning.SURE):
+        monkeypatch.setattr(tuning, "SURE", errors)
+        recalls = []
+        for start in range(0, 400, 20):
+            few = slice(start, start + 20)
+            tuning.choose(index, asked[few], true[few], 0.9)
+            recalls.append(tuning.recall_of(index.by_code(asked, index.depth, 10), true))
+        reached.append(np.mean(np.array(recalls) >= 0.9))
+    without, surely = reached
+    assert without < 0.8 < 0.9 < surely
 
 
 def test_where_too_many_lists_would_have_to_be_scanned_exact_is_best(
