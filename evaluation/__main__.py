@@ -245,7 +245,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--save", type=Path, metavar="FILE", help="speed: write the figures there, for --against")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="speed: draw the figures")
     parser.add_argument(
-        "--library", type=Path, help="ann: measure with the vectors of this library; speed: search in as many like them"
+        "--library", type=Path, help="ann: measure with the vectors of this library; speed: as many as wished like them"
     )
     parser.add_argument("--count", type=int, default=100_000, help="ann: synthetic vectors, without --library")
     parser.add_argument("--dimension", type=int, default=256, help="ann: their length")

@@ -34,7 +34,7 @@ CLUSTER, SPREAD, ASIDE = 250, 1.0, 0.8
 MIXED = 0.35
 
 # Sentences beside the photos, whose vectors are questions: as many as `descry optimize` asks.
-SENTENCES = 1000
+SENTENCES = 2000
 
 # Cameras with their share of the photos, so that a filter lets through a half, a tenth, a hundredth, a thousandth.
 CAMERAS = {

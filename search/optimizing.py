@@ -11,14 +11,14 @@ from indexer.nearest.tuning import Verdict
 from search.organise.vocabulary import TEMPLATES, shipped_words
 
 # Questions of a modality, of which half choose: see `indexer.nearest.tuning.SURE` for what more of them are worth.
-QUESTIONS = 1000
+QUESTIONS = 2000
 
 # The modality whose vectors ask for those of another: across is how people ask, and harder than within.
 ASKED_BY = {"image": "text", "text": "image"}
 
 
 class Optimized(NamedTuple):
-    """What was found of a modality, and what it was asked: "1000 of the library's own text vectors"."""
+    """What was found of a modality, and what it was asked: "2000 of the library's own text vectors"."""
 
     verdict: Verdict
     asked: str

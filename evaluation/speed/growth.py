@@ -18,7 +18,7 @@ from evaluation.speed.figures import Aim, Figure
 from evaluation.speed.processes import taken
 from evaluation.speed.searching import asked, each
 from evaluation.speed.setting import Setting, make_library, short
-from evaluation.synthetic import named_only
+from evaluation.synthetic import named_only, of_library
 from indexer.library import Library
 
 # The shipped encoder's: ten millions of them fit on a disk.
@@ -38,10 +38,11 @@ ROUNDS, ASKED = 3, 50
 def measure(setting: Setting) -> Iterator[Figure]:
     """Each measure at each size, made by a process of its own, and the exponent of each."""
     grown: dict[str, dict[int, float]] = {name: {} for name in MEASURES}
+    dimension = dimension_of(setting.like)
     for size in steps(min(setting.sizes), max(setting.sizes)):
-        for name, value in _made(size).items():
+        for name, value in _made(size, setting.like).items():
             grown[name][size] = value
-            yield Figure(f"{name}, {short(size)} x {DIMENSION}", value, MEASURES[name])
+            yield Figure(f"{name}, {short(size)} x {dimension}", value, MEASURES[name])
     for name, values in grown.items():
         if len(values) > 1:
             aim = BOUNDED if name == "memory" else None
@@ -68,10 +69,11 @@ def exponent(values: Mapping[int, float]) -> float:
     return float(np.polyfit(np.log(list(values)), np.log(list(values.values())), 1)[0])
 
 
-def _made(size: int) -> dict[str, float]:
+def _made(size: int, like: Path | None) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "library"
-        took = taken([sys.executable, "-m", "evaluation.speed.growth", str(path), str(size)])
+        beside = [str(like.absolute())] if like else []
+        took = taken([sys.executable, "-m", "evaluation.speed.growth", str(path), str(size), *beside])
         held = sum(file.stat().st_size for file in path.iterdir())
         return {
             "making": took.cpu_seconds,
@@ -89,6 +91,19 @@ def _milliseconds(path: Path) -> float:
         return 1000 / ASKED * best_seconds({"": lambda: each(index, questions[:ASKED])}, ROUNDS)[""]
 
 
+def _make(place: Path, size: int, like: Path | None = None) -> None:
+    """A library of that many photos; like those of another library, if one is named."""
+    make_library(place, named_only(dimension_of(like)), size, of_library(like) if like else None)
+
+
+def dimension_of(like: Path | None) -> int:
+    """The length of the vectors: those of the library, if one is named."""
+    if like is None:
+        return DIMENSION
+    with Library.open(like) as library:
+        return library.dimension
+
+
 if __name__ == "__main__":
-    make_library(Path(sys.argv[1]), named_only(DIMENSION), int(sys.argv[2]))
+    _make(Path(sys.argv[1]), int(sys.argv[2]), *map(Path, sys.argv[3:]))
     print(json.dumps(None))

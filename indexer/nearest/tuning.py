@@ -27,6 +27,9 @@ K = 10
 # 1M x 256 in 64 ms; on an idle one 1M x 512 in 45 ms. 2 ms are between 8 and 20 millions.
 EXACT_IS_QUICK = 10e6
 
+# Questions that are asked at once by brute force: what a piece of the vectors says of them takes 40 MB.
+AT_ONCE = 500
+
 # Lists by the root of the number of vectors: 2048 at a million.
 LISTS_BY_ROOT = 2
 
@@ -44,7 +47,7 @@ READ_COSTS = 16
 # less for others. How often it finds 0.98 for 1,500 others, of 200 times, and at what cost: with 250 questions that
 # choose and 0 / 1 / 1.5 / 2 errors 44 / 72 / 86 / 92 % at 1 / 1.16 / 1.27 / 1.35 times the cost, with 500 questions
 # 53 / 82 / 92 / 94 % at 1.04 / 1.15 / 1.22 / 1.27 (1M x 512 made of 27,000 photos, asked for by captions).
-SURE = 1.5
+SURE = 2.0
 
 # Questions that tell how deep is deep enough: each scans all lists.
 DEEP_QUESTIONS = 50
@@ -91,10 +94,11 @@ class Truth:
 
     def see(self, piece: Vectors) -> None:
         """Takes into account what is nearest among these."""
-        if len(piece):
-            near, places = _best(self._questions @ piece.rows.T, self._k)  # (q, dim) @ (dim, n) -> (q, n)
-            self._scores, order = _best(np.hstack([self._scores, near]), self._k)
-            self.ids = np.take_along_axis(np.hstack([self.ids, piece.ids[places]]), order, 1)
+        for start in range(0, len(self.ids) if len(piece) else 0, AT_ONCE):
+            some = slice(start, start + AT_ONCE)
+            near, places = _best(self._questions[some] @ piece.rows.T, self._k)  # (q, dim) @ (dim, n) -> (q, n)
+            self._scores[some], order = _best(np.hstack([self._scores[some], near]), self._k)
+            self.ids[some] = np.take_along_axis(np.hstack([self.ids[some], piece.ids[places]]), order, 1)
 
     def passing(self, vectors: Iterable[Vectors]) -> Iterator[Vectors]:
         """The same vectors, seen on their way, in the memory of one piece at a time."""
