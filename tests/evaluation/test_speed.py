@@ -181,6 +181,19 @@ def test_the_pipeline_is_told_beside_its_parts(setting: Setting) -> None:
     assert figures["pipeline beside both"].beside == pytest.approx(1 / (1 / alone[0] + 1 / alone[1]))
 
 
+def test_what_grows_is_made_by_processes_of_their_own(setting: Setting, tmp_path: Path) -> None:
+    figures = {figure.name: figure.value for figure in growth.measure(replace(setting, sizes=(300, 1000)))}
+    assert set(figures) == {
+        f"{measure}, {at}" for measure in growth.MEASURES for at in ("300 x 256", "1k x 256", "exponent")
+    }
+    assert figures["disk, 1k x 256"] > figures["disk, 300 x 256"] > 0
+    encoder = color_encoder()
+    with Library.create(tmp_path / "colours", encoder) as library:
+        index_sources(library, [shipped("photos"), shipped("texts")], encoder)
+    like = replace(setting, sizes=(300,), like=tmp_path / "colours")
+    assert [figure.name for figure in growth.measure(like)] == [f"{measure}, 300 x 4" for measure in growth.MEASURES]
+
+
 def test_exponents_are_those_of_the_curve() -> None:
     assert growth.exponent({10: 5.0, 100: 5.0}) == pytest.approx(0)
     assert growth.exponent({10: 2.0, 100: 200.0, 1000: 20_000.0}) == pytest.approx(2)
