@@ -104,6 +104,11 @@ class Inverted:
         at = size - 24 - 2 * kept * dimension
         sample: Any = np.memmap(path, "<f2", "r", at, (kept, dimension)) if kept else np.empty((0, dimension))
         rotation = np.fromfile(path, "<f4", dimension**2, offset=at - 4 * dimension**2).reshape(dimension, dimension)
+        lists: Any = faiss.downcast_InvertedLists(index.invlists)
+        if isinstance(lists, faiss.OnDiskInvertedLists):
+            # At every question FAISS lets 32 new threads touch the pages of mapped lists, which takes as long as the
+            # question: 2.2 ms, 1.1 without (42 of 2048 lists of 1M x 512).
+            lists.prefetch_nthread = 0
         inverted = cls(index, rotation, np.array(sample) if os.name == "nt" else sample, stored, depth=depth)
         inverted._fresh = Exact.empty(dimension)
         return inverted

@@ -216,6 +216,18 @@ def test_a_query_changes_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "before").read_bytes() == (tmp_path / "after").read_bytes()
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="only Linux lists a process's threads")
+def test_a_question_to_a_mapped_index_starts_no_threads(tmp_path: Path) -> None:
+    vectors, queries = clustered(), unit(np.random.default_rng(1).normal(size=(5, DIMENSION)))
+    new = made(vectors)
+    new.search(queries[:1], 10)  # what FAISS's OpenMP starts, it starts once
+    index = opened(new, tmp_path / "image.faiss", vectors)
+    before = set(Path("/proc/self/task").iterdir())
+    for query in queries:
+        index.search(query[np.newaxis], 10)
+    assert set(Path("/proc/self/task").iterdir()) == before
+
+
 def test_equal_vectors_come_in_the_order_of_their_ids() -> None:
     vectors = clustered(200)
     twins = Vectors(np.arange(400, dtype=np.int64)[::-1].copy(), np.repeat(vectors.rows, 2, axis=0))
