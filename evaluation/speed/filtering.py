@@ -25,7 +25,7 @@ from search.query import Query, parse
 
 SHARES = (0.001, 0.01, 0.1, 0.5)
 
-ROUNDS, ASKED = 3, 40
+ROUNDS, ASKED = 3, 250
 
 QUICK, FOUND = Aim(most=10.0), Aim(least=RECALL)
 
