@@ -43,11 +43,14 @@ def modules(package: str) -> list[Path]:
 
 
 def imports(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    """What a module imports, with `from indexer.storage import migrations` told as the module that it is."""
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            files = [name for name in names if (ROOT / Path(*name.split("."))).with_suffix(".py").exists()]
+            yield from files or [node.module]
 
 
 @pytest.mark.parametrize("package", LAYERS)
@@ -75,7 +78,7 @@ def upward(folder: Path, levels: tuple[tuple[str, ...], ...]) -> list[tuple[str,
         own = path.relative_to(folder).parts[0].removesuffix(".py")
         if own == "__init__":
             continue
-        for name in _imported(path):
+        for name in imports(path):
             parts = name.split(".")
             if (*parts[: len(above)],) == above and len(parts) > len(above):
                 other = parts[len(above)]
@@ -84,21 +87,10 @@ def upward(folder: Path, levels: tuple[tuple[str, ...], ...]) -> list[tuple[str,
     return wrong
 
 
-def _imported(path: Path) -> Iterator[str]:
-    """What a module imports, with `from indexer.storage import migrations` told as the module that it is."""
-    for node in ast.walk(_tree(path)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-            modules = [name for name in names if (ROOT / Path(*name.split("."))).with_suffix(".py").exists()]
-            yield from modules or [node.module]
-
-
 def test_no_modules_import_each_other_in_a_circle() -> None:
     """Not even late, or for their types alone. What a package hands on by its own name is not followed."""
     files = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for name in LAYERS for path in modules(name)}
-    TopologicalSorter({name: set(_imported(path)) & set(files) for name, path in files.items()}).prepare()
+    TopologicalSorter({name: set(imports(path)) & set(files) for name, path in files.items()}).prepare()
 
 
 def test_every_module_says_why_it_exists() -> None:
