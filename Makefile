@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := $(BIN)/descry --library demo-library
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint bench clean
 
 demo: .venv/installed
 	$(DEMO) index data/photos data/texts
@@ -20,6 +20,9 @@ lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: .venv/installed-dev
+	$(BIN)/python -m evaluation speed
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv

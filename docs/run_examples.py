@@ -55,8 +55,7 @@ def make_home(home: Path) -> Path:
         cat.resize((cat.width // 2, cat.height // 2)).save(home / "Photos" / "old" / "cat-small.jpg", quality=80)
     shutil.copytree(texts, home / "notes")
     (home / "sunsets").mkdir()
-    for name in ("dog.jpg", "my-dog.jpg"):
-        shutil.copy(photos / "cat.jpg", home / name)
+    shutil.copy(photos / "cat.jpg", home / "my-cat.jpg")
     (home / "breeds.txt").write_text("a dachshund\na poodle\n")
     (home / "labels.txt").write_text("cat\ncup of coffee\nmotorcycle\ncoins\nflower\n")
     (home / "queries.txt").write_text("a cat\na brick wall\n")

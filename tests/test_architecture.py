@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-LAYERS = ("indexer", "search", "evaluation", "training", "benchmarks")  # each may import those before it
+LAYERS = ("indexer", "search", "descry", "evaluation", "training", "benchmarks")  # each may import those before it
 
 # Inside `indexer`, what stands higher may import what stands lower, never the other way round.
 INDEXER = (

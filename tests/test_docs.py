@@ -17,18 +17,21 @@ from run_examples import BLOCK, PAGES, Example, examples, make_home, printed, ru
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+def blocks(language: str, page: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
 
 
 def commands() -> list[str]:
-    lines = [line.split("  #")[0].strip() for block in blocks("sh") for line in block.splitlines()]
+    pages = [page.read_text(encoding="utf-8") for page in PAGES]
+    lines = [
+        line.split("  #")[0].strip() for page in pages for block in blocks("sh", page) for line in block.splitlines()
+    ]
     return [line for line in lines if line.startswith("descry")]
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A user's home folder with what the README's commands speak of."""
+    """A user's home folder with what the pages' commands speak of."""
     return make_home(tmp_path_factory.mktemp("homes") / "ada")
 
 
@@ -40,14 +43,14 @@ def indexed(home: Path) -> Path:
 
 
 @pytest.mark.parametrize("command", [command for command in commands() if "--model" not in command])
-def test_the_readmes_commands_work(command: str, indexed: Path) -> None:
+def test_the_pages_commands_work(command: str, indexed: Path) -> None:
     done = run(command, indexed)
     assert done.returncode == 0, done.stdout
     assert "Traceback" not in done.stdout
 
 
 @pytest.mark.parametrize("command", [command for command in commands() if "--model" in command])
-def test_the_readmes_other_encoders_are_known_though_their_weights_are_not_here(command: str, indexed: Path) -> None:
+def test_the_pages_other_encoders_are_known_though_their_weights_are_not_here(command: str, indexed: Path) -> None:
     done = run(command, indexed)
     assert done.returncode == 2
     assert "could not be fetched" in done.stdout or "no checkpoint" in done.stdout
@@ -101,6 +104,11 @@ def test_the_readme_begins_with_the_two_commands_of_the_makefile() -> None:
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE)
 
 
-def test_every_file_that_the_readme_points_to_is_there() -> None:
-    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
-    assert [link for link in links if not (ROOT / link).exists()] == []
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
+def test_every_file_that_a_page_points_to_is_there(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+
+
+def test_the_readme_is_short_enough_for_a_newcomer() -> None:
+    assert len(README.splitlines()) <= 130

@@ -42,7 +42,7 @@ def test_the_installed_packages_are_the_wheels_own(installed: Path) -> None:
 
 
 def test_the_wheel_indexes_and_searches_its_own_demo(installed: Path, tmp_path: Path) -> None:
-    descry = ("-m", "search", "--library", str(tmp_path / "library"))
+    descry = ("-m", "descry", "--library", str(tmp_path / "library"))
     photos = python(installed, "-c", "from indexer.shipped import shipped; print(shipped('photos'))").strip()
     assert photos.startswith(str(installed))
     python(installed, *descry, "index", photos)
@@ -59,4 +59,4 @@ def test_the_wheel_brings_the_command_and_the_licences(installed: Path) -> None:
 
 def test_no_test_and_no_top_level_data_is_installed(installed: Path) -> None:
     folders = {path.name for path in installed.iterdir() if not path.name.endswith(".dist-info")}
-    assert folders == {"indexer", "search", "evaluation", "training"}
+    assert folders == {"descry", "indexer", "search", "evaluation", "training"}
