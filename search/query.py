@@ -104,12 +104,13 @@ class Query:
         return self.relevant or self.is_sorted
 
 
-def parse(words: str | Sequence[str], **options: Any) -> Query:
+def parse(words: str | Sequence[str], *, files: bool = True, **options: Any) -> Query:
     """A query from the words of a command line, or from one line; `options` are the other fields of `Query`.
 
     Words in a row are one sentence, `+` and `-` alone add and subtract what follows, directly before a word only
     that word; quotes hold a phrase together. A file of a known kind is what it shows, `id:12` a stored item, `2:` in
-    front of a term weighs it. Raises `QueryError`.
+    front of a term weighs it. Without `files` the disk is not asked, and the name of a file is words: for questions
+    that come from elsewhere. Raises `QueryError`.
 
     >>> parse(["beach", "-", "2:many", "people"]).terms
     (Term(modality='text', value='beach', weight=1.0), Term(modality='text', value='many people', weight=-2.0))
@@ -117,8 +118,8 @@ def parse(words: str | Sequence[str], **options: Any) -> Query:
     (Term(modality='text', value='old red cars', weight=1.0), Term(modality='text', value='people', weight=-1.0))
     """
     words = [words] if isinstance(words, str) else words
-    pieces = [piece for word in words for piece in _pieces(word.strip())]
-    return Query(tuple(_terms(pieces)), words=" ".join(words).strip(), **options)
+    pieces = [piece for word in words for piece in _pieces(word.strip(), files=files)]
+    return Query(tuple(_terms(pieces, files=files)), words=" ".join(words).strip(), **options)
 
 
 class _Piece(NamedTuple):
@@ -129,9 +130,9 @@ class _Piece(NamedTuple):
     sign: float = 1.0
 
 
-def _pieces(word: str) -> Iterator[_Piece]:
+def _pieces(word: str, *, files: bool) -> Iterator[_Piece]:
     """A line taken apart at its signs, phrases and ids; the name of a file may hold a dash and stays whole."""
-    if _is_file(_split_weight(word)[1]):
+    if files and _is_file(_split_weight(word)[1]):
         yield _Piece("whole", word)
         return
     end = 0
@@ -152,15 +153,15 @@ def _plain(text: str) -> Iterator[_Piece]:
         yield _Piece("words", text.strip())
 
 
-def _terms(pieces: Iterable[_Piece]) -> Iterator[Term]:
+def _terms(pieces: Iterable[_Piece], *, files: bool) -> Iterator[Term]:
     """The terms that pieces make: words in a row are one sentence, which a sign alone, a file or an id closes."""
     sign, sentence = 1.0, list[str]()
     beside = list[Term]()  # "-people" within a sentence, which goes on behind it
     for piece in [*pieces, _Piece("sign", "")]:  # the last sign closes the last sentence
         if piece.kind == "signed":
-            beside.append(_term(piece.text, piece.sign))
+            beside.append(_term(piece.text, piece.sign, files=files))
             continue
-        whole = _whole_term(piece, sign)
+        whole = _whole_term(piece, sign, files=files)
         if piece.kind == "words" and whole is None:
             sentence.append(piece.text)
             continue
@@ -174,13 +175,16 @@ def _terms(pieces: Iterable[_Piece]) -> Iterator[Term]:
     yield from beside
 
 
-def _whole_term(piece: _Piece, sign: float) -> Term | None:
+def _whole_term(piece: _Piece, sign: float, *, files: bool) -> Term | None:
     """The file or stored item that a piece is by itself; None for a sign and for words."""
-    return None if piece.kind == "sign" else _stored_term(piece.text, sign) or _file_term(piece.text, sign)
+    if piece.kind == "sign":
+        return None
+    return _stored_term(piece.text, sign) or (_file_term(piece.text, sign) if files else None)
 
 
-def _term(text: str, sign: float) -> Term:
-    return _stored_term(text, sign) or _file_term(text, sign) or _sentence(text, sign)
+def _term(text: str, sign: float, *, files: bool) -> Term:
+    file = _file_term(text, sign) if files else None
+    return _stored_term(text, sign) or file or _sentence(text, sign)
 
 
 def _sentence(text: str, sign: float) -> Term:

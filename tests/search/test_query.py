@@ -135,3 +135,11 @@ def test_only_what_fits_can_be_put_in_another_order() -> None:
     assert Query((text("dog"),), sort="date").is_cut
     assert Query((text("dog"),), relevant=True).is_cut
     assert not Query((text("dog"),)).is_cut
+
+
+@pytest.mark.parametrize("words", ["{path}", "-{path}", "beach + {path}", "2:{path} id:3", "gone.jpg", "/gone.jpg"])
+def test_without_files_the_disk_is_not_asked(words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "photo.jpg").write_bytes(b"")
+    monkeypatch.setattr(Path, "is_file", lambda path: pytest.fail(f"{path} was looked for"))
+    query = parse(words.format(path=tmp_path / "photo.jpg"), files=False)
+    assert {term.modality for term in query.terms} <= {"text", STORED}
