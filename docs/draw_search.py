@@ -12,7 +12,8 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from indexer import Library, index_sources, load_encoder
-from indexer.pictures import open_picture, upright_rgb
+from indexer.photos.opening import open_photo
+from indexer.photos.pixels import upright_rgb
 from search import Engine, parse
 
 PHOTOS = Path(__file__).parent.parent / "data" / "photos"
@@ -45,7 +46,7 @@ def _draw_row(sheet: Image.Image, top: int, query: str, engine: Engine) -> None:
 
 
 def _tile(path: Path) -> Image.Image:
-    picture = upright_rgb(open_picture(path))
+    picture = upright_rgb(open_photo(path))
     side = min(picture.size)
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
     return picture.crop((left, top, left + side, top + side)).resize((TILE, TILE))

@@ -12,7 +12,7 @@ import numpy as np
 from evaluation.datasets import DataError, Example
 from evaluation.photos import embed_photos
 from indexer.encoders import Encoder
-from indexer.pictures import open_picture
+from indexer.photos.opening import open_photo
 
 HERE = Path(__file__).parent
 
@@ -30,7 +30,7 @@ class Found:
 def demo(encoder: Encoder, photos: Path, *, queries: Path = HERE / "demo_queries.json") -> list[Found]:
     """The demo queries, which were fixed before any encoder was measured on them, over a folder of photos."""
     paths = sorted(path for path in photos.iterdir() if path.suffix in (".jpg", ".png"))
-    rows = encoder.embed("image", [open_picture(path) for path in paths])
+    rows = encoder.embed("image", [open_photo(path) for path in paths])
     names = [path.name for path in paths]
     table = json.loads(queries.read_text(encoding="utf-8"))
     missing = [entry["photo"] for entry in table if entry["photo"] not in names]

@@ -22,7 +22,7 @@ from indexer.errors import SourceError
 from indexer.items import Float32Array, Item, Source
 from indexer.modalities import MODALITIES
 from indexer.modalities.base import ReadOptions
-from indexer.pictures import reasons
+from indexer.photos.opening import source_errors
 from indexer.storage.catalog import Catalog
 from indexer.storage.files import Donor
 
@@ -126,7 +126,7 @@ def _content(source: Source) -> bytes | None:
     """The bytes of a file that is read as a whole: fingerprint and decoder share them."""
     if not MODALITIES[source.modality].is_whole:
         return None
-    with reasons():
+    with source_errors():
         return source.path.read_bytes()
 
 

@@ -23,7 +23,7 @@ from indexer.encoders.base import Encoder
 from indexer.items import Source
 from indexer.library import Library
 from indexer.memory import keep_freed_memory
-from indexer.pictures import MAX_PIXELS
+from indexer.photos.opening import MAX_PIXELS
 from indexer.report import Report, Watcher
 from indexer.storage.files import Failure
 from indexer.survey import Survey

@@ -21,7 +21,7 @@ from indexer.items import Float32Array, Item
 from indexer.library import TEXT_TOWER, Library
 from indexer.modalities import MODALITIES
 from indexer.modalities.base import ReadOptions
-from indexer.pictures import MAX_PIXELS
+from indexer.photos.opening import MAX_PIXELS
 from indexer.pipeline import BATCH
 from indexer.report import Report, Watcher
 from indexer.storage.files import Failure

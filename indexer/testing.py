@@ -15,7 +15,7 @@ from PIL import Image
 
 from indexer.encoders.base import Encoder, Regions, unit_rows
 from indexer.items import Float32Array
-from indexer.pictures import upright_rgb
+from indexer.photos.pixels import upright_rgb
 
 COLORS = {
     "red": (1, 0, 0),

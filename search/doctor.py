@@ -117,9 +117,9 @@ def _photos(_library: Path) -> Finding:
     from PIL import Image
 
     from indexer.modalities.image import SUFFIXES
-    from indexer.pictures import know_heif
+    from indexer.photos.opening import register_heif
 
-    know_heif()
+    register_heif()
     readable = {suffix for suffix, name in Image.registered_extensions().items() if name in Image.OPEN}
     missing = sorted(SUFFIXES - readable)
     if missing:

@@ -209,7 +209,7 @@ def _value(term: Term) -> Any:
         return term.value
     from indexer.modalities import MODALITIES  # late: a search by sentence needs no photo decoder
     from indexer.modalities.base import ReadOptions
-    from indexer.pictures import MAX_PIXELS
+    from indexer.photos.opening import MAX_PIXELS
 
     options = ReadOptions(lambda _: True, MAX_PIXELS)
     try:

@@ -16,8 +16,8 @@ LAYERS = ("indexer", "search", "descry", "evaluation", "training", "benchmarks")
 # Inside `indexer`, what stands higher may import what stands lower, never the other way round.
 INDEXER = (
     ("errors", "items", "shipped", "threads", "memory"),
-    ("storage", "pictures", "whole"),
-    ("nearest", "jpegs"),
+    ("storage", "photos", "whole"),
+    ("nearest",),
     ("encoders", "modalities"),
     ("walk", "report", "testing", "wording"),
     ("survey", "chunks", "library"),

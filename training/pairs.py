@@ -19,7 +19,8 @@ from torch.nn import functional
 from evaluation.class_names import phrases
 from evaluation.datasets import READERS, DataError, Example, held_out
 from indexer.errors import SourceError
-from indexer.pictures import ImageRecipe, open_picture
+from indexer.photos.opening import open_photo
+from indexer.photos.recipe import ImageRecipe
 from training.settings import DataSource
 
 UInt8Array = npt.NDArray[np.uint8]
@@ -115,7 +116,7 @@ def prepared(example: Example, prepare: Callable[[Image.Image], npt.NDArray[Any]
     """A photo as a tower or recipe prepares it. Raises `DataError` naming the line it stands in."""
     try:
         photo = example.photo
-        return prepare(example.picture() if isinstance(photo, bytes) else open_picture(photo))
+        return prepare(example.picture() if isinstance(photo, bytes) else open_photo(photo))
     except (SourceError, OSError) as error:
         raise DataError(f"{example.where}: the photo cannot be read ({error}); mend or remove it.") from error
 

@@ -15,7 +15,7 @@ from indexer.encoders import load_encoder
 from indexer.encoders.base import unit_rows
 from indexer.encoders.open_clip_source import quiet
 from indexer.items import Float32Array
-from indexer.pictures import open_picture
+from indexer.photos.opening import open_photo
 
 BATCH, BATCHES, ROUNDS = 8, 4, 3
 
@@ -30,7 +30,7 @@ def measure(setting: Setting) -> Iterator[Figure]:
     name = setting.checkpoint()
     tower = load_encoder(name, device=setting.device).tower("image")
     files = sorted(setting.jpegs(640, 480, BATCH * BATCHES).iterdir())
-    ready = [tower.prepare(open_picture(path)) for path in files]
+    ready = [tower.prepare(open_photo(path)) for path in files]
     batches = [ready[at : at + BATCH] for at in range(0, len(ready), BATCH)]
     with quiet():
         model, _, transform = open_clip.create_model_and_transforms(

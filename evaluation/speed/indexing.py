@@ -26,7 +26,7 @@ from evaluation.speed.setting import Setting
 from indexer import Library, index_sources
 from indexer.encoders import Encoder, load_encoder
 from indexer.encoders.base import Tower
-from indexer.pictures import open_picture
+from indexer.photos.opening import open_photo
 from indexer.pipeline import BATCH, UNDER_WAY
 from indexer.threads import ahead
 
@@ -62,7 +62,7 @@ def measure(setting: Setting) -> Iterator[Figure]:
 def rates(label: str, encoder: Encoder, files: Sequence[Path]) -> Iterator[Figure]:
     """Photos a second, all by turns."""
     tower = encoder.tower("image")
-    ready = [tower.prepare(open_picture(path)) for path in files[:BATCH]]
+    ready = [tower.prepare(open_photo(path)) for path in files[:BATCH]]
     tower.embed(ready)  # the first batch compiles kernels
     spent: list[float] = []
     with ExitStack() as stack:
@@ -97,7 +97,7 @@ def embed(tower: Tower, ready: Sequence[npt.NDArray[Any]], times: int) -> None:
 
 def decode(tower: Tower, files: Sequence[Path]) -> None:
     """Opens and prepares every photo on all cores, and does nothing with it."""
-    for _ in ahead(lambda path: tower.prepare(open_picture(path)), files):
+    for _ in ahead(lambda path: tower.prepare(open_photo(path)), files):
         pass
 
 

@@ -24,7 +24,7 @@ from indexer.shipped import shipped
 if TYPE_CHECKING:
     from indexer.encoders.embedded_image import ImageTower
     from indexer.encoders.embedded_image_numpy import LightImageTower
-    from indexer.pictures import ImageRecipe
+    from indexer.photos.recipe import ImageRecipe
 
 # What this code reads; a change of the file form that old code would misread raises it.
 FORMAT = 1
@@ -118,7 +118,7 @@ def _image_tower(folder: Path, config: dict[str, Any], device: str) -> ImageTowe
 
 
 def _recipe(config: dict[str, Any]) -> ImageRecipe:
-    from indexer.pictures import ImageRecipe
+    from indexer.photos.recipe import ImageRecipe
 
     grey, unit = (0.5, 0.5, 0.5), (1.0, 1.0, 1.0)  # the model scales bytes itself
     return ImageRecipe(config["size"], grey, unit, interpolation="bilinear", mode=config["mode"])

@@ -25,7 +25,8 @@ from indexer.encoders.fused import can_fuse, fuse
 from indexer.encoders.resizing import TorchRecipe, channels_last
 from indexer.encoders.running import runner
 from indexer.items import Float32Array
-from indexer.pictures import ImageRecipe, upright_size
+from indexer.photos.pixels import upright_size
+from indexer.photos.recipe import ImageRecipe
 
 # How a photo's parts are looked at: so many times larger than when it is embedded whole, and each cell as the mean of
 # so many across. How often the warmest part lies on the caption's photo, of two Flickr8k val photos side by side

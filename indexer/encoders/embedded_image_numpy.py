@@ -20,7 +20,7 @@ from indexer.encoders.arithmetic import gelu, layer_norm
 from indexer.encoders.base import Regions, unit_rows
 from indexer.encoders.embedded_shape import MIDDLE, SCALE, BlockShape, ConvShape
 from indexer.items import Float32Array
-from indexer.pictures import ImageRecipe
+from indexer.photos.recipe import ImageRecipe
 
 if TYPE_CHECKING:
     from indexer.encoders.embedded_image import ImageTower

@@ -25,7 +25,8 @@ from indexer.encoders.running import runner
 from indexer.encoders.storing import store_text_tower
 from indexer.errors import EncoderUnavailable
 from indexer.items import Float32Array, Int64Array
-from indexer.pictures import ImageRecipe, upright_size
+from indexer.photos.pixels import upright_size
+from indexer.photos.recipe import ImageRecipe
 
 # A tower runs in bfloat16 only if its vectors stay this near to those of float32.
 LEAST_COSINE = 0.999

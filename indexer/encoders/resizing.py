@@ -1,4 +1,4 @@
-"""A model's recipe for pictures with torch's resize, where torch is there anyway: two to three times Pillow's rate.
+"""A model's recipe for photos with torch's resize, where torch is there anyway: two to three times Pillow's rate.
 
 Both are antialiased, of 8-bit numbers and within one step of each other (a test says so), so that a question by photo,
 which does without torch, meets the vectors that indexing made.
@@ -17,13 +17,14 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from indexer.jpegs import jpeg_pixels, upright
-from indexer.pictures import SIDEWAYS, ImageRecipe, orientation, reasons, true_size, upright_rgb, upright_size
+from indexer.photos.opening import source_errors
+from indexer.photos.pixels import SIDEWAYS, jpeg_pixels, orientation, true_size, upright, upright_rgb, upright_size
+from indexer.photos.recipe import ImageRecipe
 
-# The methods that torch has for 8-bit pictures; Pillow keeps the others.
+# The methods that torch has for 8-bit photos; Pillow keeps the others.
 METHODS = ("bilinear", "bicubic")
 
-# Torch resizes the whole picture and then cuts out the middle. Of one that is so many times as long as wide (or as
+# Torch resizes the whole image and then cuts out the middle. Of one that is so many times as long as wide (or as
 # wide as long), Pillow resizes only the middle.
 LONGEST = 2.5
 
@@ -40,29 +41,29 @@ class TorchRecipe(ImageRecipe):
         """The same recipe."""
         return cls(**{field.name: getattr(recipe, field.name) for field in fields(recipe)})
 
-    def prepare(self, picture: Image.Image) -> npt.NDArray[np.uint8]:
-        """The picture as `[3, size, size]` uint8, RGB; the tower scales and normalises on its device."""
-        whole = upright_size(picture)
+    def prepare(self, image: Image.Image) -> npt.NDArray[np.uint8]:
+        """The image as `[3, size, size]` uint8, RGB; the tower scales and normalises on its device."""
+        whole = upright_size(image)
         scaled = self._scaled(whole)
         if self.interpolation not in METHODS or max(scaled) > LONGEST * self.size:
             # called by its name: slots make dataclasses anew, and `super()` looks for the old one
-            return ImageRecipe.prepare(self, picture)
-        with reasons():
-            return self._middle(self._upright(picture, whole, scaled), scaled).transpose(2, 0, 1)
+            return ImageRecipe.prepare(self, image)
+        with source_errors():
+            return self._middle(self._upright(image, whole, scaled), scaled).transpose(2, 0, 1)
 
-    def _upright(self, picture: Image.Image, whole: tuple[int, int], scaled: tuple[int, int]) -> npt.NDArray[np.uint8]:
-        """The picture of size `whole`, scaled: `[h, w, 3]`; a JPEG is turned afterwards, when it is small."""
-        pixels = jpeg_pixels(picture, side=self.size)
+    def _upright(self, image: Image.Image, whole: tuple[int, int], scaled: tuple[int, int]) -> npt.NDArray[np.uint8]:
+        """The image of size `whole`, scaled: `[h, w, 3]`; a JPEG is turned afterwards, when it is small."""
+        pixels = jpeg_pixels(image, side=self.size)
         if pixels is None:
-            pixels = np.array(upright_rgb(picture, side=self.size))
+            pixels = np.array(upright_rgb(image, side=self.size))
             return _resized(pixels, true_size(_size(pixels), whole), scaled, self.interpolation)
-        turn = orientation(picture)
+        turn = orientation(image)
         if turn in SIDEWAYS:
             whole, scaled = whole[::-1], scaled[::-1]
         return upright(_resized(pixels, true_size(_size(pixels), whole), scaled, self.interpolation), turn)
 
     def _middle(self, resized: npt.NDArray[np.uint8], scaled: tuple[int, int]) -> npt.NDArray[np.uint8]:
-        """The middle, `[size, size, 3]`, of a picture that is scaled; `fill` beyond its edges."""
+        """The middle, `[size, size, 3]`, of an image that is scaled; `fill` beyond its edges."""
         across, down = scaled
         left, top = (round((side - self.size) / 2) for side in scaled)
         if min(scaled) >= self.size:
@@ -89,8 +90,8 @@ def _resized(
 
 
 def channels_last(prepared: Sequence[npt.NDArray[Any]]) -> Tensor:
-    """Prepared pictures `[3, size, size]` as a batch `[n, 3, size, size]`, in memory `[n, size, size, 3]` as they are.
+    """Prepared photos `[3, size, size]` as a batch `[n, 3, size, size]`, in memory `[n, size, size, 3]` as they are.
 
-    So pixels lie in a picture, so `prepare` leaves them, and so convolutions want them: they are only put end to end.
+    So pixels lie in an image, so `prepare` leaves them, and so convolutions want them: they are only put end to end.
     """
-    return torch.from_numpy(np.stack([picture.transpose(1, 2, 0) for picture in prepared])).permute(0, 3, 1, 2)
+    return torch.from_numpy(np.stack([image.transpose(1, 2, 0) for image in prepared])).permute(0, 3, 1, 2)

@@ -9,7 +9,8 @@ from PIL import Image
 
 from indexer.items import Item
 from indexer.modalities.base import Modality, ReadOptions
-from indexer.pictures import open_picture, picture_facts
+from indexer.photos.facts import photo_facts
+from indexer.photos.opening import open_photo
 
 SUFFIXES = frozenset(
     [
@@ -23,8 +24,8 @@ SUFFIXES = frozenset(
 
 def read(path: Path, options: ReadOptions) -> Iterator[tuple[Item, Image.Image]]:
     """The photo at `path` as its one item, its pixels not yet decoded."""
-    picture = open_picture(path, max_pixels=options.max_pixels, content=options.content)
-    yield Item("image", path, facts=picture_facts(picture)), picture
+    image = open_photo(path, max_pixels=options.max_pixels, content=options.content)
+    yield Item("image", path, facts=photo_facts(image)), image
 
 
 IMAGE = Modality("image", SUFFIXES, read, is_whole=True)

@@ -24,7 +24,7 @@ from indexer.items import Float32Array, Source
 from indexer.library import Library
 from indexer.modalities import MODALITIES
 from indexer.modalities.base import ReadOptions
-from indexer.pictures import MAX_PIXELS
+from indexer.photos.opening import MAX_PIXELS
 from indexer.report import Watcher
 from indexer.transfer.batches import Batch, Block, Embeddings, Entry
 from indexer.transfer.clip_retrieval import ClipRetrieval

@@ -20,7 +20,8 @@ from PIL import Image
 
 from indexer.errors import SourceError
 from indexer.items import Int64Array
-from indexer.pictures import open_picture, upright_rgb
+from indexer.photos.opening import open_photo
+from indexer.photos.pixels import upright_rgb
 
 # A photo's hashes, `[1 + crops, bytes]`, the whole photo's first.
 Hashes = npt.NDArray[np.uint8]
@@ -45,7 +46,7 @@ HASHES = (1 + len(CROPS) * len(PLACES) ** 2, BITS_A_SIDE**2 // 8)
 
 def hashes_of(path: Path) -> Hashes:
     """The hashes of the photo at `path`, upright. Raises `SourceError` if it cannot be read."""
-    picture = upright_rgb(open_picture(path), side=SIDE).convert("L")
+    picture = upright_rgb(open_photo(path), side=SIDE).convert("L")
     small = picture.resize((SIDE, SIDE), Image.Resampling.BOX, reducing_gap=2)
     boxes = [(0.0, 0.0, float(SIDE), float(SIDE)), *_crops()]
     return np.stack([np.packbits(imagehash.phash(small.crop(box), BITS_A_SIDE).hash) for box in boxes])

@@ -17,7 +17,8 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from indexer.encoders.base import Encoder, SeeingTower
 from indexer.errors import EncoderUnavailable, PathError, QueryError, SourceError
 from indexer.items import Float32Array
-from indexer.pictures import open_picture, upright_rgb, upright_size
+from indexer.photos.opening import open_photo
+from indexer.photos.pixels import upright_rgb, upright_size
 from indexer.whole import written_whole
 
 # What Pillow calls the formats in which the picture can be written.
@@ -84,9 +85,9 @@ def heats(encoder: Encoder, photo: Path, sentences: Sequence[str]) -> list[Heat]
     if not isinstance(tower, SeeingTower):
         raise EncoderUnavailable(f"The encoder {encoder.name} cannot say what it sees where: try --model embedded.")
     try:
-        rows, box = tower.regions(open_picture(photo))
-        (whole,) = encoder.embed("image", [open_picture(photo)])
-        size = upright_size(open_picture(photo))
+        rows, box = tower.regions(open_photo(photo))
+        (whole,) = encoder.embed("image", [open_photo(photo)])
+        size = upright_size(open_photo(photo))
     except SourceError as error:
         raise QueryError(f"{photo} cannot be explained: {error}.") from error
     shares = box[0] / size[0], box[1] / size[1], box[2] / size[0], box[3] / size[1]
@@ -102,7 +103,7 @@ def picture(photo: Path, heats: Sequence[Heat]) -> Image.Image:
     Warmth is relative to this photo and these sentences: what fits no better than their parts do on average stays
     dark, the part that fits best of all is bright yellow. Raises `SourceError`.
     """
-    plain = ImageOps.contain(upright_rgb(open_picture(photo), side=SIDE), (SIDE, SIDE))
+    plain = ImageOps.contain(upright_rgb(open_photo(photo), side=SIDE), (SIDE, SIDE))
     low = float(np.mean([heat.cells for heat in heats]))
     high = max(heat.peak for heat in heats)
     warm = [

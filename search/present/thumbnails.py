@@ -9,7 +9,8 @@ from io import BytesIO
 from pathlib import Path
 
 from indexer.errors import SourceError
-from indexer.pictures import open_picture, reasons, upright_rgb
+from indexer.photos.opening import open_photo, source_errors
+from indexer.photos.pixels import upright_rgb
 from indexer.threads import ahead
 
 # The demo photos at 240 pixels take 8.4, 10.4 and 14.9 kB a piece at 70, 80 and 90; at 70 skies begin to show steps.
@@ -22,9 +23,9 @@ def thumbnail(path: Path, size: int) -> bytes | None:
     Upright by its EXIF orientation, transparent parts white; nothing of its EXIF block (place, owner) travels along.
     """
     try:
-        with open_picture(path) as picture:
+        with open_photo(path) as picture:
             pixels = upright_rgb(picture, side=size)
-            with reasons():
+            with source_errors():
                 pixels.thumbnail((size, size))
                 jpeg = BytesIO()
                 pixels.save(jpeg, "JPEG", quality=QUALITY, optimize=True, exif=b"")

@@ -8,7 +8,9 @@ import pytest
 from evaluation.datasets import Example
 from evaluation.duplicates import CHANGES, COPIED, Truth, compared, measure, write
 from indexer.items import Item
-from indexer.pictures import open_picture, picture_facts, upright_rgb
+from indexer.photos.facts import photo_facts
+from indexer.photos.opening import open_photo
+from indexer.photos.pixels import upright_rgb
 from indexer.shipped import shipped
 from indexer.testing import color_encoder
 from search.organise.alike import BURST, EXACT, NEAR_EXACT, Copy, Group
@@ -36,14 +38,14 @@ def test_a_changed_photo_is_nearly_the_photo_and_not_the_same_file(change: str, 
     original = next(path for path, origin in written.origins.items() if origin == written.origins[copy])
     assert copy.read_bytes() != original.read_bytes()
     small = [
-        np.asarray(upright_rgb(open_picture(path)).convert("L").resize((16, 16)), float) for path in (copy, original)
+        np.asarray(upright_rgb(open_photo(path)).convert("L").resize((16, 16)), float) for path in (copy, original)
     ]
     assert np.corrcoef(small[0].ravel(), small[1].ravel())[0, 1] > 0.6
 
 
 def test_photos_in_a_row_are_taken_a_second_apart(tmp_path: Path) -> None:
     truth = write([], examples(3), tmp_path / "photos")
-    taken = [picture_facts(open_picture(path))["taken"] for path in sorted(truth.origins)]
+    taken = [photo_facts(open_photo(path))["taken"] for path in sorted(truth.origins)]
     assert taken == [f"2024-05-31T12:00:0{second}" for second in range(3)]
     assert len(set(truth.origins.values())) == 3
 

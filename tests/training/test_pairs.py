@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from evaluation.datasets import DataError, Example
-from indexer.pictures import ImageRecipe
+from indexer.photos.recipe import ImageRecipe
 from training.pairs import PairSampler, Photos, check_photos, fits_by_chance, read_source, remembered
 from training.settings import DataSource
 

@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from indexer.pictures import ImageRecipe
+from indexer.photos.recipe import ImageRecipe
 
 Free = int | str
 

@@ -13,7 +13,7 @@ from indexer.encoders.embedded import TOKENIZER, read_config, read_weights
 from indexer.encoders.embedded_image import ImageModel
 from indexer.encoders.embedded_shape import BlockShape, read_shape
 from indexer.errors import EncoderUnavailable
-from indexer.pictures import ImageRecipe
+from indexer.photos.recipe import ImageRecipe
 from indexer.shipped import shipped
 from training.depthwise import use_matrix_depthwise
 from training.export import pack, write_encoder

@@ -22,7 +22,7 @@ from indexer.encoders.embedded_shape import ConvShape
 from indexer.encoders.embedded_trunk import Conv
 from indexer.errors import EncoderUnavailable
 from indexer.items import Float32Array
-from indexer.pictures import open_picture
+from indexer.photos.opening import open_photo
 from indexer.shipped import shipped
 
 PHOTOS = sorted(shipped("photos").glob("*.jpg"))
@@ -36,10 +36,10 @@ def encoder() -> Encoder:
 
 @pytest.fixture(scope="module")
 def pictures() -> list[Image.Image]:
-    whole = open_picture(PHOTOS[0])
+    whole = open_photo(PHOTOS[0])
     noise = np.random.default_rng(0).integers(0, 256, (97, 61, 3), dtype=np.uint8)
     odd = [*(whole.resize(size) for size in SIZES), Image.fromarray(noise), Image.new("L", (50, 80))]
-    return [*map(open_picture, PHOTOS), *odd]
+    return [*map(open_photo, PHOTOS), *odd]
 
 
 @pytest.fixture(scope="module")
@@ -115,8 +115,8 @@ class CountingTower:
 
 
 def test_parts_of_a_photo_are_seen_as_ever(encoder: Encoder) -> None:
-    seen = encoder.for_asking().tower("image").regions(open_picture(PHOTOS[0]))  # type: ignore[attr-defined]
-    expected = encoder.tower("image").regions(open_picture(PHOTOS[0]))  # type: ignore[attr-defined]
+    seen = encoder.for_asking().tower("image").regions(open_photo(PHOTOS[0]))  # type: ignore[attr-defined]
+    expected = encoder.tower("image").regions(open_photo(PHOTOS[0]))  # type: ignore[attr-defined]
     assert np.array_equal(seen.rows, expected.rows)
     assert seen.box == expected.box
 

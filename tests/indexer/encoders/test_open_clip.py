@@ -24,7 +24,7 @@ from PIL import Image
 
 from indexer.encoders import Encoder, load_encoder
 from indexer.errors import EncoderUnavailable, UnknownEncoder
-from indexer.pictures import open_picture
+from indexer.photos.opening import open_photo
 
 SENTENCES = ["a cat", "", "two dogs playing in the snow", "word " * 100]
 
@@ -65,7 +65,7 @@ def test_sentences_and_photos_are_embedded_as_open_clip_does(
         pixels = torch.stack([transform(Image.open(photo)) for photo in real_photos])
         images = network.encode_image(pixels, normalize=True)
     assert np.vecdot(tiny.embed("text", SENTENCES), texts.numpy()).min() > 0.9999
-    mine = tiny.embed("image", [open_picture(photo) for photo in real_photos])
+    mine = tiny.embed("image", [open_photo(photo) for photo in real_photos])
     assert mine.shape == (2, 32)
     assert mine.dtype == np.float32
     assert np.allclose(np.linalg.norm(mine, axis=1), 1, atol=1e-6)
@@ -82,7 +82,7 @@ def test_pictures_are_prepared_as_the_model_says(
     _, transform = original(folder)
     mean, std = (np.array(values).reshape(3, 1, 1) for values in ((0.48, 0.46, 0.41), (0.27, 0.26, 0.28)))
     for photo in real_photos:
-        prepared = tower.prepare(open_picture(photo))
+        prepared = tower.prepare(open_photo(photo))
         assert prepared.shape == (3, 64, 64)
         assert prepared.dtype == np.uint8
         mine, theirs = ((prepared / 255 - mean) / std).ravel(), transform(Image.open(photo)).numpy().ravel()
@@ -113,7 +113,7 @@ def test_a_model_that_bfloat16_would_blur_stays_in_float32(
     for least, dtype in ((0.9, torch.bfloat16), (1.1, torch.float32)):
         monkeypatch.setattr(open_clip_model, "LEAST_COSINE", least)
         encoder = load_encoder(f"open_clip:{tiny_model}", device="cpu")
-        rows.append(encoder.embed("image", [open_picture(photo) for photo in real_photos]))
+        rows.append(encoder.embed("image", [open_photo(photo) for photo in real_photos]))
         assert vars(encoder.tower("image"))["dtype"] == dtype
     assert 0.99 < np.vecdot(*rows).min() < 0.9999999
 

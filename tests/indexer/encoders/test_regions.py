@@ -16,7 +16,7 @@ from indexer.encoders.embedded_image import CLOSER, NEIGHBOURS, ImageModel
 from indexer.encoders.open_clip_regions import region_vectors
 from indexer.encoders.open_clip_source import quiet
 from indexer.errors import EncoderUnavailable
-from indexer.pictures import ImageRecipe
+from indexer.photos.recipe import ImageRecipe
 from indexer.shipped import shipped
 
 

@@ -8,7 +8,9 @@ import torch
 from PIL import ExifTags, Image
 
 from indexer.encoders.resizing import TorchRecipe, channels_last
-from indexer.pictures import SIDEWAYS, ImageRecipe, open_picture
+from indexer.photos.opening import open_photo
+from indexer.photos.pixels import SIDEWAYS
+from indexer.photos.recipe import ImageRecipe
 from indexer.shipped import shipped
 
 PHOTOS = sorted(shipped("photos").glob("*.jpg"))
@@ -22,7 +24,7 @@ def cosine(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def both(recipe: ImageRecipe, path: Path) -> tuple[np.ndarray, np.ndarray]:
-    return recipe.prepare(open_picture(path)), TorchRecipe.of(recipe).prepare(open_picture(path))
+    return recipe.prepare(open_photo(path)), TorchRecipe.of(recipe).prepare(open_photo(path))
 
 
 @pytest.mark.parametrize("mode", MODES)

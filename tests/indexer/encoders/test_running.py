@@ -15,7 +15,7 @@ from PIL import Image
 from indexer.encoders import embedded_image, load_encoder, open_clip_model, running
 from indexer.encoders.buffering import batch_of
 from indexer.encoders.running import FEWEST, SIZES, Recording, Replayed, runner
-from indexer.pictures import open_picture
+from indexer.photos.opening import open_photo
 
 ROOT = Path(__file__).parents[3]
 CPU = torch.device("cpu")
@@ -139,7 +139,7 @@ def noises(count: int) -> list[Image.Image]:
 def test_photos_and_sentences_have_the_vectors_of_the_processor_in_float32(
     tiny_model: Path, real_photos: list[Path], count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    photos = [*map(open_picture, real_photos), *noises(count)][:count]
+    photos = [*map(open_photo, real_photos), *noises(count)][:count]
     sentences = [f"photo number {number} of a dog" for number in range(count)]
     for name in (f"open_clip:{tiny_model}", "embedded"):
         gpu, cpu = (load_encoder(name, device=device) for device in ("cuda", "cpu"))

@@ -8,7 +8,7 @@ from painting import WatchedEncoder, paint
 
 from indexer import Encoder, Library
 from indexer.errors import QueryError
-from indexer.pictures import open_picture
+from indexer.photos.opening import open_photo
 from search.organise.vocabulary import CACHE, TEMPLATES, Vocabulary, embed_words, shipped_words, vocabulary
 from search.organise.words import words_of
 
@@ -69,7 +69,7 @@ def test_a_library_that_cannot_be_written_has_its_words_all_the_same(unprivilege
 
 def test_a_photo_is_told_by_its_nearest_words_less_what_all_share(encoder: Encoder, tmp_path: Path) -> None:
     words = Vocabulary(COLORS, embed_words(encoder, COLORS))
-    photo = encoder.embed("image", [open_picture(paint(tmp_path / "a.png", (255, 200, 0)))])
+    photo = encoder.embed("image", [open_photo(paint(tmp_path / "a.png", (255, 200, 0)))])
     (found,) = words_of(photo, words, k=2)
     centred = words.rows - words.rows.mean(axis=0)
     scores = (photo @ centred.T)[0] / np.linalg.norm(centred, axis=1)
@@ -79,7 +79,7 @@ def test_a_photo_is_told_by_its_nearest_words_less_what_all_share(encoder: Encod
 
 def test_words_that_say_the_same_are_told_once(encoder: Encoder, tmp_path: Path) -> None:
     words = Vocabulary(COLORS, embed_words(encoder, COLORS))
-    photo = encoder.embed("image", [open_picture(paint(tmp_path / "a.png", "red"))])
+    photo = encoder.embed("image", [open_photo(paint(tmp_path / "a.png", "red"))])
     (found,) = words_of(photo, words, k=6)
     assert found[0].word in ("red", "dark red")
     assert len(found) == 5

@@ -12,7 +12,8 @@ from make_photos import PHOTOS, cat, with_exif, write_all
 from painting import paint_many
 from PIL import Image
 
-from indexer.pictures import open_picture, upright_rgb
+from indexer.photos.opening import open_photo
+from indexer.photos.pixels import upright_rgb
 from search.present.thumbnails import data_uri, thumbnail, thumbnails
 
 
@@ -29,7 +30,7 @@ def test_every_format_is_made_small_and_upright(name: str, folder: Path) -> None
     assert jpeg is not None
     small = Image.open(BytesIO(jpeg))
     assert (small.format, small.mode, small.size) == ("JPEG", "RGB", (80, 53))
-    truth = upright_rgb(open_picture(folder / name)).resize(small.size, Image.Resampling.BICUBIC)
+    truth = upright_rgb(open_photo(folder / name)).resize(small.size, Image.Resampling.BICUBIC)
     difference = np.abs(np.asarray(small, np.float32) - np.asarray(truth, np.float32))
     assert difference.mean() < 8  # of 255; a photo that is turned or mirrored is 30 away or more
 

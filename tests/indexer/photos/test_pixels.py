@@ -11,7 +11,10 @@ from make_photos import CAT, PHOTOS, SIZE, cat, over_white, with_exif
 from PIL import Image, ImageOps
 
 from indexer.errors import SourceError
-from indexer.pictures import ImageRecipe, open_picture, picture_facts, upright_rgb
+from indexer.photos.facts import photo_facts
+from indexer.photos.opening import open_photo
+from indexer.photos.pixels import upright_rgb
+from indexer.photos.recipe import ImageRecipe
 
 LOSSLESS = (".png", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
 RECIPES = {
@@ -37,7 +40,7 @@ def expected(name: str) -> np.ndarray:
 def test_every_format_shows_the_cat_upright_over_white(name: str, tmp_path: Path) -> None:
     PHOTOS[name](cat(), tmp_path / name)
 
-    pixels = np.asarray(upright_rgb(open_picture(tmp_path / name)), dtype=float)
+    pixels = np.asarray(upright_rgb(open_photo(tmp_path / name)), dtype=float)
 
     truth = expected(name)
     assert pixels.shape == truth.shape
@@ -49,7 +52,7 @@ def test_every_format_shows_the_cat_upright_over_white(name: str, tmp_path: Path
 @pytest.mark.parametrize("name", PHOTOS)
 def test_width_and_height_are_those_of_the_upright_photo(name: str, tmp_path: Path) -> None:
     PHOTOS[name](cat(), tmp_path / name)
-    facts = picture_facts(open_picture(tmp_path / name))
+    facts = photo_facts(open_photo(tmp_path / name))
     assert (facts["width"], facts["height"]) == SIZE
 
 
@@ -90,7 +93,7 @@ def cosine(one: np.ndarray, other: np.ndarray) -> float:
 def test_the_prepared_photo_is_that_of_plain_decoding(photo: Path, mode: str, tmp_path: Path) -> None:
     recipe = RECIPES[mode]
     for path in (photo, enlarged(photo, 2, tmp_path)):
-        prepared = recipe.prepare(open_picture(path))
+        prepared = recipe.prepare(open_photo(path))
         assert prepared.shape == (3, 224, 224)
         assert prepared.dtype == np.uint8
         assert cosine(prepared, plainly(path, recipe)) > 0.999
@@ -99,14 +102,14 @@ def test_the_prepared_photo_is_that_of_plain_decoding(photo: Path, mode: str, tm
 def test_a_photo_of_twelve_megapixels_is_prepared_like_plain_decoding(tmp_path: Path) -> None:
     path = enlarged(CAT.with_name("motorcycle.jpg"), 12, tmp_path)
     for recipe in RECIPES.values():
-        assert cosine(recipe.prepare(open_picture(path)), plainly(path, recipe)) > 0.999
+        assert cosine(recipe.prepare(open_photo(path)), plainly(path, recipe)) > 0.999
 
 
 @pytest.mark.parametrize("mode", RECIPES)
 @pytest.mark.parametrize("size", [(1, 1), (1, 60000), (60000, 1), (225, 224), (5, 7)])
 def test_any_shape_becomes_the_square_that_the_model_wants(size: tuple[int, int], mode: str, tmp_path: Path) -> None:
     Image.new("RGB", size, "orange").save(tmp_path / "odd.png")
-    prepared = RECIPES[mode].prepare(open_picture(tmp_path / "odd.png"))
+    prepared = RECIPES[mode].prepare(open_photo(tmp_path / "odd.png"))
     assert prepared.shape == (3, 224, 224)
     if mode != "longest":
         assert (prepared == np.array([255, 165, 0]).reshape(3, 1, 1)).all()
@@ -122,7 +125,7 @@ def test_exif_facts_are_kept(tmp_path: Path) -> None:
         latitude=-33.856784,
         longitude=151.215297,
     )
-    facts = picture_facts(open_picture(path))
+    facts = photo_facts(open_photo(path))
     assert facts == {
         "width": 160,
         "height": 106,
@@ -136,7 +139,7 @@ def test_exif_facts_are_kept(tmp_path: Path) -> None:
 
 def test_the_maker_is_named_unless_the_model_names_it(tmp_path: Path) -> None:
     facts = [
-        picture_facts(open_picture(with_exif(tmp_path / "a.jpg", make=make, camera=camera)))
+        photo_facts(open_photo(with_exif(tmp_path / "a.jpg", make=make, camera=camera)))
         for make, camera in (("Canon", "Canon EOS R5"), ("Apple", "iPhone 15"), ("Apple", None), (None, "X100"))
     ]
     assert [fact["camera"] for fact in facts] == ["Canon EOS R5", "Apple iPhone 15", "Apple", "X100"]
@@ -147,7 +150,7 @@ def test_facts_that_say_nothing_are_left_out(tmp_path: Path) -> None:
     exif[306] = "0000:00:00 00:00:00"
     exif[271] = " \0"
     cat().save(tmp_path / "a.jpg", exif=exif)
-    assert picture_facts(open_picture(tmp_path / "a.jpg")) == {"width": 160, "height": 106}
+    assert photo_facts(open_photo(tmp_path / "a.jpg")) == {"width": 160, "height": 106}
 
 
 @pytest.mark.parametrize("latitude", [(1.0, 0.0, 0.0, 0.0), (100.0, 0.0, 0.0), (1.0,)])
@@ -156,13 +159,13 @@ def test_a_place_that_is_none_is_left_out(latitude: object, tmp_path: Path) -> N
     place = exif.get_ifd(0x8825)
     place[1], place[2], place[3], place[4] = "N", latitude, "E", (8.0, 0.0, 0.0)
     cat().save(tmp_path / "a.jpg", exif=exif)
-    assert picture_facts(open_picture(tmp_path / "a.jpg")) == {"width": 160, "height": 106}
+    assert photo_facts(open_photo(tmp_path / "a.jpg")) == {"width": 160, "height": 106}
 
 
 def test_a_broken_exif_block_costs_no_photo(tmp_path: Path) -> None:
     cat().save(tmp_path / "a.jpg", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff" + bytes(range(100)))
-    picture = open_picture(tmp_path / "a.jpg")
-    assert picture_facts(picture) == {"width": 160, "height": 106}
+    picture = open_photo(tmp_path / "a.jpg")
+    assert photo_facts(picture) == {"width": 160, "height": 106}
     assert upright_rgb(picture).size == SIZE
 
 
@@ -170,15 +173,15 @@ def test_a_bomb_is_refused_by_its_header(tmp_path: Path) -> None:
     bomb = BAD_FILES["decompression_bomb"](tmp_path)
     assert bomb is not None
     with pytest.raises(SourceError, match="900 megapixels, the limit is 250; --max-megapixels raises it"):
-        open_picture(bomb.path)
-    assert open_picture(bomb.path, max_pixels=900_000_000).size == (30000, 30000)
+        open_photo(bomb.path)
+    assert open_photo(bomb.path, max_pixels=900_000_000).size == (30000, 30000)
 
 
 def test_the_limit_itself_is_allowed(tmp_path: Path) -> None:
     cat().save(tmp_path / "cat.png")
-    assert open_picture(tmp_path / "cat.png", max_pixels=160 * 106)
+    assert open_photo(tmp_path / "cat.png", max_pixels=160 * 106)
     with pytest.raises(SourceError):
-        open_picture(tmp_path / "cat.png", max_pixels=160 * 106 - 1)
+        open_photo(tmp_path / "cat.png", max_pixels=160 * 106 - 1)
 
 
 @pytest.mark.parametrize("name", [name for name in BAD_FILES if name.split("_")[0] not in ("unreadable", "zeros")])
@@ -187,7 +190,7 @@ def test_what_is_no_photo_says_why_as_a_source_error(name: str, tmp_path: Path) 
     if bad is None or bad.path.suffix == ".jsonl" or bad.reason == "utf-8":
         return
     with pytest.raises(SourceError) as error:
-        upright_rgb(open_picture(bad.path))
+        upright_rgb(open_photo(bad.path))
     assert bad.reason in str(error.value).lower()
 
 
@@ -197,20 +200,20 @@ def test_deep_grey_and_float_photos_are_scaled_to_what_can_be_seen(tmp_path: Pat
     Image.fromarray((ramp * 65535).astype(np.uint16)).save(tmp_path / "sixteen.tif")
     Image.fromarray((ramp * 2**31).astype(np.int64).clip(0, 2**31 - 1).astype(np.int32)).save(tmp_path / "long.tif")
     for name in ("float.tif", "sixteen.tif", "long.tif"):
-        pixels = np.asarray(upright_rgb(open_picture(tmp_path / name)))
+        pixels = np.asarray(upright_rgb(open_photo(tmp_path / name)))
         assert np.abs(pixels[0, :, 0].astype(int) - np.arange(256)).max() <= 1, name
 
 
 def test_a_jpeg_is_not_decoded_smaller_than_twice_the_target(tmp_path: Path) -> None:
     path = enlarged(CAT, 2, tmp_path)
     for side in (100, 224, 400):
-        assert min(upright_rgb(open_picture(path), side=side).size) >= 2 * side
-    assert upright_rgb(open_picture(path), side=100).size < upright_rgb(open_picture(path)).size
+        assert min(upright_rgb(open_photo(path), side=side).size) >= 2 * side
+    assert upright_rgb(open_photo(path), side=100).size < upright_rgb(open_photo(path)).size
 
 
 def test_the_middle_of_a_panorama_is_what_is_seen(tmp_path: Path) -> None:
     panorama = Image.new("RGB", (1000, 100), "red")
     panorama.paste("blue", (450, 0, 550, 100))
     panorama.save(tmp_path / "panorama.png")
-    prepared = RECIPES["shortest"].prepare(open_picture(tmp_path / "panorama.png"))
+    prepared = RECIPES["shortest"].prepare(open_photo(tmp_path / "panorama.png"))
     assert (prepared[:, :, 2:-2] == np.array([0, 0, 255]).reshape(3, 1, 1)).all()

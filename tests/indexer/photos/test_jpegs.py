@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from indexer.jpegs import jpeg_pixels, upright
-from indexer.pictures import open_picture, upright_rgb
+from indexer.photos.opening import open_photo
+from indexer.photos.pixels import jpeg_pixels, upright, upright_rgb
 from indexer.shipped import shipped
 
 PHOTO = shipped("photos", "astronaut.jpg")
@@ -28,18 +28,18 @@ def test_the_pixels_are_pillows_at_the_scale_that_pillow_chooses(
     size: tuple[int, int], side: int, mode: str, options: dict[str, object], tmp_path: Path
 ) -> None:
     path = saved(tmp_path, size, mode, quality=90, **options)
-    ours = jpeg_pixels(open_picture(path), side=side)
-    theirs = np.asarray(upright_rgb(open_picture(path), side=side))
+    ours = jpeg_pixels(open_photo(path), side=side)
+    theirs = np.asarray(upright_rgb(open_photo(path), side=side))
     assert ours is not None
     assert ours.shape == theirs.shape
     assert np.abs(ours.astype(int) - theirs).max() <= 1
 
 
 def test_what_is_no_plain_jpeg_is_left_to_pillow(tmp_path: Path) -> None:
-    assert jpeg_pixels(open_picture(saved(tmp_path, (40, 30), "CMYK")), side=16) is None
+    assert jpeg_pixels(open_photo(saved(tmp_path, (40, 30), "CMYK")), side=16) is None
     with Image.open(PHOTO) as photo:
         photo.save(tmp_path / "photo.png")
-    assert jpeg_pixels(open_picture(tmp_path / "photo.png"), side=16) is None
+    assert jpeg_pixels(open_photo(tmp_path / "photo.png"), side=16) is None
     with Image.open(PHOTO) as photo:  # a file, not its bytes
         assert jpeg_pixels(photo, side=16) is None
 
@@ -48,9 +48,9 @@ def test_a_damaged_jpeg_is_left_to_pillow_and_a_picture_stays_as_it_was(tmp_path
     path = saved(tmp_path, (640, 480))
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    assert jpeg_pixels(open_picture(path), side=16) is None
+    assert jpeg_pixels(open_photo(path), side=16) is None
     path.write_bytes(whole)
-    picture = open_picture(path)
+    picture = open_photo(path)
     jpeg_pixels(picture, side=16)
     assert picture.size == (640, 480)
     assert np.asarray(picture).shape == (480, 640, 3)

@@ -1,0 +1,126 @@
+"""The pixels of a photo that was opened: RGB, at a scale that is enough.
+
+JPEGs, which most photos are, are decoded straight into arrays: libjpeg-turbo as Pillow has it, without Pillow's copies.
+Milliseconds of a processor for a photo of 640x480 / of 12 megapixels at a quarter of its scale: Pillow and an array
+made of its image 1.95 / 31.9, simplejpeg 1.09 / 28.7. The pixels are the same to a step of a byte.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from io import BytesIO
+
+import numpy as np
+import numpy.typing as npt
+import simplejpeg
+from PIL import ExifTags, Image, ImageOps
+
+from indexer.photos.opening import source_errors
+
+# JPEGs are decoded at the smallest scale that leaves this many times the target's side: at twice the
+# target the prepared tensor stays within cosine 0.9999 of plain decoding and a 12-megapixel photo takes
+# a third of the time; at the target itself the loss is visible (0.998).
+DECODE_MARGIN = 2
+
+# EXIF's orientations of photos that are stored lying on a side, from the upright image's right, from its bottom.
+SIDEWAYS = (5, 6, 7, 8)
+REVERSED_ACROSS = (2, 3, 6, 7)
+REVERSED_DOWN = (3, 4, 7, 8)
+
+# Scales at which libjpeg-turbo decodes quickly; at those between, it is slower than without any.
+SCALES = (8, 4, 2, 1)
+
+
+def upright_rgb(image: Image.Image, *, side: int | None = None) -> Image.Image:
+    """The image's pixels: upright by its EXIF orientation, RGB, alpha laid over white.
+
+    With `side`, a JPEG may come at a reduced scale, no smaller than `DECODE_MARGIN * side` in either direction.
+    """
+    with source_errors():
+        if side is not None:
+            image.draft(None, (DECODE_MARGIN * side, DECODE_MARGIN * side))
+        image.load()
+        with suppress(Exception):  # an EXIF block that cannot be read does not make the photo unreadable
+            if orientation(image) != 1:  # else it would make a copy
+                image = ImageOps.exif_transpose(image)
+        return _rgb(image)
+
+
+def orientation(image: Image.Image) -> int:
+    """How the image has to be turned to stand upright, as EXIF counts it: 1 for not at all."""
+    with suppress(Exception):  # EXIF blocks are broken in every imaginable way, and never worth losing a photo
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return 1
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height once it stands upright by its EXIF orientation."""
+    with suppress(Exception):  # EXIF blocks are broken in every imaginable way, and never worth losing a photo
+        exif = Image.Image.getexif(image)  # PNG's own getexif would decode, and hide that it failed
+        # of a TIFF, Pillow tells the size upright by itself
+        if exif.get(ExifTags.Base.Orientation, 1) in SIDEWAYS and image.format != "TIFF":
+            return image.height, image.width
+    return image.size
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode.startswith(("I", "F")):
+        image = _eight_bits(image)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Deep grey values, `[h, w]` 16-bit, 32-bit or float, scaled to 0..255."""
+    values = np.nan_to_num(np.asarray(image, dtype=np.float32))
+    top = 65535.0 if image.mode.startswith("I") else 1.0
+    if image.mode in ("I", "F") and values.max(initial=0) > top:
+        top = float(values.max())
+    return Image.fromarray(np.clip(values * (255.0 / top), 0, 255).astype(np.uint8))
+
+
+def jpeg_pixels(image: Image.Image, *, side: int) -> npt.NDArray[np.uint8] | None:
+    """The pixels `[h, w, 3]` of an image that `open_photo` opened, as they are stored: not turned upright.
+
+    They come at a reduced scale, no smaller than `DECODE_MARGIN * side` in either direction. None for what is no
+    plain JPEG, or not a sound one: Pillow knows more of those, and says what is wrong.
+    """
+    if image.format not in ("JPEG", "MPO") or image.mode not in ("RGB", "L"):
+        return None
+    file = getattr(image, "fp", None)
+    if not isinstance(file, BytesIO):
+        return None
+    scale = next(scale for scale in SCALES if scale == 1 or min(image.size) >= scale * DECODE_MARGIN * side)
+    width, height = (-(-length // scale) for length in image.size)
+    try:
+        pixels: npt.NDArray[np.uint8] = simplejpeg.decode_jpeg(
+            file.getvalue(), "RGB", min_width=width, min_height=height
+        )
+    except ValueError:
+        return None
+    return pixels
+
+
+def upright(pixels: npt.NDArray[np.uint8], orientation: int) -> npt.NDArray[np.uint8]:
+    """Stored pixels `[h, w, 3]` turned as an EXIF orientation asks for; what is no orientation asks for nothing."""
+    if orientation in SIDEWAYS:
+        pixels = pixels.transpose(1, 0, 2)  # (h, w, 3) -> (w, h, 3)
+    if orientation in REVERSED_DOWN:
+        pixels = pixels[::-1]
+    if orientation in REVERSED_ACROSS:
+        pixels = pixels[:, ::-1]
+    return pixels
+
+
+def true_size(size: tuple[int, int], whole: tuple[int, int]) -> tuple[float, float]:
+    """Width and height of what is photo in the decoded pixels, as large as `size`, of a photo of size `whole`.
+
+    Of a side that the decoder's scale does not divide, the last pixel is only partly photo.
+    """
+    factor = round(max(whole) / max(size))
+    return whole[0] / factor, whole[1] / factor
