@@ -15,9 +15,9 @@ import click
 from indexer.errors import QueryError
 from indexer.library import Library
 from search.filters import FIELDS, Field, Filter, negated
-from search.orders import BY_RELEVANCE, ORDERS
 from search.output import FORMATS, records
 from search.present import outlets
+from search.query import BY_RELEVANCE, ORDERS
 
 if TYPE_CHECKING:
     from search.engine import Engine
@@ -81,10 +81,10 @@ def _options(k: int, wanted: str) -> list[Callable[[Command], Command]]:
         click.option("--include-self", is_flag=True, help="Let a photo of the library find itself."),
         click.option(
             "--sort",
-            type=click.Choice(list(ORDERS)),
             default=BY_RELEVANCE,
             show_default=True,
-            help="Any other order is that of all that fits, as --relevant tells.",
+            metavar="ORDER",
+            help=f"Or {', '.join(ORDERS)} of all that fits, as --relevant tells; -date: the newest first.",
         ),
         *(click.option(flag, name, is_flag=True, help=help) for name, (flag, help) in WAYS.items()),
         click.option("--format", "form", type=click.Choice(list(FORMATS)), default="table", show_default=True),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from indexer.items import Float32Array, Int64Array
-from search.fusion import penalties, reciprocal_rank, standings
+from search.fusion import penalties, ranks_of, reciprocal_rank
+from search.hits import Candidate
 
 if TYPE_CHECKING:
     from indexer.nearest.index import VectorIndex
@@ -21,22 +22,6 @@ FUSED = 1000
 
 # Hits from which those are chosen that do not resemble what is taken away.
 WEIGHED = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """The id of an item that may be a hit, with what is known of it before it is read; see `Hit`."""
-
-    id: int
-    score: float
-    probability: float | None = None
-    penalty: float | None = None
-    rank_score: float | None = None
-
-    @property
-    def standing(self) -> float:
-        """What candidates are ranked by: the score less the penalty."""
-        return self.score - (self.penalty or 0.0)
 
 
 class Candidates:
@@ -83,11 +68,11 @@ class Candidates:
         means = (sample @ taken.T).mean(axis=0)  # (m, dim) @ (dim, t) -> (t)
         paid = penalties(cosines, means, weights)
         weighed = [replace(one, penalty=float(penalty)) for one, penalty in zip(candidates, paid, strict=True)]
-        return sorted(weighed, key=lambda candidate: -candidate.standing)
+        return sorted(weighed, key=lambda candidate: -candidate.relevance)
 
     def fitting(self, candidates: Sequence[Candidate], judge: Judge, sample: Float32Array) -> list[Candidate]:
         """Those that fit the query, with the probability that they do; `sample` `[m, dim]` stands for the library."""
-        scores = np.array([candidate.standing for candidate in candidates], np.float32)
+        scores = np.array([candidate.relevance for candidate in candidates], np.float32)
         background = (sample @ self._rows.T).max(axis=1, initial=-1)  # (m, dim) @ (dim, r) -> (m)
         chances = judge.probabilities(scores, background)
         return [
@@ -101,7 +86,7 @@ class Candidates:
         if self._allowed is not None:
             there = set(self._allowed.tolist())
             by_words = {id: weight for id, weight in by_words.items() if id in there}
-        ranks = {id: rank for id, rank in standings(by_words).items() if id not in self._own}
+        ranks = {id: rank for id, rank in ranks_of(by_words).items() if id not in self._own}
         known = {candidate.id: candidate for candidate in candidates}
         unseen = np.array([id for id in ranks if id not in known], np.int64)
         known |= {candidate.id: candidate for candidate in self._search(len(unseen), unseen)}

@@ -1,11 +1,12 @@
-"""The one place that answers: query -> unit vectors -> nearest items -> hits."""
+"""The one place that answers: query -> unit vectors -> nearest items -> hits; without a question, all in an order."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -14,18 +15,26 @@ from indexer.errors import QueryError, SourceError
 from indexer.items import Float32Array, Int64Array
 from indexer.library import Library
 from indexer.storage.files import as_stored
-from search.candidates import FUSED, WEIGHED, Candidate, Candidates
-from search.filters import Filter, teach, to_sql
+from search.candidates import FUSED, WEIGHED, Candidates
+from search.filters import SAME_TYPE, Filter, teach, to_sql
 from search.fusion import weighted
-from search.hits import Hit
-from search.query import STORED, Query, Term, parse
+from search.hits import Candidate, Hit
+from search.query import STORED, Order, Query, Term, parse
 from search.rerank import RERANKERS
 
 # Stored vectors that stand for a library: mean and median of the cosines with them are known to 3 % of their spread.
 SAMPLE = 2000
 
-# Filters whose ids are kept, at 8 bytes an id.
-FILTERS_KEPT = 4
+# Candidates among which an order other than relevance is looked for, of those that fit.
+SORTED = 10_000
+
+# Answers of the catalog that are kept, at 8 bytes an id: the last filters' and listings'.
+KEPT = 8
+
+# The order of a library without a question.
+NEWEST_FIRST = "-date"
+
+Answer = TypeVar("Answer")
 
 
 class Engine:
@@ -36,7 +45,7 @@ class Engine:
         if encoder is not None:
             library.check(encoder)
         teach(library.catalog.connection)
-        self._let_through: dict[tuple[int, str, tuple[Filter, ...]], Int64Array] = {}
+        self._kept: dict[tuple[object, ...], Any] = {}
         self.library = library
         self.encoder = encoder or library.encoder(device=device)
 
@@ -51,7 +60,7 @@ class Engine:
         """
         parsed = [parse(query) if isinstance(query, str) else query for query in queries]
         for query in parsed:
-            self._check_wanted(query)
+            self._check_wanted(query.wanted)
         with self.library.catalog.snapshot():
             self.library.check(self.encoder)  # `descry reembed` may have changed it since this engine was made
             terms = self._term_rows(parsed)
@@ -108,17 +117,28 @@ class Engine:
 
     # answers
 
-    def _check_wanted(self, query: Query) -> None:
-        if query.wanted not in self.encoder.modalities:
-            raise QueryError(f"{query.wanted!r} cannot be looked for; {' and '.join(self.encoder.modalities)} can.")
+    def _check_wanted(self, wanted: str) -> None:
+        if wanted not in self.encoder.modalities:
+            raise QueryError(f"{wanted!r} cannot be looked for; {' and '.join(self.encoder.modalities)} can.")
 
     def _answer(self, query: Query, terms: Float32Array, allowed: Int64Array | None) -> list[Hit]:
         """The hits of a query whose terms are the rows of `terms`."""
-        hits = self._hits(self._candidates(query, terms, allowed))
+        candidates = self._candidates(query, terms, allowed)
         for reranker in RERANKERS:
             if reranker.asked(query):
-                hits = reranker.rerank(query, hits, self._vectors)
-        return [replace(hit, missing=not hit.item.path.exists()) for hit in hits[: query.k]]
+                candidates = reranker.rerank(query, candidates, self._vectors)
+        if query.is_sorted:
+            candidates = self._sorted(query, candidates)
+        return self._hits(candidates, query.k)
+
+    def _sorted(self, query: Query, candidates: Sequence[Candidate]) -> list[Candidate]:
+        by_id = {candidate.id: candidate for candidate in candidates}
+        order = Order.of(query.sort)
+        among = "items.id IN (SELECT value FROM json_each(?))"
+        ids = self.library.catalog.listing.ids(
+            query.wanted, among, (json.dumps(list(by_id)),), order=order.name, descending=order.descending
+        )
+        return [by_id[id] for id in ids.tolist()]
 
     def _candidates(self, query: Query, terms: Float32Array, allowed: Int64Array | None) -> list[Candidate]:
         """The ids that may answer, best first, as many as the rerankers need."""
@@ -127,7 +147,7 @@ class Engine:
         weights = np.array([term.weight for term in query.terms], np.float32)
         rows = terms[weights > 0] if query.best_of_each else _row(query, terms)[np.newaxis]
         candidates = Candidates(index, rows, allowed, own)
-        reach = max([query.k, *(reranker.reach(query.k) for reranker in RERANKERS if reranker.asked(query))])
+        reach = max(query.k, SORTED * query.is_sorted, *(row.reach(query.k) * row.asked(query) for row in RERANKERS))
         found = candidates.nearest(max([reach, FUSED * query.by_words, WEIGHED * query.takes_away]))
         if found and (query.takes_away or query.is_cut):
             found = self._sifted(query, terms, candidates, found, index.sample(SAMPLE))
@@ -157,17 +177,20 @@ class Engine:
             found = candidates.fitting(found, judge, sample)
         return found
 
-    def _hits(self, candidates: Sequence[Candidate]) -> list[Hit]:
-        known = {candidate.id: candidate for candidate in candidates}
-        items = self.library.catalog.items(list(known))
-        return [
-            Hit(item, found.score, False, found.probability, None, found.penalty, found.rank_score)
-            for item in items
-            for found in [known[item.id or 0]]
-        ]
+    def _hits(self, candidates: Sequence[Candidate], k: int) -> list[Hit]:
+        """The hits of the first `k` candidates that are there: a file that gives way to another just now is not."""
+        hits: list[Hit] = []
+        for start in range(0, len(candidates), k):
+            by_id = {candidate.id: candidate for candidate in candidates[start : start + k]}
+            hits += [
+                Hit.of(item, by_id[item.id or 0]) for item in self.library.catalog.items(list(by_id))[: k - len(hits)]
+            ]
+            if len(hits) == k:
+                break
+        return hits
 
-    def _vectors(self, hits: Sequence[Hit]) -> Float32Array:
-        return self.library.catalog.vectors([hit.id for hit in hits]).rows
+    def _vectors(self, ids: Sequence[int]) -> Float32Array:
+        return self.library.catalog.vectors(ids).rows
 
     def _allowed(self, wanted: str, filters: tuple[Filter, ...]) -> Int64Array | None:
         """The ids of a modality that filters let through; None if there are no filters.
@@ -176,14 +199,9 @@ class Engine:
         """
         if not filters:
             return None
-        asked = (self.library.catalog.revision, wanted, filters)
-        if asked not in self._let_through:
-            while len(self._let_through) >= FILTERS_KEPT:
-                del self._let_through[next(iter(self._let_through))]
-            ids = self.library.catalog.ids(wanted, *to_sql(filters))
-            ids.flags.writeable = False  # so that what an index makes of them is kept too
-            self._let_through[asked] = ids
-        return self._let_through[asked]
+        return self._remembered(
+            ("allowed", wanted, filters), lambda: self.library.catalog.ids(wanted, *to_sql(filters))
+        )
 
     def _own_ids(self, query: Query) -> set[int]:
         """The ids that the query starts from, and those under which its files stand in the library."""
@@ -192,6 +210,67 @@ class Engine:
         items = [item for place in places for item in self.library.catalog.items_at(place, query.wanted)]
         ids = {term.value for term in query.terms if isinstance(term.value, int)}
         return ids | {item.id for item in items if item.id is not None}
+
+    def _remembered(self, question: tuple[object, ...], answer: Callable[[], Answer]) -> Answer:
+        """What the catalog answers, kept until the library changes."""
+        asked = (self.library.catalog.revision, *question)
+        if asked not in self._kept:
+            while len(self._kept) >= KEPT:
+                del self._kept[next(iter(self._kept))]
+            self._kept[asked] = found = answer()
+            if isinstance(found, np.ndarray):
+                found.flags.writeable = False  # so that what an index makes of them is kept too
+        kept: Answer = self._kept[asked]
+        return kept
+
+    # without a question
+
+    def browse(
+        self,
+        wanted: str = "image",
+        *,
+        filters: Sequence[Filter] = (),
+        sort: str = NEWEST_FIRST,
+        start: int = 0,
+        k: int | None = None,
+    ) -> list[Hit]:
+        """The items that the filters let through, `k` of them from `start` on, in an order as of `Query.sort`."""
+        with self.library.catalog.snapshot():
+            ids = self.listed(wanted, filters=filters, sort=sort)
+            items = self.library.catalog.items(ids[start : None if k is None else start + k].tolist())
+        return [Hit.of(item) for item in items]
+
+    def listed(self, wanted: str = "image", *, filters: Sequence[Filter] = (), sort: str = NEWEST_FIRST) -> Int64Array:
+        """The ids `[n]` of all items that the filters let through, in order; kept until the library changes."""
+        self._check_wanted(wanted)
+        order, filters = Order.of(sort), tuple(filters)
+        listing = self.library.catalog.listing
+        ids: Int64Array = self._remembered(
+            ("listed", wanted, filters, order),
+            lambda: listing.ids(wanted, *_where(filters), order=order.name, descending=order.descending),
+        )
+        return ids
+
+    def facets(self, wanted: str = "image", *, filters: Sequence[Filter] = ()) -> dict[str, dict[str, int]]:
+        """How many items there are of each folder, camera, type, month and tag, by the names of the filters for them.
+
+        `{"camera": {"Pixel 6": 812}, "on": {"2023-05": 40}, ...}`, the commonest first, of months the newest.
+        """
+        self._check_wanted(wanted)
+        filters = tuple(filters)
+        listing = self.library.catalog.listing
+        found: dict[str, dict[str, int]] = self._remembered(
+            ("facets", wanted, filters), lambda: listing.facets(wanted, *_where(filters))
+        )
+        types: Counter[str] = Counter()
+        for suffix, count in found["type"].items():
+            types[SAME_TYPE.get(suffix, (suffix,))[0]] += count
+        return found | {"type": dict(types.most_common())}
+
+
+def _where(filters: Sequence[Filter]) -> tuple[str, tuple[Any, ...]]:
+    """The filters as SQL, true for all items where there are none."""
+    return to_sql(filters) if filters else ("1", ())
 
 
 def _row(query: Query, terms: Float32Array) -> Float32Array:

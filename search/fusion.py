@@ -59,10 +59,10 @@ def penalties(cosines: Float32Array, means: Float32Array, weights: Sequence[floa
     return paid
 
 
-def standings(scores: Mapping[int, float]) -> dict[int, int]:
+def ranks_of(scores: Mapping[int, float]) -> dict[int, int]:
     """Each one's rank, from 1 for the greatest score; equal ones share the better rank.
 
-    >>> standings({7: 0.5, 8: 0.9, 9: 0.5})
+    >>> ranks_of({7: 0.5, 8: 0.9, 9: 0.5})
     {8: 1, 7: 2, 9: 2}
     """
     ranks: dict[int, int] = {}

@@ -1,35 +1,78 @@
-"""What is found."""
+"""What is found: candidates, which are ids with what a query makes of them, and hits, which are items."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from indexer.items import Item
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
-    """An item that was found. `score` is a cosine, higher is nearer; `missing` says that its file is gone.
+class Candidate:
+    """The id of an item that may be a hit; see `Hit` for the other fields."""
 
-    What is None was not asked for: `probability` is that of fitting the query (`search.relevance`), `alike` the
-    number of near-duplicates folded into the hit, `penalty` what it pays for resembling what the query takes away,
-    `rank_score` what the ranks by meaning and by words come to.
-    """
-
-    item: Item
+    id: int
     score: float
-    missing: bool = False
     probability: float | None = None
     alike: int | None = None
     penalty: float | None = None
     rank_score: float | None = None
 
     @property
+    def relevance(self) -> float:
+        """What candidates are ranked by: the score less the penalty, or the rank score where there is one."""
+        return self.score - (self.penalty or 0.0) if self.rank_score is None else self.rank_score
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """An item that was found. `score` is a cosine, higher is nearer, None where nothing was asked (`Engine.browse`).
+
+    `missing` says that its file is gone, `unseen` why it cannot be looked at ("" if it can). What else is None was not
+    asked for: `probability` is that of fitting the query (`search.relevance`), `alike` the number of near-duplicates
+    folded into the hit, `penalty` what it pays for resembling what the query takes away, `rank_score` what the ranks
+    by meaning and by words come to.
+    """
+
+    item: Item
+    score: float | None = None
+    missing: bool = False
+    probability: float | None = None
+    alike: int | None = None
+    penalty: float | None = None
+    rank_score: float | None = None
+    unseen: str = ""
+
+    @classmethod
+    def of(cls, item: Item, candidate: Candidate | None = None) -> Hit:
+        """The hit of a stored item, whose file is looked for."""
+        missing, unseen = _looked_at(item.path)
+        if candidate is None:
+            return cls(item, missing=missing, unseen=unseen)
+        return cls(
+            item,
+            candidate.score,
+            missing=missing,
+            probability=candidate.probability,
+            alike=candidate.alike,
+            penalty=candidate.penalty,
+            rank_score=candidate.rank_score,
+            unseen=unseen,
+        )
+
+    @property
     def id(self) -> int:
         """The id of the item; 0 for one that no library holds."""
         return self.item.id or 0
 
-    @property
-    def standing(self) -> float:
-        """What hits are ranked by: the score less the penalty, or the rank score where there is one."""
-        return self.score - (self.penalty or 0.0) if self.rank_score is None else self.rank_score
+
+def _looked_at(path: Path) -> tuple[bool, str]:
+    """Whether a file is gone, and why it cannot be looked at: no permission, a drive that does not answer."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return True, ""
+    except OSError as error:
+        return False, (error.strerror or str(error)).lower()
+    return False, ""

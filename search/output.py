@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from indexer.items import Item
 from search.hits import Hit
 
 # Of a long text, this much stands in a table.
@@ -25,7 +26,7 @@ def record(rank: int, hit: Hit) -> dict[str, Any]:
     asked_for = {name: getattr(hit, name) for name in ASKED_FOR if getattr(hit, name) is not None}
     return {
         "rank": rank,
-        "score": round(hit.score, 6),
+        "score": None if hit.score is None else round(hit.score, 6),
         "modality": item.modality,
         "path": str(item.path),
         "part": item.part,
@@ -44,13 +45,24 @@ def records(hits: Sequence[Hit]) -> list[dict[str, Any]]:
 
 def table(hits: Sequence[Hit]) -> str:
     """For people: rank, score, the path or what the text says, what is to be said of it, and the id to go on with."""
-    return "".join(f"{rank:>3}  {hit.score:.3f}  {_shown(hit)}\n" for rank, hit in enumerate(hits, start=1))
+    return "".join(f"{rank:>3}  {_ranked_by(hit)}  {_shown(hit)}\n" for rank, hit in enumerate(hits, start=1))
+
+
+def _ranked_by(hit: Hit) -> str:
+    """The score, or the day of what was listed without a question."""
+    return f"{(taken(hit.item) or '-')[:10]:<10}" if hit.score is None else f"{hit.score:.3f}"
+
+
+def taken(item: Item) -> str:
+    """When the camera took a photo, else when its file was written; "" where neither is known."""
+    return str(item.facts.get("taken") or item.facts.get("modified") or "")
 
 
 def _shown(hit: Hit) -> str:
     item = hit.item
     text = item.text if len(item.text) <= TEXT_SHOWN else item.text[: TEXT_SHOWN - 1] + "…"
-    place = f"{item.path}{' (missing)' if hit.missing else ''}"
+    mark = " (missing)" if hit.missing else f" ({hit.unseen})" if hit.unseen else ""
+    place = f"{item.path}{mark}"
     what = f"{text}  [{place} {item.part}]" if text else place
     alike = f"  (+{hit.alike} alike)" if hit.alike else ""
     return f"{what}{alike}{'' if item.id is None else f'  id:{item.id}'}"

@@ -10,9 +10,14 @@ from typing import Any, NamedTuple
 
 from indexer.errors import QueryError
 from search.filters import Filter
-from search.orders import BY_RELEVANCE, ORDERS
 
 SIGNS = {"+": 1.0, "-": -1.0}
+
+# The order of hits if no other is asked for: the best first.
+BY_RELEVANCE = "relevance"
+
+# The other orders, ascending; with a dash before them descending, as "-date" for the newest first.
+ORDERS = ("date", "name", "path", "size")
 
 # The modality of a term that is an id: whatever the stored item is.
 STORED = "stored"
@@ -34,6 +39,24 @@ _APART = re.compile(
 )
 
 
+class Order(NamedTuple):
+    """One of `ORDERS`, and whether the greatest comes first."""
+
+    name: str
+    descending: bool
+
+    @classmethod
+    def of(cls, sort: str) -> Order:
+        """The order that "date" or "-date" names. Raises `QueryError`, naming what there is."""
+        name = sort.removeprefix("-")
+        if name not in ORDERS:
+            raise QueryError(
+                f"Results cannot be sorted by {sort!r}: there are {BY_RELEVANCE}, {', '.join(ORDERS)}; a dash before "
+                "one turns it round (-date: the newest first)."
+            )
+        return cls(name, sort.startswith("-"))
+
+
 @dataclass(frozen=True, slots=True)
 class Term:
     """A part of a query. `value` is a sentence, the path of a file whose first item is meant, or an item's id.
@@ -52,11 +75,12 @@ class Query:
 
     Terms of negative weight are taken away: what resembles them pays a penalty (see `search.fusion`).
     `k` is how many hits at most. A photo that is itself in the library leaves itself out of its own
-    answer unless `include_self`. `filters` say what may be found at all, `sort` in which of `orders.ORDERS`
-    the hits come; every order but relevance takes only what fits. `best_of_each` scores an item by the term that it
-    resembles most, instead of by the sum. `relevant` leaves out what does not fit and gives the others a probability,
-    `unique` folds near-duplicates into their best, `diverse` prefers variety, `by_words` also looks the words up
-    among names and texts. `words` is the question as it was put, if it was put in words.
+    answer unless `include_self`. `filters` say what may be found at all, `sort` in which of `ORDERS`
+    the hits come, descending if a dash stands before it; every order but relevance takes only what fits.
+    `best_of_each` scores an item by the term that it resembles most, instead of by the sum. `relevant` leaves out
+    what does not fit and gives the others a probability, `unique` folds near-duplicates into their best, `diverse`
+    prefers variety, `by_words` also looks the words up among names and texts. `words` is the question as it was put,
+    if it was put in words.
     """
 
     terms: tuple[Term, ...]
@@ -74,11 +98,14 @@ class Query:
 
     def __post_init__(self) -> None:
         if not self.terms:
-            raise QueryError('The query is empty: say what to look for, as in `descry search "a dog on the beach"`.')
+            raise QueryError(
+                'The query is empty: say what to look for, as in `descry search "a dog on the beach"`; '
+                "`descry list` shows photos without a question."
+            )
         if self.k < 1:
             raise QueryError(f"{self.k} results cannot be found: ask for at least 1.")
-        if self.sort not in ORDERS:
-            raise QueryError(f"Results cannot be sorted by {self.sort!r}: there are {', '.join(ORDERS)}.")
+        if self.is_sorted:
+            Order.of(self.sort)
         if self.best_of_each and all(term.weight <= 0 for term in self.terms):
             raise QueryError("The best of each needs something to look for beside what is taken away.")
 

@@ -14,8 +14,7 @@ from typing import NamedTuple
 from indexer.errors import QueryError
 from search.filters import FIELDS, ORIENTATIONS, SAME_TYPE, Filter
 from search.hits import Hit
-from search.orders import ORDERS
-from search.query import STORED, Query, Term, parse
+from search.query import BY_RELEVANCE, ORDERS, STORED, Query, Term, parse
 
 # Hits that are shown at once.
 PAGE = 10
@@ -182,7 +181,13 @@ REFINEMENTS: tuple[Refinement, ...] = (
     Refinement("no filters", "", "look everywhere again", r"no filters", _no_filters),
     Refinement("next", "", "more of the same; also: more", r"next|more", _next),
     Refinement("show ", "20", "so many at once", r"show\s+(\d+)", _show),
-    Refinement("by ", "date", f"another order: {', '.join(ORDERS)}", rf"(?:sort\s+)?by\s+({'|'.join(ORDERS)})", _order),
+    Refinement(
+        "by ",
+        "-date",
+        f"another order: {', '.join((BY_RELEVANCE, *ORDERS))}; -date: the newest first",
+        rf"(?:sort\s+)?by\s+({BY_RELEVANCE}|-?(?:{'|'.join(ORDERS)}))",
+        _order,
+    ),
     Refinement("texts", "", "the same among texts; photos: among photos", r"(photos|texts)", _kind),
     Refinement("relevant", "", "only what fits, or all; also: unique, diverse", r"(relevant|unique|diverse)", _toggle),
     Refinement("back", "", "the question before", r"back", _back),

@@ -25,7 +25,14 @@ INDEXER = (
     ("reembedding",),
 )
 INSIDE = {
-    "storage": (("packing",), ("stored_vectors",), ("migrations",), ("database",), ("files", "tags"), ("catalog",)),
+    "storage": (
+        ("packing",),
+        ("stored_vectors",),
+        ("migrations",),
+        ("database",),
+        ("files", "listing", "tags"),
+        ("catalog",),
+    ),
     "nearest": (
         ("probing", "saved", "gpu", "ranking"),
         ("halves",),

@@ -22,6 +22,7 @@ from indexer.items import Float32Array, Int64Array, Item, Source, Vectors
 from indexer.storage import migrations
 from indexer.storage.database import Database
 from indexer.storage.files import LIMBO, Files
+from indexer.storage.listing import Listing
 from indexer.storage.stored_vectors import StoredVectors, vectors_file
 from indexer.storage.tags import Tags
 
@@ -33,12 +34,16 @@ OF_FILES = re.compile(r"\b(files|folders|path)\b").search
 
 
 class Catalog(Database):
-    """The database of a library: `files` are what the disk holds, `tags` what fits; it keeps items and vectors."""
+    """The database of a library: `files` are what the disk holds, `tags` what fits, `listing` reads without a question.
+
+    It keeps items and vectors.
+    """
 
     def __init__(self, path: Path, *, readonly: bool = False) -> None:
         super().__init__(path, readonly=readonly)
         self.files = Files(self)
         self.tags = Tags(self)
+        self.listing = Listing(self)
         self._stored: StoredVectors | None = None
 
     @property

@@ -11,6 +11,7 @@ COMMANDS = (
     "search",
     "similar",
     "describe",
+    "list_",
     "explain",
     "duplicates",
     "words",

@@ -22,7 +22,13 @@ class Asking(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """What follows a blank is no option to click, and nothing to a query."""
-        return super().parse_args(ctx, [f" {arg}" if _TAKEN_AWAY.match(arg) else arg for arg in args])
+        valued = {name for option in self.params if not getattr(option, "is_flag", True) for name in option.opts}
+        before = ["", *args]
+        marked = [
+            f" {arg}" if _TAKEN_AWAY.match(arg) and last not in valued else arg
+            for last, arg in zip(before, args, strict=False)
+        ]
+        return super().parse_args(ctx, marked)
 
 
 @click.command(cls=Asking)

@@ -2,24 +2,25 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from make_photos import with_exif
 from PIL import Image
 
-from indexer import Library, index_sources
+from indexer import Item, Library, index_sources
 from indexer.errors import QueryError
 from indexer.storage import migrations
 from indexer.storage.catalog import Catalog
 from indexer.testing import color_encoder
 from search import Engine, Filter, parse
 from search.filters import FIELDS, kilometres, negated, to_sql
-from search.rerank import sort
+from search.query import ORDERS
 
 BERLIN, POTSDAM, SYDNEY = (52.52, 13.405), (52.39, 13.06), (-33.87, 151.21)
 
@@ -45,15 +46,23 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         yield Engine(library, encoder)
 
 
+# What each order compares, by the slow way.
+KEYS: dict[str, Callable[[Item], Any]] = {
+    "date": lambda item: item.facts.get("taken") or item.facts["modified"],
+    "name": lambda item: item.path.name.lower(),
+    "path": lambda item: str(item.path),
+    "size": lambda item: item.path.stat().st_size,
+}
+
+
 def _photo(path: Path, taken: datetime, camera: dict[str, str], place: tuple[float, float]) -> None:
     with_exif(path, taken=taken, lens="RF 50mm F1.8", latitude=place[0], longitude=place[1], **camera)
 
 
-def found(engine: Engine, *filters: Filter, order: str = "path") -> str:
-    """The first letters of the photos that are found, sorted afterwards: a search that sorts keeps what fits only."""
+def found(engine: Engine, *filters: Filter) -> str:
+    """The first letters of the photos that are found, by path."""
     hits = engine.search(parse("anything", filters=filters, k=100))
-    ordered = sort(parse("anything", sort=order), hits, lambda _: np.empty((0, 4), np.float32))
-    return "".join(hit.item.path.name[0] for hit in ordered)
+    return "".join(path.name[0] for path in sorted(hit.item.path for hit in hits))
 
 
 @pytest.mark.parametrize(
@@ -129,10 +138,46 @@ def test_filtered_scores_and_order_are_those_of_an_unfiltered_search(engine: Eng
 
 
 def test_hits_come_in_the_order_that_is_asked_for(engine: Engine) -> None:
-    assert found(engine, order="date") == "cbad"
-    assert found(engine, order="path") == "dabc"
-    sizes = [hit.item.path.stat().st_size for hit in engine.search(parse("red", sort="size"))]
-    assert sizes == sorted(sizes, reverse=True)
+    fitting = {hit.item.path.name for hit in engine.search(parse("red", relevant=True))}
+    assert fitting
+    for order, key in KEYS.items():
+        for descending in (False, True):
+            hits = engine.search(parse("red", sort="-" * descending + order))
+            assert {hit.item.path.name for hit in hits} == fitting
+            assert hits == sorted(hits, key=lambda hit: key(hit.item), reverse=descending)
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("order", ORDERS)
+def test_without_a_question_all_come_in_an_order(engine: Engine, order: str, descending: bool) -> None:
+    items = [hit.item for hit in engine.browse(sort="-" * descending + order)]
+    assert {item.path.name[0] for item in items} == set("abcd")
+    assert items == sorted(items, key=KEYS[order], reverse=descending)
+
+
+def test_browsing_takes_filters_and_pages(engine: Engine) -> None:
+    assert [hit.item.path.name for hit in engine.browse()] == ["c.JPG", "b.jpg", "a.jpg", "d.png"]
+    assert [hit.item.path.name for hit in engine.browse(start=1, k=2)] == ["b.jpg", "a.jpg"]
+    assert [hit.item.path.name for hit in engine.browse(filters=[Filter("camera", "canon")])] == ["b.jpg", "a.jpg"]
+    assert engine.browse(start=9) == []
+    assert engine.browse("text")[0].item.text
+    assert all(hit.score is None for hit in engine.browse())
+    with pytest.raises(QueryError, match="relevance, date"):
+        engine.browse(sort="relevance")
+
+
+def test_facets_count_what_filters_of_their_names_let_through(engine: Engine) -> None:
+    facets = engine.facets()
+    assert facets["camera"] == {"Canon EOS R5": 2, "NIKON D750": 1}
+    assert facets["type"] == {"jpg": 3, "png": 1}
+    assert list(facets["on"].items()) == [("2024-01", 1), ("2023-12", 1), ("2023-05", 1), ("2020-02", 1)]
+    for field, counts in facets.items():
+        for value, count in counts.items():
+            items = [hit.item for hit in engine.browse(filters=[Filter(field, value)])]
+            inside = [item for item in items if field != "in" or item.path.parent == Path(value)]
+            assert len(inside) == count
+    assert engine.facets(filters=[Filter("on", "2023")])["type"] == {"jpg": 2}
+    assert engine.facets("text")["camera"] == {}
 
 
 @pytest.mark.parametrize(

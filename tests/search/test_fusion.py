@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from search.fusion import penalties, reciprocal_rank, standings, weighted
+from search.fusion import penalties, ranks_of, reciprocal_rank, weighted
 
 EAST, NORTH = np.array([1, 0], np.float32), np.array([0, 1], np.float32)
 
@@ -34,8 +34,8 @@ def test_resembling_what_is_taken_away_costs_what_is_above_the_mean() -> None:
 
 
 def test_equal_ones_share_the_better_rank() -> None:
-    assert standings({1: 0.5, 2: 0.9, 3: 0.5, 4: 0.1}) == {2: 1, 1: 2, 3: 2, 4: 4}
-    assert standings({}) == {}
+    assert ranks_of({1: 0.5, 2: 0.9, 3: 0.5, 4: 0.1}) == {2: 1, 1: 2, 3: 2, 4: 4}
+    assert ranks_of({}) == {}
 
 
 def test_rankings_are_fused_by_the_sum_of_their_reciprocal_ranks() -> None:

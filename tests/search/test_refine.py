@@ -124,6 +124,7 @@ def test_back_goes_to_the_question_before_as_often_as_there_is_one(talk: Convers
 
 def test_order_number_kind_and_ways_change_nothing_else(talk: Conversation) -> None:
     assert step(talk, "by date").query.sort == "date"
+    assert step(talk, "sort by -size").query.sort == "-size"
     assert step(talk, "show 25").query.k == 25
     assert step(talk, "texts").query.wanted == "text"
     assert step(step(talk, "texts"), "photos").query.wanted == "image"

@@ -5,7 +5,7 @@ import pytest
 
 from indexer.encoders.base import unit_rows
 from indexer.items import Float32Array
-from search.diversity import fold, marginal_relevance
+from search.rerank import fold, marginal_relevance
 
 
 def crowded(seed: int, count: int = 60) -> Float32Array:

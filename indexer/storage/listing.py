@@ -1,0 +1,94 @@
+"""The catalog without a question: ids in an order, and how many items there are of each folder, camera, type, month."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import date
+from typing import Any
+
+import numpy as np
+
+from indexer.items import Int64Array
+from indexer.storage.database import Database
+
+# Julian day number of the day before 0001-01-01, by which Python counts.
+BEFORE_FIRST = 1_721_425
+
+# Local time at which a file was written, in the form of `taken`.
+_WRITTEN = "strftime('%Y-%m-%dT%H:%M:%S', mtime_ns / 1000000000, 'unixepoch', 'localtime')"
+
+# Terms of ORDER BY for each order. The day comes first: it is in an index, so that the first page needs no full sort.
+ORDERS: Mapping[str, tuple[str, ...]] = {
+    "date": ("items.day", f"coalesce(json_extract(facts, '$.taken'), {_WRITTEN})"),
+    "name": ("files.name COLLATE NOCASE",),
+    "path": ("folders.path || '/' || files.name",),
+    "size": ("files.size",),
+}
+
+# What is counted, by the name of the filter that narrows to it.
+_FACETS: Mapping[str, str] = {
+    "in": "folders.path",
+    "camera": "items.camera",
+    "type": "lower(substr(name, length(rtrim(name, replace(name, '.', ''))) + 1))",
+    "on": "items.day",
+    "tag": "tags.tag",
+}
+
+_SOURCE = "items JOIN files ON files.id = file_id JOIN folders ON folders.id = folder_id"
+
+# Displaced files wait in a folder of their own, see `files.LIMBO`.
+_PLACED = "folders.path != '/dev/null'"
+
+
+class Listing:
+    """Reads items by conditions alone: SQL over `items`, `files` and `folders`, with the values of its parameters."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def ids(
+        self,
+        modality: str,
+        where: str = "1",
+        values: Sequence[Any] = (),
+        *,
+        order: str,
+        descending: bool = False,
+        most: int | None = None,
+    ) -> Int64Array:
+        """The ids `[n]` in one of `ORDERS`, what is not known last, equal ones by id; the first `most` if given."""
+        direction = "DESC" if descending else "ASC"
+        terms = ", ".join(f"{term} {direction} NULLS LAST" for term in ORDERS[order])
+        limit = -1 if most is None else most
+        rows = self._database.connection.execute(
+            f"SELECT items.id FROM {_SOURCE} WHERE items.modality = ? AND {_PLACED} AND ({where}) "
+            f"ORDER BY {terms}, items.id LIMIT ?",
+            (modality, *values, limit),
+        )
+        return np.fromiter((id for (id,) in rows), np.int64)
+
+    def facets(self, modality: str, where: str = "1", values: Sequence[Any] = ()) -> dict[str, dict[str, int]]:
+        """How many items there are of each folder, camera, type, month and tag, by the names of the filters.
+
+        The commonest first; months, as in "2023-05", the newest first.
+        """
+        return {name: self._counts(name, modality, where, values) for name in _FACETS}
+
+    def _counts(self, name: str, modality: str, where: str, values: Sequence[Any]) -> dict[str, int]:
+        tagged = "JOIN tags ON tags.item_id = items.id" if name == "tag" else ""
+        rows = self._database.connection.execute(
+            f"SELECT {_FACETS[name]}, count(*) FROM {_SOURCE} {tagged} WHERE items.modality = ? AND {_PLACED} "
+            f"AND ({where}) AND {_FACETS[name]} IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1",
+            (modality, *values),
+        )
+        return _by_month(rows.fetchall()) if name == "on" else dict(rows)
+
+
+def _by_month(days: Sequence[tuple[int, int]]) -> dict[str, int]:
+    months: Counter[str] = Counter()
+    for day, count in days:
+        with suppress(ValueError, OverflowError):  # before the year 1
+            months[date.fromordinal(day - BEFORE_FIRST).isoformat()[:7]] += count
+    return dict(sorted(months.items(), reverse=True))
