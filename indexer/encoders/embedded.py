@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError, safe_open
 
 from indexer.encoders.base import Encoder
 from indexer.encoders.embedded_shape import read_shape
 from indexer.encoders.embedded_text import TextTower, TextWeights
+from indexer.encoders.weights import map_arrays
 from indexer.errors import EncoderUnavailable
 from indexer.shipped import shipped
 
@@ -77,10 +77,8 @@ _REMEDY = "install Descry again, or name the folder that `python -m training shi
 def read_weights(folder: Path, prefix: str) -> dict[str, npt.NDArray[Any]]:
     """The arrays whose names begin with `prefix`, without it; the file is mapped, only these are read."""
     try:
-        with safe_open(folder / WEIGHTS, framework="numpy") as file:
-            names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118  (it is no dict)
-            return {name.removeprefix(prefix): file.get_tensor(name) for name in names}
-    except (SafetensorError, OSError) as error:
+        return map_arrays(folder / WEIGHTS, prefix)
+    except (OSError, ValueError) as error:
         raise EncoderUnavailable(f"{folder / WEIGHTS} cannot be read ({error}); {_REMEDY}") from error
 
 

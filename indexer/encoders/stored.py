@@ -9,8 +9,6 @@ writes the folder that `load_stored` opens: `config.json`, `weights.safetensors`
 from __future__ import annotations
 
 import json
-import math
-import mmap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -22,6 +20,7 @@ import numpy.typing as npt
 from indexer.encoders.arithmetic import attention, gelu, gelu_tanh, layer_norm
 from indexer.encoders.base import unit_rows
 from indexer.encoders.clip_tokens import CLEANERS, ClipTokenizer, load_merges
+from indexer.encoders.weights import map_arrays
 from indexer.errors import EncoderUnavailable
 from indexer.items import Float32Array, Int64Array
 
@@ -166,7 +165,7 @@ def load_stored(folder: Path) -> StoredTextTower:
     """
     try:
         config = _read_config(folder / CONFIG)
-        return StoredTextTower(config, map_weights(folder / WEIGHTS), _read_tokenizer(folder, config))
+        return StoredTextTower(config, _read_weights(folder / WEIGHTS), _read_tokenizer(folder, config))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EncoderUnavailable(
             f"The text tower stored in {folder} cannot be read ({error}); delete that folder, and searches"
@@ -174,24 +173,12 @@ def load_stored(folder: Path) -> StoredTextTower:
         ) from error
 
 
-def map_weights(path: Path) -> dict[str, Float32Array]:
-    """The float32 arrays of a safetensors file, memory-mapped and read-only.
-
-    The format is eight bytes with the length of a JSON header, the header, and the arrays one behind the other;
-    the safetensors package itself would copy them.
-    """
-    with path.open("rb") as file:
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    start = 8 + int.from_bytes(mapped[:8], "little")
-    header = json.loads(mapped[8:start])
-    return {name: _array(mapped, start, entry) for name, entry in header.items() if name != "__metadata__"}
-
-
-def _array(mapped: mmap.mmap, start: int, entry: Mapping[str, Any]) -> Float32Array:
-    shape, (begin, _) = entry["shape"], entry["data_offsets"]
-    if entry["dtype"] != "F32":
-        raise ValueError(f"weights of type {entry['dtype']} instead of F32")
-    return np.frombuffer(mapped, np.float32, count=math.prod(shape), offset=start + begin).reshape(shape)
+def _read_weights(path: Path) -> Weights:
+    arrays = map_arrays(path)
+    for name, array in arrays.items():
+        if array.dtype != np.float32:
+            raise ValueError(f"its array {name} is {array.dtype} instead of float32")
+    return arrays
 
 
 def _read_config(path: Path) -> TextConfig:

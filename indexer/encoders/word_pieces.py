@@ -62,6 +62,10 @@ class WordPieces:
         self.unknown = self._vocabulary.get(UNKNOWN, 0)
         self._ids = lru_cache(maxsize=_REMEMBERED_WORDS)(self._word)
 
+    def id(self, token: str) -> int:
+        """The id of a token of the vocabulary, as "[CLS]". Raises `KeyError`."""
+        return self._vocabulary[token]
+
     def encode(self, text: str) -> list[int]:
         """The ids of a text's tokens, however many, without special ones around them."""
         if self._is_known and _PLAIN.fullmatch(text):
@@ -85,4 +89,7 @@ class WordPieces:
     def _thorough(self) -> Tokenizer:
         from tokenizers import Tokenizer
 
-        return Tokenizer.from_file(str(self._path))
+        thorough = Tokenizer.from_file(str(self._path))
+        thorough.no_padding()  # files of other people's ask for them
+        thorough.no_truncation()
+        return thorough

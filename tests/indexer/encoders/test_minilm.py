@@ -1,0 +1,145 @@
+"""MiniLM in numpy against the same layers in torch, in float32, one sentence at a time."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer
+
+from indexer.encoders import minilm
+from indexer.encoders.minilm import MiniLM, tokens
+from indexer.encoders.weights import map_arrays
+from indexer.encoders.word_pieces import WordPieces
+
+LAYERS, WIDTH, HEADS, HIDDEN, WORDS, CONTEXT = 2, 24, 3, 40, 50, 16
+PUBLISHED = Path(__file__).parents[4] / "shared" / "models" / "minilm_l6_int8"
+CAPTIONS = [
+    "A dog runs on the beach.",
+    "Two children, one of them in a RED coat, play in the snow!",
+    "",
+    "cat",
+    "Café Zürich bei Nacht 猫",
+    "word " * 200,
+]
+
+needs_published = pytest.mark.skipif(not PUBLISHED.is_dir(), reason="the published weights are not here")
+
+
+def made_up() -> dict[str, np.ndarray[Any, Any]]:
+    """A small model with random weights, as the file form keeps them."""
+    chance = np.random.default_rng(0)
+
+    def matrix(name: str, rows: int, columns: int) -> dict[str, np.ndarray[Any, Any]]:
+        return {
+            f"{name}.weight": chance.integers(-127, 128, (rows, columns), dtype=np.int8),
+            f"{name}.weight.scale": chance.uniform(0.0005, 0.003, rows).astype(np.float16),
+        }
+
+    def vector(name: str, size: int, around: float = 0.0) -> dict[str, np.ndarray[Any, Any]]:
+        return {name: (around + 0.1 * chance.standard_normal(size)).astype(np.float16)}
+
+    arrays = matrix("word", WORDS, WIDTH) | {"pos": chance.normal(0, 0.1, (CONTEXT, WIDTH)).astype(np.float16)}
+    norms = ["n0"]
+    for layer in range(LAYERS):
+        for part, rows, columns in (
+            ("qkv", 3 * WIDTH, WIDTH),
+            ("out", WIDTH, WIDTH),
+            ("fc1", HIDDEN, WIDTH),
+            ("fc2", WIDTH, HIDDEN),
+        ):
+            name = f"layers.{layer}.{part}"
+            arrays |= matrix(name, rows, columns) | vector(f"{name}.bias", rows)
+        norms += [f"layers.{layer}.n1", f"layers.{layer}.n2"]
+    for name in norms:
+        arrays |= vector(f"{name}.weight", WIDTH, 1.0) | vector(f"{name}.bias", WIDTH)
+    return arrays
+
+
+def slow(arrays: dict[str, np.ndarray[Any, Any]], ids: np.ndarray[Any, Any], heads: int) -> np.ndarray[Any, Any]:
+    """The vector of one sentence by torch's own layers over float32 weights."""
+    import torch
+    from torch.nn import functional
+
+    w = {}
+    for name, array in arrays.items():
+        if name.endswith(".scale"):
+            continue
+        scale = arrays.get(f"{name}.scale")
+        full = array.astype(np.float32) * (1 if scale is None else scale.astype(np.float32)[:, None])
+        w[name] = torch.from_numpy(np.asarray(full, np.float32))
+
+    def norm(x: torch.Tensor, name: str) -> torch.Tensor:
+        return functional.layer_norm(x, x.shape[-1:], w[f"{name}.weight"], w[f"{name}.bias"], 1e-12)
+
+    def linear(x: torch.Tensor, name: str) -> torch.Tensor:
+        return functional.linear(x, w[f"{name}.weight"], w[f"{name}.bias"])
+
+    x = norm(w["word.weight"][torch.from_numpy(ids)] + w["pos"][: len(ids)], "n0")
+    width = x.shape[1]
+    for layer in range(len({name.split(".")[1] for name in arrays if name.startswith("layers.")})):
+        q, k, v = linear(x, f"layers.{layer}.qkv").view(len(ids), 3, heads, width // heads).permute(1, 2, 0, 3)
+        shares = torch.softmax(q @ k.transpose(1, 2) / math.sqrt(width // heads), dim=-1)
+        mixed = (shares @ v).transpose(0, 1).reshape(len(ids), width)
+        x = norm(x + linear(mixed, f"layers.{layer}.out"), f"layers.{layer}.n1")
+        hidden = functional.gelu(linear(x, f"layers.{layer}.fc1"))
+        x = norm(x + linear(hidden, f"layers.{layer}.fc2"), f"layers.{layer}.n2")
+    mean: np.ndarray[Any, Any] = x.mean(0).numpy()
+    return mean
+
+
+@pytest.mark.parametrize("most", [1, 20, 10_000])
+def test_sentences_of_any_lengths_have_the_vectors_of_torch(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(minilm, "TOKENS", most)
+    chance = np.random.default_rng(1)
+    sentences = [chance.integers(0, WORDS, length) for length in (3, 16, 1, 7, 3, 3, 16, 2)]
+    arrays = made_up()
+    found = MiniLM(arrays, heads=HEADS).encode(sentences)
+    expected = np.stack([slow(arrays, ids, HEADS) for ids in sentences])
+    assert found.dtype == np.float32
+    assert np.allclose(found, expected, atol=2e-5)
+
+
+def test_no_sentences_are_no_vectors() -> None:
+    assert MiniLM(made_up(), heads=HEADS).encode([]).shape == (0, WIDTH)
+
+
+@pytest.mark.parametrize("name", ["layers.1.fc2.weight", "word.weight.scale", "n0.bias", "layers.0.qkv.bias"])
+def test_arrays_that_do_not_fit_each_other_are_refused_by_name(name: str) -> None:
+    arrays = made_up()
+    with pytest.raises(ValueError, match=name):
+        MiniLM(arrays | {name: arrays[name][:-1]}, heads=HEADS)
+    with pytest.raises(KeyError, match=name):
+        MiniLM({other: array for other, array in arrays.items() if other != name}, heads=HEADS)
+
+
+@needs_published
+def test_the_published_weights_give_the_vectors_of_torch_and_its_tokenizer() -> None:
+    arrays = map_arrays(PUBLISHED / "model.safetensors")
+    model, pieces = MiniLM(arrays), WordPieces(PUBLISHED / "tokenizer.json")
+    original = Tokenizer.from_file(str(PUBLISHED / "tokenizer.json"))
+    original.no_padding()
+    sentences = [tokens(pieces, caption, model.context) for caption in CAPTIONS]
+    assert [ids.tolist() for ids in sentences] == [original.encode(caption).ids for caption in CAPTIONS]
+    found = model.encode(sentences)
+    expected = np.stack([slow(arrays, ids, 12) for ids in sentences])
+    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
+    assert (np.vecdot(found, expected) / lengths).min() > 0.9999
+
+
+@needs_published
+def test_a_sentence_needs_numpy_alone() -> None:
+    script = (
+        "import sys; from pathlib import Path; from indexer.encoders.minilm import MiniLM, tokens;"
+        "from indexer.encoders.weights import map_arrays; from indexer.encoders.word_pieces import WordPieces;"
+        f"folder = Path({str(PUBLISHED)!r}); model = MiniLM(map_arrays(folder / 'model.safetensors'));"
+        "model.encode([tokens(WordPieces(folder / 'tokenizer.json'), 'a dog', model.context)]);"
+        "print({'torch', 'tokenizers', 'safetensors', 'PIL', 'faiss'} & set(sys.modules))"
+    )
+    said = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=60)
+    assert said.stdout.strip() == "set()"
