@@ -20,6 +20,7 @@ from evaluation.datasets import READERS, DataError, Example, held_out, read_capt
 from evaluation.duplicates import measure as measure_duplicates
 from evaluation.found import HERE, Found, demo, everyday
 from evaluation.hybrid import hybrid
+from evaluation.kinds import held_out_photos, kinds
 from evaluation.negation import negation
 from evaluation.photos import embed_photos
 from evaluation.pointing import pointing
@@ -118,6 +119,11 @@ def run_everyday(encoder: Encoder, options: Options) -> dict[str, Any]:
     return _found_table(everyday(encoder, photos, table))
 
 
+def run_kinds(encoder: Encoder, options: Options) -> dict[str, Any]:
+    """Questions about colours, people, counts, doings and more, over held-out photos."""
+    return kinds(encoder, held_out_photos(options.data))
+
+
 def _found_table(found: Sequence[Found]) -> dict[str, Any]:
     lines = [
         f"{'right' if one.rank == 1 else f'rank {one.rank}':8} {one.query!r}: "
@@ -183,6 +189,7 @@ COMMANDS: dict[str, Callable[[Encoder, Options], dict[str, Any]]] = {
     "classify": run_classify,
     "demo": run_demo,
     "everyday": run_everyday,
+    "kinds": run_kinds,
     "speed": run_speed,
     "pointing": run_pointing,
     "words": run_words,
