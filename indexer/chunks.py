@@ -46,7 +46,7 @@ class Chunk:
     rows: Float32Array | None = None
     donor: Donor | None = None
     error: str | None = None
-    rest: Work | None = None
+    rest: tuple[ReadFile, Work] | None = None
 
     def __len__(self) -> int:
         """What the chunk weighs in a batch; a file without items is work too."""
@@ -76,58 +76,76 @@ class ChunkReader:
     def first(self, source: Source) -> Chunk:
         """The first chunk of a file; all of it, if another file of the same content has its vectors."""
         try:
-            content = _content(source)
-            digest = fingerprint(source.path, content)
+            file = ReadFile(source, self._encoder, self._max_pixels)
             with self._turn:
-                donor = self._catalog.files.donor(digest, source.modality)
-            donated = self._donated(source, digest, donor, content) if donor else None
-            return donated or self._next(source, digest, self._work(source, content))
+                donor = self._catalog.files.donor(file.fingerprint, source.modality)
+            donated = self._donated(file, donor) if donor else None
+            return donated or self._next(file, file.prepared())
         except (OSError, SourceError) as error:
-            return Chunk(source, error=_reason(error))
+            return Chunk(source, error=reason(error))
 
     def next(self, chunk: Chunk) -> Chunk:
         """The chunk behind one that is not the last."""
         assert chunk.rest is not None
         try:
-            return self._next(chunk.source, chunk.fingerprint, chunk.rest)
+            return self._next(*chunk.rest)
         except (OSError, SourceError) as error:
-            return Chunk(chunk.source, error=_reason(error))
+            return Chunk(chunk.source, error=reason(error))
 
-    def _next(self, source: Source, digest: bytes | None, work: Work) -> Chunk:
+    def _next(self, file: ReadFile, work: Work) -> Chunk:
         pairs = list(islice(work, CHUNK))
         items, prepared = [item for item, _ in pairs], [array for _, array in pairs]
         if len(pairs) == CHUNK:
-            return Chunk(source, digest, items, prepared, rest=work)
-        _check_unchanged(source)
-        return Chunk(source, digest, items, prepared)
+            return Chunk(file.source, file.fingerprint, items, prepared, rest=(file, work))
+        file.check_unchanged()
+        return Chunk(file.source, file.fingerprint, items, prepared)
 
-    def _work(self, source: Source, content: bytes | None) -> Work:
-        prepare = self._encoder.tower(source.modality).prepare
-        for item, value in self._read(source, content):
-            yield item, prepare(value)
-
-    def _read(self, source: Source, content: bytes | None) -> Iterator[tuple[Item, Any]]:
-        options = ReadOptions(self._encoder.tower(source.modality).fits, self._max_pixels, content)
-        return MODALITIES[source.modality].read(source.path, options)
-
-    def _donated(self, source: Source, digest: bytes, donor: Donor, content: bytes | None) -> Chunk | None:
+    def _donated(self, file: ReadFile, donor: Donor) -> Chunk | None:
         """The whole file with the donor's vectors; None if they do not fit (prose that has become a caption)."""
-        items = [item for item, _ in self._read(source, content)]
+        items = [item for item, _ in file.values()]
         with self._turn:
             vectors = self._catalog.vectors_of_file(donor.file_id)
         if not items or any(item.part not in vectors for item in items) or len(items) != len(vectors):
             return None
-        _check_unchanged(source)
+        file.check_unchanged()
         rows = np.stack([vectors[item.part] for item in items])
-        return Chunk(source, digest, items, rows=rows, donor=donor)
+        return Chunk(file.source, file.fingerprint, items, rows=rows, donor=donor)
 
 
-def _content(source: Source) -> bytes | None:
-    """The bytes of a file that is read as a whole: fingerprint and decoder share them."""
-    if not MODALITIES[source.modality].is_whole:
-        return None
-    with source_errors():
-        return source.path.read_bytes()
+class ReadFile:
+    """A file with the fingerprint of the bytes that its items come from. Raises `OSError` and `SourceError`."""
+
+    def __init__(self, source: Source, encoder: Encoder, max_pixels: int) -> None:
+        self.source = source
+        self._modality = MODALITIES[source.modality]
+        self._tower = encoder.tower(self._modality.tower)
+        self._max_pixels = max_pixels
+        self._before = source.path.stat()
+        self._content: bytes | None = None
+        if self._modality.is_whole:  # fingerprint and decoder share the bytes
+            with source_errors():
+                self._content = source.path.read_bytes()
+        self.fingerprint = fingerprint(source.path, self._content)
+
+    def values(self) -> Iterator[tuple[Item, Any]]:
+        """The items, each with the value that its tower prepares."""
+        return self._modality.read(self.source.path, ReadOptions(self._tower.fits, self._max_pixels, self._content))
+
+    def prepared(self) -> Work:
+        """The items, each with its array ready to be embedded."""
+        for item, value in self.values():
+            yield item, self.prepare(value)
+
+    def prepare(self, value: Any) -> npt.NDArray[Any]:
+        """A value as the array that its tower embeds."""
+        return self._tower.prepare(value)
+
+    def check_unchanged(self) -> None:
+        """Raises `SourceError` unless the file is still the one that was found, and no other took its place."""
+        now, found = self.source.path.stat(), (self.source.size, self.source.mtime_ns)
+        same_file = (now.st_dev, now.st_ino) == (self._before.st_dev, self._before.st_ino)
+        if not same_file or (now.st_size, now.st_mtime_ns) != found:
+            raise SourceError("it changed while it was read; the next run takes it")
 
 
 def fingerprint(path: Path, content: bytes | None = None) -> bytes:
@@ -138,11 +156,6 @@ def fingerprint(path: Path, content: bytes | None = None) -> bytes:
         return hashlib.file_digest(file, xxhash.xxh3_128).digest()
 
 
-def _check_unchanged(source: Source) -> None:
-    status = source.path.stat()
-    if (status.st_size, status.st_mtime_ns) != (source.size, source.mtime_ns):
-        raise SourceError("it changed while it was read; the next run takes it")
-
-
-def _reason(error: OSError | SourceError) -> str:
+def reason(error: OSError | SourceError) -> str:
+    """Why a file cannot be indexed, in words for people."""
     return (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)

@@ -106,11 +106,16 @@ class Library:
         with self.catalog.atomic():
             self.catalog.set_meta(encoder=encoder.name, checksum=encoder.checksum, dimension=encoder.dimension)
 
+    def has(self, encoder: Encoder) -> bool:
+        """Whether the library's vectors are this encoder's."""
+        meta = self.catalog.meta()
+        return (encoder.name, encoder.checksum) == (meta["encoder"], meta["checksum"])
+
     def check(self, encoder: Encoder) -> None:
         """Raises `EncoderMismatch` unless the library's vectors are this encoder's."""
-        meta = self.catalog.meta()
-        if (encoder.name, encoder.checksum) == (meta["encoder"], meta["checksum"]):
+        if self.has(encoder):
             return
+        meta = self.catalog.meta()
         asked, held = encoder.name, self.encoder_name
         if asked == held:
             asked, held = f"{asked} with other weights ({encoder.checksum})", f"{held} ({meta['checksum']})"

@@ -23,6 +23,7 @@ from indexer.encoders.base import Encoder
 from indexer.items import Source
 from indexer.library import Library
 from indexer.memory import keep_freed_memory
+from indexer.modalities import MODALITIES
 from indexer.photos.opening import MAX_PIXELS
 from indexer.report import Report, Watcher
 from indexer.storage.files import Failure
@@ -148,13 +149,13 @@ class _Run:
             reader.close()
 
     def _embed(self, batch: Sequence[Chunk]) -> None:
-        """Gives every chunk of the batch that lacks them its vectors, all of a modality in one go."""
+        """Gives every chunk of the batch that lacks them its vectors, all of a tower in one go."""
         waiting: dict[str, list[Chunk]] = defaultdict(list)
         for chunk in batch:
             if chunk.prepared:
-                waiting[chunk.source.modality].append(chunk)
-        for modality, chunks in waiting.items():
-            rows = self.encoder.tower(modality).embed([array for chunk in chunks for array in chunk.prepared])
+                waiting[MODALITIES[chunk.source.modality].tower].append(chunk)
+        for tower, chunks in waiting.items():
+            rows = self.encoder.tower(tower).embed([array for chunk in chunks for array in chunk.prepared])
             ends = np.cumsum([len(chunk.items) for chunk in chunks])
             for chunk, part in zip(chunks, np.split(rows, ends[:-1]), strict=True):
                 chunk.rows = part

@@ -1,7 +1,8 @@
 """Another encoder for a library: every item is embedded anew, and the vectors change all at once or not at all.
 
 The new vectors gather in the file of the catalog's next generation, so that a run can be cut off and go on, and the
-library answers with its old ones all the while. One transaction takes them over; ids, tags and facts stay.
+library answers with its old ones all the while. One transaction takes them over; ids, tags and facts stay. A photo is
+embedded as its file is now, and its fingerprint changes with it: the next `index` tells by it what moved or changed.
 """
 
 from __future__ import annotations
@@ -9,21 +10,26 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import closing
-from typing import Any, TypeVar
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from indexer.chunks import ReadFile, reason
 from indexer.encoders.base import Encoder
 from indexer.errors import LibraryError, SourceError
-from indexer.items import Float32Array, Item
+from indexer.items import Float32Array, Item, Source
 from indexer.library import TEXT_TOWER, Library
 from indexer.modalities import MODALITIES
-from indexer.modalities.base import ReadOptions
 from indexer.photos.opening import MAX_PIXELS
 from indexer.pipeline import BATCH
 from indexer.report import Report, Watcher
+from indexer.storage.catalog import StoredFile
 from indexer.storage.files import Failure
 from indexer.storage.stored_vectors import StoredVectors, vectors_file
 from indexer.threads import ahead
@@ -33,14 +39,13 @@ SCRATCH = ".reembedding.sqlite3"
 # Items whose rows are read from the catalog together.
 AT_ONCE = 512
 
-Result = TypeVar("Result")
-
 
 def reembed(
     library: Library, encoder: Encoder, *, max_pixels: int = MAX_PIXELS, watcher: Watcher | None = None
 ) -> Report:
     """Gives every item of the library this encoder's vector, and the library this encoder.
 
+    Where the library has it already, nothing is embedded, and an unfinished change to another one is given up.
     Raises `LibraryError` where photos cannot be read, naming the first: then all is as it was, and the next run
     goes on from there. Raises `LibraryLocked` while another process writes. On Ctrl-C what is done is kept for
     the next run, and the report says that it was interrupted.
@@ -48,18 +53,49 @@ def reembed(
     started = time.monotonic()
     report = Report()
     with library.lock():
+        if library.has(encoder):
+            report.unchanged = len(library.catalog.all_ids())
+            give_up(library)
+            return report
         library.catalog.files.forget_displaced()
-        with closing(_Gathered(library, encoder)) as gathered:
+        run = _Run(library, encoder, max_pixels, report, watcher or Watcher())
+        with closing(run.gathered):
             try:
-                _embed_all(library, encoder, gathered, report, watcher or Watcher(), max_pixels)
+                run.embed_all()
             except KeyboardInterrupt:
                 report.interrupted = True
         if not report.interrupted:
-            _refuse_gaps(library, report)
-            _take_over(library, encoder)
+            run.refuse_gaps()
+            run.take_over()
             library.save_indexes()
     report.seconds = time.monotonic() - started
     return report
+
+
+class Unfinished(NamedTuple):
+    """A change to another encoder that was cut off, and how many items have its vectors already."""
+
+    encoder: str
+    items: int
+
+
+def unfinished(library: Library) -> Unfinished | None:
+    """The change to another encoder that waits to be gone on with; None if there is none."""
+    path, catalog = library.path / SCRATCH, library.catalog
+    if not path.is_file():
+        return None
+    with suppress(sqlite3.Error), closing(sqlite3.connect(path.as_uri() + "?mode=ro", uri=True)) as scratch:
+        name, _, file = scratch.execute("SELECT * FROM encoder").fetchone() or ("", "", "")
+        if file == vectors_file(catalog.path, catalog.generation + 1).name:  # else a run that ended was killed tidying
+            return Unfinished(name, scratch.execute("SELECT count(*) FROM embedded").fetchone()[0])
+    return None
+
+
+def give_up(library: Library) -> None:
+    """Forgets what was embedded for another encoder. Holding the lock is the caller's part."""
+    catalog = library.catalog
+    for file in (library.path / SCRATCH, vectors_file(catalog.path, catalog.generation + 1)):
+        file.unlink(missing_ok=True)
 
 
 class _Gathered:
@@ -70,7 +106,8 @@ class _Gathered:
         file = vectors_file(catalog.path, catalog.generation + 1)
         self._stored = StoredVectors(file, encoder.dimension)
         self._scratch = sqlite3.connect(library.path / SCRATCH, isolation_level=None)
-        self._scratch.execute("CREATE TABLE IF NOT EXISTS done (id INTEGER PRIMARY KEY)")
+        # the fingerprint is that of the bytes that were embedded; of what the catalog holds itself there is none
+        self._scratch.execute("CREATE TABLE IF NOT EXISTS embedded (id INTEGER PRIMARY KEY, fingerprint BLOB)")
         self._scratch.execute("CREATE TABLE IF NOT EXISTS encoder (name TEXT, checksum TEXT, file TEXT)")
         whose = (encoder.name, encoder.checksum, file.name)
         if self._scratch.execute("SELECT * FROM encoder").fetchall() != [whose] or not file.exists():
@@ -80,21 +117,23 @@ class _Gathered:
         self._stored.path.unlink(missing_ok=True)
         self._scratch.execute("BEGIN")
         with self._scratch:
-            self._scratch.execute("DELETE FROM done")
+            self._scratch.execute("DELETE FROM embedded")
             self._scratch.execute("DELETE FROM encoder")
             self._scratch.execute("INSERT INTO encoder VALUES (?, ?, ?)", whose)
 
-    def ids(self) -> set[int]:
-        """The items that have a new vector."""
-        return {id for (id,) in self._scratch.execute("SELECT id FROM done")}
+    def among(self, ids: Sequence[int]) -> dict[int, bytes | None]:
+        """Those of the ids that have a new vector, each with the fingerprint of what was embedded."""
+        marks = ",".join("?" * len(ids))
+        return dict(self._scratch.execute(f"SELECT id, fingerprint FROM embedded WHERE id IN ({marks})", ids))
 
-    def put(self, ids: Sequence[int], rows: Float32Array) -> None:
+    def put(self, ids: Sequence[int], rows: Float32Array, fingerprints: Sequence[bytes | None]) -> None:
         """Keeps vectors of items `[n, dim]`, also if the power goes."""
         self._stored.write(np.array(ids, np.int64), rows)
         self._stored.sync()
         self._scratch.execute("BEGIN")
         with self._scratch:
-            self._scratch.executemany("INSERT OR REPLACE INTO done VALUES (?)", [(id,) for id in ids])
+            rows_of_scratch = zip(ids, fingerprints, strict=True)
+            self._scratch.executemany("INSERT OR REPLACE INTO embedded VALUES (?, ?)", rows_of_scratch)
 
     def close(self) -> None:
         """Closes the files."""
@@ -102,100 +141,145 @@ class _Gathered:
         self._scratch.close()
 
 
-def _embed_all(
-    library: Library,
-    encoder: Encoder,
-    gathered: _Gathered,
-    report: Report,
-    watcher: Watcher,
-    max_pixels: int,
-) -> None:
-    done = gathered.ids()
-    left = [id for id in library.catalog.all_ids() if id not in done]
-    report.unchanged = len(done)
-    watcher.begin(len(left))
-    read = _Reader(encoder, max_pixels)
-    try:
-        for start in range(0, len(left), AT_ONCE):
-            items = library.catalog.items(left[start : start + AT_ONCE])
-            for batch in _batches(ahead(read, items), BATCH):
-                _store(gathered, encoder, [outcome for outcome in batch if not isinstance(outcome, Failure)], report)
-                for failure in (outcome for outcome in batch if isinstance(outcome, Failure)):
-                    report.failures.append(failure)
-                    watcher.failed(failure)
-                watcher.advance(len(batch))
-    finally:
-        watcher.end()
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """Items of one file, each with its array ready to be embedded, and the fingerprint of the bytes that were read."""
+
+    file: StoredFile
+    items: Sequence[Item]
+    prepared: Sequence[Any]
+    fingerprint: bytes | None
 
 
-class _Reader:
-    """Makes an item ready to be embedded, on loader threads."""
+class _Run:
+    """One run of `reembed`."""
 
-    def __init__(self, encoder: Encoder, max_pixels: int) -> None:
-        self._encoder, self._max_pixels = encoder, max_pixels
+    def __init__(self, library: Library, encoder: Encoder, max_pixels: int, report: Report, watcher: Watcher) -> None:
+        self.library, self.encoder, self.max_pixels = library, encoder, max_pixels
+        self.report, self.watcher = report, watcher
+        self.gathered = _Gathered(library, encoder)
+        self.fingerprints: dict[int, bytes] = {}  # of files, by id, that are others than the catalog knows
 
-    def __call__(self, item: Item) -> tuple[Item, Any] | Failure:
+    def embed_all(self) -> None:
+        """Embeds every item that has no new vector yet, and keeps what is embedded batch by batch."""
+        ids = self.library.catalog.all_ids()
+        self.watcher.begin(len(ids))
         try:
-            return item, self._encoder.tower(item.modality).prepare(self._value(item))
+            for start in range(0, len(ids), AT_ONCE):
+                for outcome in _batches(ahead(self._prepared, self._left(ids[start : start + AT_ONCE]))):
+                    self._store([ready for ready in outcome if isinstance(ready, _Ready)])
+                    for failure in (failure for failure in outcome if isinstance(failure, Failure)):
+                        self._fail(failure)
+        finally:
+            self.watcher.end()
+
+    def _left(self, ids: Sequence[int]) -> Iterator[tuple[StoredFile, list[Item]]]:
+        """What has to be embedded of the ids, by files; what was made of other bytes than the catalog's is too."""
+        files, done = self.library.catalog.files_of(ids), self.gathered.among(ids)
+        items = [
+            item
+            for item in self.library.catalog.items(ids)
+            if item.id is not None and not (item.id in done and done[item.id] in (None, files[item.id].fingerprint))
+        ]
+        self.report.unchanged += len(ids) - len(items)
+        self.watcher.advance(len(ids) - len(items))
+        for file, own in groupby(items, key=lambda item: files[item.id or 0]):
+            yield file, list(own)
+
+    def _prepared(self, work: tuple[StoredFile, list[Item]]) -> _Ready | Failure:
+        """Makes items of one file ready to be embedded, on loader threads."""
+        file, items = work
+        first = items[0]
+        try:
+            if first.text:  # the catalog holds what was embedded
+                tower = self.encoder.tower(MODALITIES[first.modality].tower)
+                return _Ready(file, items, [tower.prepare(item.text) for item in items], None)
+            status = first.path.stat()
+            read = ReadFile(
+                Source(first.path, first.modality, status.st_size, status.st_mtime_ns), self.encoder, self.max_pixels
+            )
+            prepared = _of_parts(read, [item.part for item in items])
+            read.check_unchanged()
+            return _Ready(file, items, prepared, read.fingerprint)
         except (OSError, SourceError) as error:
-            return Failure(item.path, str(error))
+            return Failure(first.path, reason(error))
 
-    def _value(self, item: Item) -> Any:
-        """What the item is: the text that the catalog holds of it, or what its file shows."""
-        if item.text:
-            return item.text
-        options = ReadOptions(self._encoder.tower(item.modality).fits, self._max_pixels)
-        for found, value in MODALITIES[item.modality].read(item.path, options):
-            if found.part == item.part:
-                return value
+    def _store(self, batch: Sequence[_Ready]) -> None:
+        """Embeds what is ready, all of a tower in one go, and keeps it."""
+        by_tower: dict[str, list[_Ready]] = defaultdict(list)
+        for ready in batch:
+            by_tower[MODALITIES[ready.items[0].modality].tower].append(ready)
+        for tower, own in by_tower.items():
+            rows = self.encoder.tower(tower).embed([array for ready in own for array in ready.prepared])
+            pairs = [(item.id or 0, ready.fingerprint) for ready in own for item in ready.items]
+            self.gathered.put([id for id, _ in pairs], rows, [fingerprint for _, fingerprint in pairs])
+        for ready in batch:
+            if ready.fingerprint not in (None, self.fingerprints.get(ready.file.id, ready.file.fingerprint)):
+                self._note_changed(ready.file, ready.items[0].path, ready.fingerprint)
+        done = sum(len(ready.items) for ready in batch)
+        self.report.embedded += done
+        self.watcher.advance(done)
+
+    def _note_changed(self, file: StoredFile, path: Path, fingerprint: bytes | None) -> None:
+        if file.id in self.fingerprints or fingerprint is None:
+            self._fail(Failure(path, "it changed while it was read"))
+        else:
+            self.fingerprints[file.id] = fingerprint
+
+    def _fail(self, failure: Failure) -> None:
+        self.report.failures.append(failure)
+        self.watcher.failed(failure)
+
+    def refuse_gaps(self) -> None:
+        """Raises `LibraryError` unless every item has its vector."""
+        if self.report.failures:
+            first = self.report.failures[0]
+            raise LibraryError(
+                f"{len(self.report.failures)} of the library's files cannot be embedded anew, as {first.path} "
+                f"({first.reason}): the library {self.library.path} keeps its encoder. Bring them back, or let "
+                "`descry index` or `descry remove` forget them, and run the same command again: it goes on from here."
+            )
+
+    def take_over(self) -> None:
+        """All new vectors become the library's in one transaction.
+
+        The light text tower goes first and its successor comes last: a process that is killed between leaves a library
+        without one, which loads the whole encoder instead, never one whose tower and vectors do not fit.
+        """
+        library, encoder = self.library, self.encoder
+        tower, successor = library.path / TEXT_TOWER, library.path / f"{TEXT_TOWER}.next"
+        shutil.rmtree(successor, ignore_errors=True)
+        if encoder.store_text is not None:
+            encoder.store_text(successor)
+        shutil.rmtree(tower, ignore_errors=True)
+        library.catalog.begin_generation(
+            encoder.name, encoder.checksum, encoder.dimension, fingerprints=self.fingerprints
+        )
+        if successor.is_dir():
+            successor.rename(tower)
+        (library.path / SCRATCH).unlink()
+
+
+def _of_parts(file: ReadFile, parts: Sequence[str]) -> list[Any]:
+    """What is ready to be embedded of a file's parts, in their order; the other parts are not prepared."""
+    wanted, found = set(parts), dict[str, Any]()
+    for item, value in file.values():
+        if item.part in wanted:
+            found[item.part] = file.prepare(value)
+        if len(found) == len(wanted):
+            break
+    if len(found) < len(wanted):
         raise SourceError("what was indexed of it is not there any more; run `descry index` first")
+    return [found[part] for part in parts]
 
 
-def _batches(results: Iterator[Result], size: int) -> Iterator[list[Result]]:
-    batch: list[Result] = []
+def _batches(results: Iterator[_Ready | Failure]) -> Iterator[list[_Ready | Failure]]:
+    """Results in lists of about `BATCH` items."""
+    batch: list[_Ready | Failure] = []
     for result in results:
         batch.append(result)
-        if len(batch) == size:
+        if sum(len(one.items) if isinstance(one, _Ready) else 1 for one in batch) >= BATCH:
             yield batch
             batch = []
     if batch:
         yield batch
-
-
-def _store(gathered: _Gathered, encoder: Encoder, batch: Sequence[tuple[Item, Any]], report: Report) -> None:
-    """Embeds what is ready and keeps it."""
-    by_modality: dict[str, list[tuple[Item, Any]]] = {}
-    for item, array in batch:
-        by_modality.setdefault(item.modality, []).append((item, array))
-    if batch:
-        parts = [encoder.tower(name).embed([array for _, array in own]) for name, own in by_modality.items()]
-        ids = [item.id for own in by_modality.values() for item, _ in own if item.id is not None]
-        gathered.put(ids, np.concatenate(parts))
-    report.embedded += len(batch)
-
-
-def _refuse_gaps(library: Library, report: Report) -> None:
-    if report.failures:
-        first = report.failures[0]
-        raise LibraryError(
-            f"{len(report.failures)} of the library's files cannot be embedded anew, as {first.path} ({first.reason}): "
-            f"the library {library.path} keeps its encoder. Bring them back, or let `descry index` or `descry remove` "
-            "forget them, and run the same command again: it goes on from here."
-        )
-
-
-def _take_over(library: Library, encoder: Encoder) -> None:
-    """All new vectors become the library's in one transaction.
-
-    The light text tower goes first and its successor comes last: a process that is killed between leaves a library
-    without one, which loads the whole encoder instead, never one whose tower and vectors do not fit.
-    """
-    tower, successor = library.path / TEXT_TOWER, library.path / f"{TEXT_TOWER}.next"
-    shutil.rmtree(successor, ignore_errors=True)
-    if encoder.store_text is not None:
-        encoder.store_text(successor)
-    shutil.rmtree(tower, ignore_errors=True)
-    library.catalog.begin_generation(encoder.name, encoder.checksum, encoder.dimension)
-    if successor.is_dir():
-        successor.rename(tower)
-    (library.path / SCRATCH).unlink()

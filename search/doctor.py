@@ -222,6 +222,20 @@ def _vectors(library: Path) -> Finding:
     return Finding(State.OK, f"{len(lengths)} looked at, all sound")
 
 
+def _reembedding(library: Path) -> Finding:
+    from indexer.reembedding import unfinished
+
+    with Library.open(library) as opened:
+        change, held = unfinished(opened), opened.encoder_name
+    if change is None:
+        return Finding(State.OK, "no change to another encoder is unfinished")
+    return Finding(
+        State.NOTE,
+        f"the change to {change.encoder} was cut off after {change.items} items; searches use {held}",
+        f"`descry reembed --model {change.encoder}` goes on, `descry reembed --model {held}` gives it up",
+    )
+
+
 def _indexes(library: Path) -> Finding:
     with Library.open(library) as opened:
         behind = opened.stale_changes()
@@ -281,6 +295,7 @@ CHECKS: dict[str, Check] = {
     "catalog": _of_a_library(_catalog),
     "vectors": _of_a_library(_vectors),
     "indexes": _of_a_library(_indexes),
+    "reembed": _of_a_library(_reembedding),
     "lock": _of_a_library(_lock),
     "files": _of_a_library(_files),
     "disk": _disk,

@@ -85,7 +85,7 @@ class Engine:
         return [
             term.value
             for term in query.terms
-            if isinstance(term.value, str) and not self.encoder.tower(term.modality).fits(term.value)
+            if isinstance(term.value, str) and not self.encoder.tower(self._tower(term.modality)).fits(term.value)
         ]
 
     # vectors of questions
@@ -94,17 +94,26 @@ class Engine:
         """Each query's terms as unit rows `[terms, dim]`; each tower is asked once, with all that is its."""
         terms = [term for query in queries for term in query.terms]
         rows = np.empty((len(terms), self.library.dimension), np.float32)
-        for modality in {term.modality for term in terms}:
-            places = [place for place, term in enumerate(terms) if term.modality == modality]
-            embed = self._stored if modality == STORED else self._embedded
-            rows[places] = embed(modality, [terms[place] for place in places])
+        towers = [STORED if term.modality == STORED else self._tower(term.modality) for term in terms]
+        for tower in set(towers):
+            places = [place for place, own in enumerate(towers) if own == tower]
+            embed = self._stored if tower == STORED else self._embedded
+            rows[places] = embed(tower, [terms[place] for place in places])
         pieces = iter(unit_rows(rows))
         return [np.stack([next(pieces) for _ in query.terms]) for query in queries]
 
-    def _embedded(self, modality: str, terms: Sequence[Term]) -> Float32Array:
-        return self.encoder.embed(modality, [_value(term) for term in terms])
+    def _tower(self, modality: str) -> str:
+        """The name of the tower that embeds a modality; a modality that is called like a tower is embedded by it."""
+        if modality in self.encoder.towers:
+            return modality
+        from indexer.modalities import MODALITIES  # late: a search by sentence needs no photo decoder
 
-    def _stored(self, _modality: str, terms: Sequence[Term]) -> Float32Array:
+        return MODALITIES[modality].tower if modality in MODALITIES else modality
+
+    def _embedded(self, tower: str, terms: Sequence[Term]) -> Float32Array:
+        return self.encoder.embed(tower, [_value(term) for term in terms])
+
+    def _stored(self, _tower: str, terms: Sequence[Term]) -> Float32Array:
         ids = [int(str(term.value)) for term in terms]
         vectors = self.library.catalog.vectors(ids)
         missing = sorted(set(ids) - set(vectors.ids.tolist()))
@@ -118,8 +127,12 @@ class Engine:
     # answers
 
     def _check_wanted(self, wanted: str) -> None:
-        if wanted not in self.encoder.modalities:
-            raise QueryError(f"{wanted!r} cannot be looked for; {' and '.join(self.encoder.modalities)} can.")
+        if self._tower(wanted) in self.encoder.towers:
+            return
+        from indexer.modalities import MODALITIES
+
+        known = [modality.name for modality in MODALITIES.values() if modality.tower in self.encoder.towers]
+        raise QueryError(f"{wanted!r} cannot be looked for; {' and '.join(known)} can.")
 
     def _answer(self, query: Query, terms: Float32Array, allowed: Int64Array | None) -> list[Hit]:
         """The hits of a query whose terms are the rows of `terms`."""
@@ -173,7 +186,11 @@ class Engine:
         if query.is_cut:
             from search.relevance import judge_for
 
-            judge = judge_for(self.library.catalog.meta()["checksum"], asked=query.asked, wanted=query.wanted)
+            judge = judge_for(
+                self.library.catalog.meta()["checksum"],
+                asked=self._tower(query.asked),
+                wanted=self._tower(query.wanted),
+            )
             found = candidates.fitting(found, judge, sample)
         return found
 

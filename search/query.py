@@ -61,7 +61,7 @@ class Order(NamedTuple):
 class Term:
     """A part of a query. `value` is a sentence, the path of a file whose first item is meant, or an item's id.
 
-    `modality` says which tower embeds it; that of an id, whose vector is stored, is `STORED`.
+    Its `modality` says how a file is read and which tower embeds it; that of an id, whose vector is there, is `STORED`.
     """
 
     modality: str

@@ -16,7 +16,10 @@ Rows = Sequence[dict[str, Any]]
 
 def status(library: Library) -> Rows:
     """What the library holds, where it comes from and what is amiss, a fact a row."""
+    from indexer.reembedding import unfinished
+
     catalog = library.catalog
+    change = unfinished(library)
     meta = catalog.meta()
     facts: dict[str, Any] = {
         "library": str(library.path),
@@ -26,6 +29,8 @@ def status(library: Library) -> Rows:
         "failed": len(catalog.files.failures()),
         "changes not yet in a saved index": library.stale_changes(),
     }
+    if change:
+        facts["unfinished reembed"] = f"{change.encoder}, {change.items} items done; `descry reembed --model` goes on"
     rows = [{"what": what, "is": value} for what, value in facts.items()]
     places = catalog.files.roots()
     return rows + [{"what": "folder", "is": f"{path}{'' if path.exists() else ' (not there now)'}"} for path in places]

@@ -153,7 +153,7 @@ def test_every_scheme_has_a_module_that_loads_and_every_modality_a_tower_of_the_
 
     for module in SCHEMES.values():
         assert callable(importlib.import_module(module).load)
-    assert set(load_encoder(DEFAULT).modalities) == set(MODALITIES)
+    assert {modality.tower for modality in MODALITIES.values()} == set(load_encoder(DEFAULT).towers)
 
 
 def test_every_command_is_a_file_and_a_row() -> None:

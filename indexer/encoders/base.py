@@ -1,7 +1,7 @@
 """The seam between Descry and its models: an encoder is a name, a dimension and its towers.
 
-A tower embeds one modality. Whatever brings an object with the methods of `Tower` can be searched:
-a new model family is one file beside this one and one row in `SCHEMES`.
+A tower embeds one kind of value, for every modality that names it. Whatever brings an object with the methods of
+`Tower` can be searched: a new model family is one file beside this one and one row in `SCHEMES`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from indexer.items import Float32Array
 
 
 class Tower(Protocol):
-    """Embeds the values of one modality: pictures (`PIL.Image.Image`) or sentences (`str`)."""
+    """Embeds one kind of value: pictures (`PIL.Image.Image`) or sentences (`str`)."""
 
     def fits(self, value: Any) -> bool:
         """Whether the tower sees all of `value`; a text tower's context is finite, a picture always fits."""
@@ -62,7 +62,7 @@ class SeeingTower(Tower, Protocol):
 class Encoder:
     """A named set of towers that share one vector space.
 
-    `checksum` tells two sets of weights of one name apart. `makers` builds the tower of a modality
+    `checksum` tells two sets of weights of one name apart. `makers` builds a tower, by its name,
     when it is first asked for, so that a search by sentence never loads the image tower. `store_text`,
     where the text tower is heavy to load, writes it to a folder in the form that
     `encoders.load_text_tower` opens without torch; None where that is not needed or not possible.
@@ -80,26 +80,26 @@ class Encoder:
     _making: RLock = field(default_factory=RLock, init=False, repr=False, compare=False)
 
     @property
-    def modalities(self) -> tuple[str, ...]:
-        """The names of the modalities that this encoder embeds."""
+    def towers(self) -> tuple[str, ...]:
+        """The names of the towers that this encoder has; see `Modality.tower`."""
         return tuple(self.makers)
 
     def for_asking(self) -> Encoder:
         """The same encoder, made of its light towers where it has some: for a query's few values, not for indexing."""
         return replace(self, makers={**self.makers, **self.light}) if self.light else self
 
-    def tower(self, modality: str) -> Tower:
-        """The tower of a modality, built on first use. Raises `EncoderUnavailable` if there is none."""
-        if modality not in self.makers:
-            raise EncoderUnavailable(f"The encoder {self.name} has no tower for {modality}.")
+    def tower(self, name: str) -> Tower:
+        """The tower of that name, built on first use. Raises `EncoderUnavailable` if there is none."""
+        if name not in self.makers:
+            raise EncoderUnavailable(f"The encoder {self.name} has no tower for {name}.")
         with self._making:
-            if modality not in self._made:
-                self._made[modality] = self.makers[modality]()
-        return self._made[modality]
+            if name not in self._made:
+                self._made[name] = self.makers[name]()
+        return self._made[name]
 
-    def embed(self, modality: str, values: Sequence[Any]) -> Float32Array:
-        """Values of one modality as `[n, dim]` float32 unit rows."""
-        tower = self.tower(modality)
+    def embed(self, tower_name: str, values: Sequence[Any]) -> Float32Array:
+        """Values of one tower as `[n, dim]` float32 unit rows."""
+        tower = self.tower(tower_name)
         return tower.embed([tower.prepare(value) for value in values])
 
 

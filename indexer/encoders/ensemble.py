@@ -40,7 +40,7 @@ class Member:
 
 
 class JoinedTower:
-    """The towers of several encoders for one modality as one. A `Tower`.
+    """The towers of one name of several encoders as one. A `Tower`.
 
     A prepared value is an array of the members' own prepared arrays, `[members]` of type object: they may differ in
     size and kind. `first_to_last` says in which order the members prepare a value.
@@ -83,13 +83,13 @@ def load(name: str, *, device: str = "auto") -> Encoder:
     members = parse(name)
     encoders = [load_encoder(member.name, device=device) for member in members]
     weights = [member.weight for member in members]
-    modalities = [kind for kind in encoders[0].modalities if all(kind in encoder.modalities for encoder in encoders)]
+    towers = [tower for tower in encoders[0].towers if all(tower in encoder.towers for encoder in encoders)]
     full = [Member(encoder.name, weight) for encoder, weight in zip(encoders, weights, strict=True)]
     return Encoder(
         name=name_of(full),
         dimension=sum(encoder.dimension for encoder in encoders),
         checksum="+".join(encoder.checksum for encoder in encoders),
-        makers={kind: partial(_joined, encoders, weights, kind) for kind in modalities},
+        makers={tower: partial(_joined, encoders, weights, tower) for tower in towers},
         store_text=_store(full, encoders) if any(encoder.store_text for encoder in encoders) else None,
     )
 
@@ -124,9 +124,9 @@ def name_of(members: Sequence[Member]) -> str:
     return SCHEME + "+".join(name if weight == "1" else f"{weight}:{name}" for weight, name in parts)
 
 
-def _joined(encoders: Sequence[Encoder], weights: Sequence[float], modality: str) -> JoinedTower:
-    towers = [encoder.tower(modality) for encoder in encoders]
-    return JoinedTower(towers, weights, first_to_last=_largest_first(towers) if modality == "image" else None)
+def _joined(encoders: Sequence[Encoder], weights: Sequence[float], name: str) -> JoinedTower:
+    towers = [encoder.tower(name) for encoder in encoders]
+    return JoinedTower(towers, weights, first_to_last=_largest_first(towers) if name == "image" else None)
 
 
 def _largest_first(towers: Sequence[Tower]) -> list[int]:

@@ -10,10 +10,8 @@ MODALITIES: dict[str, Modality] = {
     text.TEXT.name: text.TEXT,
 }
 
-_BY_SUFFIX = {suffix: modality for modality in MODALITIES.values() for suffix in modality.suffixes}
-
 
 def modality_of(name: str) -> Modality | None:
     """The modality that reads files of that name, told by the suffix in any case; None where none does."""
-    _, dot, suffix = name.rpartition(".")
-    return _BY_SUFFIX.get(f".{suffix.lower()}") if dot else None
+    suffix = f".{name.rpartition('.')[2].lower()}" if "." in name else ""
+    return next((modality for modality in MODALITIES.values() if suffix in modality.suffixes), None)

@@ -23,7 +23,7 @@ class ReadOptions(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Modality:
-    """A kind of thing. `read` yields a file's items, each with the value that the tower's `prepare` takes.
+    """A kind of thing. `read` yields a file's items, each with the value that `prepare` of the encoder's `tower` takes.
 
     `read` is a generator, so that a file of a million captions never stands in memory whole. It raises
     `SourceError` for a file that it cannot make sense of. What a file means may depend on the files of the
@@ -32,6 +32,7 @@ class Modality:
     """
 
     name: str
+    tower: str
     suffixes: frozenset[str]
     read: Callable[[Path, ReadOptions], Iterator[tuple[Item, Any]]]
     beside: frozenset[str] = frozenset()

@@ -28,4 +28,4 @@ def read(path: Path, options: ReadOptions) -> Iterator[tuple[Item, Image.Image]]
     yield Item("image", path, facts=photo_facts(image)), image
 
 
-IMAGE = Modality("image", SUFFIXES, read, is_whole=True)
+IMAGE = Modality("image", "image", SUFFIXES, read, is_whole=True)

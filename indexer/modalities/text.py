@@ -199,4 +199,4 @@ READERS: dict[str, Callable[[Path, Callable[[str], bool]], Iterator[Item]]] = {
     ".json": _coco,
 }
 
-TEXT = Modality("text", frozenset(READERS), read, beside=frozenset({image.IMAGE.name}))
+TEXT = Modality("text", "text", frozenset(READERS), read, beside=frozenset({image.IMAGE.name}))

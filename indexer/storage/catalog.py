@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,6 +32,13 @@ READ_AHEAD = 8192
 
 # Whether a condition is about files and where they are, and not only about items.
 OF_FILES = re.compile(r"\b(files|folders|path)\b").search
+
+
+class StoredFile(NamedTuple):
+    """A file by its id, and the fingerprint of the bytes that its vectors were made of."""
+
+    id: int
+    fingerprint: bytes | None
 
 
 class Catalog(Database):
@@ -121,15 +129,20 @@ class Catalog(Database):
             self.files.forget_under(path)
             return int(before - self.scalar("SELECT count(*) FROM items"))
 
-    def begin_generation(self, encoder: str, checksum: str, dimension: int) -> None:
+    def begin_generation(
+        self, encoder: str, checksum: str, dimension: int, *, fingerprints: Mapping[int, bytes] = MappingProxyType({})
+    ) -> None:
         """Makes the next generation's vectors those of the library, all at once, and the library that encoder's.
 
+        `fingerprints` are those of files, by id, whose bytes were others than the catalog knew when they were embedded.
         Indexes from before are too old to catch up. Raises `LibraryDamaged` if the next file is not whole.
         """
         old, following = self.generation, self.generation + 1
         StoredVectors(vectors_file(self.path, following), dimension).check(self._last_id())
         with self.atomic() as revision:
             self.connection.execute("UPDATE vectors SET revision = ?", (revision,))
+            read = [(fingerprint, id) for id, fingerprint in fingerprints.items()]
+            self.connection.executemany("UPDATE files SET fingerprint = ? WHERE id = ?", read)
             self.set_meta(
                 encoder=encoder, checksum=checksum, dimension=dimension, generation=following, pruned=revision
             )
@@ -196,8 +209,9 @@ class Catalog(Database):
         )
 
     def prune_removals(self, revision: int) -> None:
-        """Forgets the removals that every saved index has seen."""
-        if self.scalar("SELECT 1 FROM removals WHERE revision <= ? LIMIT 1", (revision,)):
+        """Forgets the removals that every saved index has seen; what was forgotten before stays forgotten."""
+        is_new = revision > self.pruned
+        if is_new and self.scalar("SELECT 1 FROM removals WHERE revision <= ? LIMIT 1", (revision,)):
             with self.atomic():
                 self.connection.execute("DELETE FROM removals WHERE revision <= ?", (revision,))
                 self.set_meta(pruned=revision)
@@ -220,6 +234,15 @@ class Catalog(Database):
         rows = self._item_rows("items.id IN (SELECT value FROM json_each(?))", (wanted,))
         found = {item.id: item for item in map(_item, rows)}
         return [found[id] for id in ids if id in found and found[id].path.parent != LIMBO]
+
+    def files_of(self, ids: Sequence[int]) -> dict[int, StoredFile]:
+        """The file that each of the items is part of, by the item's id."""
+        rows = self.connection.execute(
+            "SELECT items.id, files.id, fingerprint FROM items JOIN files ON files.id = file_id "
+            "WHERE items.id IN (SELECT value FROM json_each(?))",
+            (json.dumps([int(id) for id in ids]),),
+        )
+        return {id: StoredFile(file_id, fingerprint) for id, file_id, fingerprint in rows}
 
     def items_at(self, path: Path, modality: str) -> list[Item]:
         """The items of the file at `path`, in their order."""

@@ -34,6 +34,13 @@ def reembed(library: Path, model: str | None, device: str) -> None:
 
     with Library.open(library, readonly=False) as opened:
         encoder = load_encoder(model or opened.encoder_name, device=device)
+        given_up = reembedding.unfinished(opened)
+        if opened.has(encoder):
+            reembedding.reembed(opened, encoder)
+            click.echo(f"The library has the vectors of {encoder.name} ({encoder.checksum}) already: nothing to do.")
+            if given_up:
+                click.echo(f"The unfinished change to {given_up.encoder} is given up.")
+            return
         report = reembedding.reembed(opened, encoder, watcher=watcher())
     if report.interrupted:
         click.echo("Interrupted. What is done is kept: run the same command again to go on.", err=True)

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from painting import paint, paint_many
+from painting import later, paint, paint_many
+from PIL import Image
 
 from indexer import Encoder, Library, index_sources
 from indexer.encoders.base import Encoder as AnyEncoder
 from indexer.errors import LibraryError
-from indexer.reembedding import SCRATCH, reembed
+from indexer.reembedding import SCRATCH, reembed, unfinished
 from indexer.testing import PictureColors, WordColors
 
 
@@ -138,3 +139,108 @@ def test_a_library_goes_on_being_indexed_by_its_new_encoder(filled: Library, oth
     paint(photos / "new.png", "blue")
     assert index_sources(filled, [photos], other).embedded == 1
     assert len(filled.index("image")) == 41
+
+
+@pytest.fixture
+def alike() -> AnyEncoder:
+    """Another encoder of as many dimensions."""
+    return AnyEncoder("backwards", 4, "1", {"image": Backwards, "text": BackwardWords})
+
+
+class Backwards(PictureColors):
+    def embed(self, prepared):
+        return super().embed(prepared)[:, ::-1]
+
+
+class BackwardWords(WordColors):
+    def embed(self, prepared):
+        return super().embed(prepared)[:, ::-1]
+
+
+def assert_each_has_its_own_vector(library: Library, encoder: AnyEncoder) -> None:
+    items = library.catalog.items(library.catalog.all_ids())
+    photos = [item for item in items if not item.text]
+    rows = library.catalog.vectors([item.id for item in photos]).rows
+    wanted = encoder.embed("image", [Image.open(item.path) for item in photos])
+    np.testing.assert_allclose(rows, wanted, atol=1e-3)
+
+
+def test_an_index_saved_before_is_not_taken_for_one_of_the_new_vectors(
+    filled: Library, alike: AnyEncoder, photos: Path, encoder: Encoder
+) -> None:
+    min(photos.glob("*.bmp")).unlink()
+    index_sources(filled, [photos], encoder)
+    filled.optimize("image", encoder.embed("text", ["red", "blue"]), recall=0.98)
+    reembed(filled, alike)
+    pruned = filled.catalog.pruned
+    index_sources(filled, [photos], alike)
+    assert filled.catalog.pruned >= pruned
+    with Library.open(filled.path) as reader:
+        for index in (reader.index_for_asking("image"), reader.index("image")):
+            assert len(index) == 39
+            scores, ids = index.search(alike.embed("text", ["red"]), 39)
+            assert len(set(ids[0].tolist())) == 39
+            held = reader.catalog.vectors(ids[0].tolist()).rows
+            np.testing.assert_allclose(scores[0], held @ alike.embed("text", ["red"])[0], atol=1e-3)
+
+
+@pytest.mark.parametrize("index_first", [False, True])
+def test_photos_that_were_swapped_before_have_each_their_own_vector(
+    filled: Library, alike: AnyEncoder, photos: Path, encoder: Encoder, index_first: bool
+) -> None:
+    first, second, *_ = sorted(photos.glob("*.bmp"))
+    paint(first, "orange")
+    index_sources(filled, [photos], encoder)
+    for old, new in ((first, photos / "waiting"), (second, first), (photos / "waiting", second)):
+        old.rename(new)
+    if index_first:
+        index_sources(filled, [photos], encoder)
+    reembed(filled, alike)
+    index_sources(filled, [photos], alike)
+    assert_each_has_its_own_vector(filled, alike)
+
+
+def test_photos_that_are_swapped_while_a_run_is_cut_off_have_each_their_own_vector(
+    filled: Library, alike: AnyEncoder, photos: Path, encoder: Encoder
+) -> None:
+    first, second, third, *_ = sorted(photos.glob("*.bmp"))
+    content = third.read_bytes()
+    for old, new in ((first, photos / "waiting"), (second, first), (photos / "waiting", second)):
+        old.rename(new)
+    third.unlink()
+    with pytest.raises(LibraryError):  # all but the third is embedded
+        reembed(filled, alike)
+    third.write_bytes(content)
+    index_sources(filled, [photos], encoder)
+    reembed(filled, alike)
+    index_sources(filled, [photos], alike)
+    assert_each_has_its_own_vector(filled, alike)
+
+
+def test_a_photo_that_was_written_over_is_embedded_as_it_is_and_told_anew_by_the_next_index(
+    filled: Library, alike: AnyEncoder, photos: Path
+) -> None:
+    Image.new("RGB", (30, 20), "orange").save(photos / "00003.bmp")
+    later(photos / "00003.bmp")
+    reembed(filled, alike)
+    assert_each_has_its_own_vector(filled, alike)
+    index_sources(filled, [photos], alike)
+    (item,) = filled.catalog.items_at(photos / "00003.bmp", "image")
+    assert item.facts["width"] == 30
+    assert_each_has_its_own_vector(filled, alike)
+
+
+def test_the_encoder_in_place_has_nothing_to_do_and_ends_an_unfinished_change(
+    filled: Library, other: AnyEncoder, encoder: Encoder, photos: Path
+) -> None:
+    gone = min(photos.glob("*.bmp"))
+    gone.unlink()
+    with pytest.raises(LibraryError):
+        reembed(filled, other)
+    assert unfinished(filled) == ("mirrored", 41)
+    before = vectors(filled, "image")
+    report = reembed(filled, encoder)
+    assert (report.embedded, report.unchanged) == (0, 42)
+    assert unfinished(filled) is None
+    assert vectors(filled, "image") == before
+    assert not list(filled.path.glob("*.2.vectors"))

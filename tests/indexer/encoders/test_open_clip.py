@@ -97,8 +97,8 @@ def test_a_text_fits_if_none_of_its_tokens_is_cut(tiny: Encoder) -> None:
 
 
 def test_an_empty_batch_is_an_empty_array(tiny: Encoder) -> None:
-    for modality in tiny.modalities:
-        assert tiny.tower(modality).embed([]).shape == (0, 32)
+    for tower in tiny.towers:
+        assert tiny.tower(tower).embed([]).shape == (0, 32)
 
 
 def test_a_model_that_bfloat16_would_blur_stays_in_float32(
