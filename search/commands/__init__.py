@@ -19,6 +19,7 @@ COMMANDS = (
     "groups",
     "map",
     "status",
+    "serve",
     "doctor",
     "models",
     "remove",

@@ -1,0 +1,389 @@
+"""What can be asked over HTTP: a route a question, as thin as it can be; `service` answers, `guard` stands before.
+
+The document of the interface is at `/openapi.json`, and `docs/serve.md` shows how to use it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from enum import StrEnum
+from hashlib import blake2b
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+from urllib.parse import quote
+
+from fastapi import FastAPI, Query, Request
+from fastapi import Path as InPath
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import FileResponse, JSONResponse, Response
+from pydantic import ValidationError
+from pydantic.json_schema import models_json_schema
+from starlette.datastructures import UploadFile
+
+from indexer.threads import processors
+from search.filters import Filter
+from search.web import schemas
+from search.web.problems import Busy, declared, speak
+from search.web.schemas import GREATEST_ID, HITS_AT_MOST, PHOTOS_AT_MOST, QUESTION, SearchIn
+from search.web.service import SHOWN, Service, found, item_record
+
+STATIC = Path(__file__).parent / "static"
+
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+}
+
+# Seconds after which the answer to a question is given up.
+PATIENCE = 30.0
+
+# Kept by the client, who asks each time whether it has changed.
+REVALIDATED = "private, no-cache"
+
+# The thumbnail of a content does not change; an item's content may, which the page tells by its address.
+FOR_A_DAY = "private, max-age=86400"
+
+Value = TypeVar("Value")
+Id = Annotated[int, InPath(ge=1, le=GREATEST_ID)]
+Conditions = Annotated[
+    list[Annotated[str, Query(max_length=QUESTION)]],
+    Query(max_length=100, description="FIELD=VALUE, as in camera=canon: the filters of `descry search --help`."),
+]
+Wanted = Annotated[str, Query(max_length=40, description="image, text ...")]
+Sort = Annotated[str, Query(max_length=40, description="An order of `descry list --help`; - turns it round.")]
+
+
+class Size(StrEnum):
+    """Thumbnails of a tile of the grid, and of the viewer."""
+
+    SMALL = "small"
+    LARGE = "large"
+
+
+REFUSED = declared(400, 401, 403, 408, 413, 421, 422, 500, 503)
+OF_AN_ITEM = declared(404)
+OF_A_FILE = declared(404, 410)
+
+
+def create_app(service: Service) -> FastAPI:
+    """The application that serves a library. It closes the service when it ends."""
+    painters = ThreadPoolExecutor(processors(), thread_name_prefix="descry-thumbnails")
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        painters.shutdown(wait=True, cancel_futures=True)
+        service.close()
+
+    app = FastAPI(
+        title="Descry",
+        version=version("descry"),
+        summary="Search a library of photos and texts by meaning.",
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        lifespan=lifespan,
+        docs_url=None,  # it would be fetched from somebody else's server
+        redoc_url=None,
+        responses=REFUSED,
+    )
+    speak(app)
+    app.openapi = lambda: _document(app)  # type: ignore[method-assign]
+    _serve_page(app)
+
+    async def drawn(work: Callable[[], Value]) -> Value:
+        return await _in_time(painters.submit(work))
+
+    @app.get("/healthz", tags=["server"], summary="Whether the server and its library are there")
+    def health() -> dict[str, str]:
+        service.revision()
+        return {"status": "ok"}
+
+    @app.get("/api/status", response_model=schemas.Status, tags=["library"], summary="What the library holds")
+    def status() -> Response:
+        return JSONResponse(service.status(), headers={"Cache-Control": "no-store"})
+
+    @app.get("/api/items", response_model=schemas.Page, tags=["items"], summary="Browse: items without a question")
+    def items(
+        request: Request,
+        filter: Conditions = [],  # noqa: B006 - FastAPI copies it
+        exclude: Conditions = [],  # noqa: B006
+        id: Annotated[
+            list[Annotated[int, Query(ge=1, le=GREATEST_ID)]],
+            Query(max_length=500, description="Just these, in this order; everything else is passed over."),
+        ] = [],  # noqa: B006
+        modality: Wanted = "image",
+        sort: Sort = "-date",
+        cursor: Annotated[
+            str | None, Query(pattern=r"^[0-9]{1,12}\.[0-9]{1,18}$", description="`next` of the page before.")
+        ] = None,
+        limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    ) -> Response:
+        def page() -> Response:
+            if id:
+                chosen, total, following = service.items(id), len(id), None
+            else:
+                chosen, total, following = service.page(
+                    wanted=modality, filters=_filters(filter, exclude), sort=sort, cursor=cursor, limit=limit
+                )
+            return JSONResponse({"items": list(map(item_record, chosen)), "total": total, "next": following})
+
+        return _unless_known(request, service.revision(), page)
+
+    @app.get(
+        "/api/grid",
+        tags=["items"],
+        summary="All items at once, as little as a grid needs",
+        description="For n items: n ids as little-endian uint32, n days as int32 (Julian day numbers), n shapes as "
+        "uint16 (width by height, in 256ths).",
+        response_class=Response,
+        responses={200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}},
+    )
+    def grid(
+        request: Request,
+        filter: Conditions = [],  # noqa: B006
+        exclude: Conditions = [],  # noqa: B006
+        modality: Wanted = "image",
+        sort: Sort = "-date",
+    ) -> Response:
+        def columns() -> Response:
+            content = service.grid(wanted=modality, filters=_filters(filter, exclude), sort=sort)
+            return Response(content, media_type="application/octet-stream")
+
+        return _unless_known(request, service.revision(), columns)
+
+    @app.get("/api/facets", response_model=schemas.Facets, tags=["items"], summary="How many items there are of what")
+    def facets(
+        request: Request,
+        filter: Conditions = [],  # noqa: B006
+        exclude: Conditions = [],  # noqa: B006
+        modality: Wanted = "image",
+    ) -> Response:
+        def counted() -> Response:
+            total, counts = service.facets(wanted=modality, filters=_filters(filter, exclude))
+            return JSONResponse({"total": total, "facets": counts})
+
+        return _unless_known(request, service.revision(), counted)
+
+    @app.get(
+        "/api/items/{id}",
+        response_model=schemas.Detail,
+        responses=OF_AN_ITEM,
+        tags=["items"],
+        summary="An item, its tags and its captions",
+    )
+    def item(request: Request, id: Id) -> Response:
+        def told() -> Response:
+            held, tags, captions = service.detail(id)
+            return JSONResponse({**item_record(held), "tags": tags, "captions": captions})
+
+        return _unless_known(request, service.revision(), told)
+
+    @app.get(
+        "/api/items/{id}/similar",
+        response_model=schemas.Found,
+        responses=OF_AN_ITEM,
+        tags=["questions"],
+        summary="What resembles an item",
+    )
+    async def similar(
+        id: Id, k: Annotated[int, Query(ge=1, le=HITS_AT_MOST)] = 50, modality: Wanted = "image"
+    ) -> Response:
+        query = service.similar(id, k=k, wanted=modality)
+        return JSONResponse(found(await _in_time(service.ask(query, judge=False))))
+
+    @app.get(
+        "/api/items/{id}/thumbnail",
+        responses={
+            200: {"content": {"image/webp": {"schema": {"type": "string", "format": "binary"}}}},
+            304: {"description": "Not Modified"},
+            **OF_A_FILE,
+        },
+        response_class=Response,
+        tags=["files"],
+        summary="A photo made small, upright, without its EXIF block",
+    )
+    async def thumbnail(request: Request, id: Id, size: Size = Size.SMALL) -> Response:
+        def picture() -> Response:
+            content = service.content(id)
+            stamp = f"{content.fingerprint.hex()}-{content.mtime_ns:x}-{size}"
+            return _unless_known(
+                request, stamp, lambda: Response(service.thumbnail(content, size), media_type="image/webp"), FOR_A_DAY
+            )
+
+        return await drawn(picture)
+
+    @app.get(
+        "/api/items/{id}/original",
+        responses={
+            200: {"content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}},
+            206: {"description": "Partial Content"},
+            **declared(416),
+            **OF_A_FILE,
+        },
+        response_class=FileResponse,
+        tags=["files"],
+        summary="The file of an item as it is",
+    )
+    def original(id: Id, download: bool = False) -> Response:
+        path = service.content(id).item.path
+        shown = SHOWN.get(path.suffix.lower())
+        how = "inline" if shown and not download else "attachment"
+        name = quote(path.name.encode("utf-8", "replace"), safe="")
+        headers = {"Content-Disposition": f"{how}; filename*=UTF-8''{name}", "Cache-Control": REVALIDATED}
+        return FileResponse(path, media_type=shown or "application/octet-stream", headers=headers)
+
+    @app.get(
+        "/api/items/{id}/explain",
+        response_model=schemas.Explained,
+        responses=OF_A_FILE,
+        tags=["questions"],
+        summary="Where in a photo a sentence fits",
+    )
+    async def explain(id: Id, sentence: Annotated[str, Query(min_length=1, max_length=QUESTION)]) -> Response:
+        content = await asyncio.to_thread(service.content, id)
+        heat = await _in_time(service.explain(content, sentence))
+        return JSONResponse(
+            {
+                "sentence": heat.sentence,
+                "score": round(heat.score, 6),
+                "best": round(heat.peak, 6),
+                "place": [round(share, 4) for share in heat.place],
+                "box": [round(float(share), 4) for share in heat.box],
+                "cells": [[round(float(cell), 4) for cell in row] for row in heat.cells],
+            }
+        )
+
+    @app.post(
+        "/api/search",
+        response_model=schemas.Found,
+        tags=["questions"],
+        summary="Ask: sentences, photos, items, filters",
+        openapi_extra={"requestBody": _SEARCH_BODY},
+    )
+    async def search(request: Request) -> Response:
+        asked, photos = await _asked(request)
+        with service.uploaded(photos) as paths:
+            answers = await _in_time(service.ask(service.query(asked, paths), judge=asked.judge))
+        return JSONResponse(found(answers), headers={"Cache-Control": "no-store"})
+
+    return app
+
+
+_SEARCH_BODY = {
+    "required": True,
+    "content": {
+        "application/json": {"schema": {"$ref": "#/components/schemas/SearchIn"}},
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["query"],
+                "properties": {
+                    "query": {
+                        "type": "string",
+                        "contentMediaType": "application/json",
+                        "description": "The same as JSON; its terms name the photos by their numbers.",
+                    },
+                    "photo": {
+                        "type": "array",
+                        "maxItems": PHOTOS_AT_MOST,
+                        "items": {"type": "string", "contentMediaType": "image/*"},
+                    },
+                },
+            }
+        },
+    },
+}
+
+
+async def _asked(request: Request) -> tuple[SearchIn, Sequence[bytes]]:
+    """The question of a request, and the photos that came with it. Raises `RequestValidationError`."""
+    photos: list[bytes] = []
+    if request.headers.get("content-type", "").startswith("multipart/form-data"):
+        async with request.form(max_files=PHOTOS_AT_MOST, max_fields=1) as form:
+            told = form.get("query", "")
+            photos = [await part.read() for part in form.getlist("photo") if isinstance(part, UploadFile)]
+        content: str | bytes = told if isinstance(told, str) else await told.read()
+    else:
+        content = await request.body()
+    try:
+        return SearchIn.model_validate_json(content), photos
+    except ValidationError as error:
+        raise RequestValidationError(error.errors(include_context=False)) from error
+
+
+def _filters(let_through: Sequence[str], kept_out: Sequence[str]) -> tuple[Filter, ...]:
+    """The filters of an address, "FIELD=VALUE" each. Raises `QueryError`."""
+    told = [(text, False) for text in let_through] + [(text, True) for text in kept_out]
+    pairs = [(text.partition("="), negated) for text, negated in told]
+    return tuple(Filter(field, value, negated) for (field, _, value), negated in pairs)
+
+
+async def _in_time(future: Future[Value]) -> Value:
+    """What a thread gives. Raises `Busy` if it takes too long."""
+    try:
+        return await asyncio.wait_for(asyncio.wrap_future(future), PATIENCE)
+    except TimeoutError:
+        raise Busy(f"No answer within {PATIENCE:.0f} seconds: ask again in a moment, or for less.") from None
+
+
+def _unless_known(request: Request, stamp: str, make: Callable[[], Response], kept: str = REVALIDATED) -> Response:
+    """An answer that the client keeps; a short one if it has what the stamp and the address stand for already."""
+    told = f"{stamp} {request.url.path}?{request.url.query}"
+    tag = f'"{blake2b(told.encode(), digest_size=12).hexdigest()}"'
+    headers = {"ETag": tag, "Cache-Control": kept}
+    if tag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    response = make()
+    response.headers.update(headers)
+    return response
+
+
+def _serve_page(app: FastAPI) -> None:
+    """Gives the page's files a route each; they are read now, and no request names a file."""
+    for path in sorted(STATIC.iterdir()):
+        if path.suffix in TYPES:
+            address = "/" if path.name == "index.html" else f"/{path.name}"
+            app.add_api_route(address, _file(path), include_in_schema=False, methods=["GET", "HEAD"])
+
+
+def _file(path: Path) -> Callable[[Request], Response]:
+    content = path.read_bytes()
+    small = gzip.compress(content, 9, mtime=0)
+    stamp = blake2b(content, digest_size=12).hexdigest()
+    media_type = TYPES[path.suffix]
+
+    def file(request: Request) -> Response:
+        is_small = "gzip" in request.headers.get("accept-encoding", "")
+
+        def whole() -> Response:
+            headers = {"Vary": "Accept-Encoding"} | ({"Content-Encoding": "gzip"} if is_small else {})
+            return Response(small if is_small else content, media_type=media_type, headers=headers)
+
+        return _unless_known(request, f"{stamp} {is_small}", whole)
+
+    return file
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document, with what the routes that read their bodies themselves refer to."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title,
+            version=app.version,
+            summary=app.summary,
+            license_info=app.license_info,
+            routes=app.routes,
+        )
+        models: Any = [(SearchIn, "validation"), (schemas.Problem, "serialization")]
+        _, defined = models_json_schema(models, ref_template="#/components/schemas/{model}")
+        document["components"]["schemas"] |= defined["$defs"]
+        app.openapi_schema = document
+    return app.openapi_schema

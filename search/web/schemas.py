@@ -1,0 +1,168 @@
+"""What requests and answers of the REST interface look like; the OpenAPI document is made of these."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+# SQLite's greatest integer, beyond which no id lies.
+GREATEST_ID = 2**63 - 1
+
+# Hits of one answer, ids of one request.
+HITS_AT_MOST = 10_000
+
+# Characters of a question: ten times what the longest context of a text tower takes.
+QUESTION = 2000
+
+# Photos that one question may bring along.
+PHOTOS_AT_MOST = 4
+
+
+class Asked(BaseModel):
+    """A part of a request. A field that is misspelt is refused instead of ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class TermIn(Asked):
+    """A part of a question: a sentence, an item of the library, or a photo that came with the request."""
+
+    text: str | None = Field(None, min_length=1, max_length=QUESTION, description="A sentence.")
+    id: int | None = Field(None, ge=1, le=GREATEST_ID, description="An item of the library.")
+    photo: int | None = Field(None, ge=0, lt=PHOTOS_AT_MOST, description="The uploaded photo of that number, from 0.")
+    weight: float = Field(1.0, ge=-100, le=100, allow_inf_nan=False, description="Below 0 it is taken away.")
+
+    @model_validator(mode="after")
+    def _one(self) -> TermIn:
+        if sum(value is not None for value in (self.text, self.id, self.photo)) != 1:
+            raise ValueError("a term is one of text, id and photo")
+        return self
+
+
+class FilterIn(Asked):
+    """A condition on what may be found at all, as on the command line: `{"field": "camera", "value": "canon"}`."""
+
+    field: str = Field(max_length=40, description="One of the filters of `descry search --help`, without dashes.")
+    value: str = Field("", max_length=QUESTION)
+    negated: bool = Field(False, description="Lets through what the filter does not.")
+
+
+class SearchIn(Asked):
+    """A question, as `search.Query` has it. What it asks for is `query`, in words, and `terms`, added up."""
+
+    query: str = Field("", max_length=QUESTION, description='Words, as of the command line: "a beach -people id:12".')
+    terms: list[TermIn] = Field([], max_length=50)
+    filters: list[FilterIn] = Field([], max_length=100)
+    k: int = Field(50, ge=1, le=HITS_AT_MOST, description="Hits at most.")
+    wanted: str = Field("image", max_length=40, description="The modality of the hits: image, text ...")
+    sort: str = Field("relevance", max_length=40, description="relevance, or an order of `descry list --help`.")
+    relevant: bool = Field(False, description="Only what fits, each with the probability that it does.")
+    unique: bool = Field(False, description="Folds what is nearly the same into its best.")
+    diverse: bool = Field(False, description="Prefers variety.")
+    by_words: bool = Field(False, description="Looks the words up too, among names, captions and texts.")
+    best_of_each: bool = Field(False, description="What resembles any of the terms instead of their sum.")
+    include_self: bool = Field(False, description="Lets an item find itself.")
+    judge: bool = Field(False, description="Gives the hits that fit their probability, and keeps the others.")
+
+
+class Item(BaseModel):
+    """One findable thing. `facts` hold what is known: width, height, taken, camera, file_size, modified ..."""
+
+    id: int
+    modality: str
+    path: str
+    part: str
+    text: str
+    missing: bool = Field(description="Whether its file is gone.")
+    facts: dict[str, Any]
+
+
+class Hit(Item):
+    """An item that was found; what is not there was not asked for."""
+
+    rank: int
+    score: float = Field(description="The cosine with the question.")
+    probability: float | None = Field(None, description="That it fits the question.")
+    alike: int | None = Field(None, description="Near-duplicates folded into it.")
+    penalty: float | None = Field(None, description="What it pays for resembling what was taken away.")
+    rank_score: float | None = None
+
+
+class Found(BaseModel):
+    """An answer. `fits` counts the hits that fit, None if that was not asked for; `notes` are for people."""
+
+    hits: list[Hit]
+    fits: int | None
+    notes: list[str]
+
+
+class Page(BaseModel):
+    """Items in order. `next` is the cursor of the next page, None on the last; `total` counts all pages' items."""
+
+    items: list[Item]
+    total: int
+    next: str | None
+
+
+class Detail(Item):
+    """An item with its tags, each with its probability, and what the library's captions say of it."""
+
+    tags: dict[str, float]
+    captions: list[str]
+
+
+class Facets(BaseModel):
+    """How many items there are by each value of each filter: folders, cameras, types, months, tags."""
+
+    total: int
+    facets: dict[str, dict[str, int]]
+
+
+class Explained(BaseModel):
+    """How a sentence fits a photo: as a whole, in each cell, and what the cells cover in shares of width and height."""
+
+    sentence: str
+    score: float
+    best: float
+    place: tuple[float, float] = Field(description="The middle of what fits best, from the left and from the top.")
+    box: tuple[float, float, float, float] = Field(description="Left, top, right, bottom, perhaps beyond the edges.")
+    cells: list[list[float]] = Field(description="Cosines, row by row.")
+
+
+class Folder(BaseModel):
+    """A folder or file that was indexed, and whether it is there now."""
+
+    path: str
+    there: bool
+
+
+class Kept(BaseModel):
+    """The thumbnails that are kept: how many, and their bytes."""
+
+    count: int
+    bytes: int
+
+
+class Status(BaseModel):
+    """What the library holds. `revision` rises with every change, `size` are bytes."""
+
+    library: str
+    version: str
+    encoder: str
+    revision: int
+    items: dict[str, int]
+    size: int
+    failed: int
+    thumbnails: Kept
+    folders: list[Folder]
+
+
+class Problem(BaseModel):
+    """What was refused and why, by RFC 9457."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    errors: list[dict[str, Any]] | None = Field(None, description="Which fields are wrong, and how.")

@@ -1,0 +1,471 @@
+"""What a library answers to the web: the one file of `search.web` that knows `indexer` and the rest of `search`.
+
+Questions go through one thread, which owns the engine; those that come together are answered together. What only reads
+the catalog takes one of a few open libraries. A library that was indexed, re-embedded or replaced meanwhile is noticed.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import tempfile
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from queue import Empty, LifoQueue
+from stat import S_ISREG
+from threading import Lock
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from indexer.encoders import Encoder, load_encoder
+from indexer.errors import EncoderMismatch, LibraryError, QueryError
+from indexer.items import Int64Array, Item
+from indexer.library import CATALOG, Library
+from indexer.photos.opening import open_photo
+from search.engine import Engine
+from search.filters import Filter
+from search.hits import Hit
+from search.output import record, records
+from search.present.heatmap import Heat, heats
+from search.query import STORED, Query, Term, like, parse
+from search.web.problems import Busy, Gone, NotHere
+from search.web.schemas import FilterIn, SearchIn
+from search.web.thumbnails import SIDES, Thumbnails, draw
+
+# Questions that are answered together; how many may wait before the next one is told to come again.
+TOGETHER = 32
+WAITING = 256
+
+# Orders of items that are kept, 8 bytes an item.
+ORDERS_KEPT = 8
+
+# Shapes of photos in the grid, in 256ths of the height: what is longer is cut.
+SHAPE_UNIT = 256
+SHAPES = 0.25, 4.0
+
+# What browsers show of what we read, by suffix; the viewer takes the large thumbnail of the others.
+SHOWN = {
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".jpe": "image/jpeg",
+    ".jfif": "image/jpeg",
+    ".png": "image/png",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+    ".avif": "image/avif",
+    ".bmp": "image/bmp",
+}
+
+# Fields of a request that are fields of `Query`.
+WAYS = ("k", "wanted", "sort", "relevant", "unique", "diverse", "by_words", "best_of_each", "include_self")
+
+# Captions that are shown of a photo.
+CAPTIONS_AT_MOST = 20
+
+Value = TypeVar("Value")
+Int32Array = npt.NDArray[np.int32]
+Uint16Array = npt.NDArray[np.uint16]
+
+
+class Content(NamedTuple):
+    """The file of an item: the fingerprint of its indexing, whether it still is as it was then, and its time now."""
+
+    item: Item
+    fingerprint: bytes
+    is_unchanged: bool
+    mtime_ns: int
+
+
+class Shapes(NamedTuple):
+    """All photos by id, ascending: `ids` `[n]`, `days` `[n]` int32 as Julian day numbers, `aspects` `[n]` uint16."""
+
+    ids: Int64Array
+    days: Int32Array
+    aspects: Uint16Array
+
+
+class Answers(NamedTuple):
+    """The hits of each of some queries, and the sentences of which only the beginning was understood."""
+
+    hits: list[list[Hit]]
+    truncated: list[str]
+
+
+class Asker:
+    """Answers questions on a thread of its own, which alone uses the engine; those that wait are answered together."""
+
+    def __init__(self, opened: Callable[[], Engine], is_current: Callable[[Engine], bool]) -> None:
+        self._opened, self._is_current = opened, is_current
+        self._engine: Engine | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="descry-asker")
+        self._waiting: deque[tuple[Sequence[Query], Future[Answers]]] = deque()
+
+    def ask(self, *queries: Query) -> Future[Answers]:
+        """The answers to queries of one state of the library, once it is their turn. Raises `Busy` if too many wait."""
+        if len(self._waiting) >= WAITING:
+            raise Busy(f"{WAITING} questions are waiting already: ask again in a moment.")
+        future: Future[Answers] = Future()
+        self._waiting.append((queries, future))
+        self._thread.submit(self._work)
+        return future
+
+    def _work(self) -> None:
+        """Answers what waits; the turns of those that were answered together find nothing more to do."""
+        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), TOGETHER))]
+        batch = [(queries, future) for queries, future in batch if future.set_running_or_notify_cancel()]
+        try:
+            together = self._answered([query for queries, _ in batch for query in queries])
+        except Exception:  # one of them is to blame, and that one alone is told so
+            for queries, future in batch:
+                try:
+                    future.set_result(self._answered(queries))
+                except Exception as error:
+                    future.set_exception(error)
+            return
+        hits = iter(together.hits)
+        for queries, future in batch:
+            words = {term.value for query in queries for term in query.terms}
+            cut = [words_cut for words_cut in together.truncated if words_cut in words]
+            future.set_result(Answers([next(hits) for _ in queries], cut))
+
+    def _answered(self, queries: Sequence[Query]) -> Answers:
+        """The answers; a library that has become another one meanwhile is opened anew."""
+        try:
+            return self._answers(queries)
+        except (EncoderMismatch, LibraryError, sqlite3.Error):
+            self._forget()
+            return self._answers(queries)
+
+    def _answers(self, queries: Sequence[Query]) -> Answers:
+        if not queries:
+            return Answers([], [])
+        if self._engine is None or not self._is_current(self._engine):
+            self._forget()
+            self._engine = self._opened()
+        hits = self._engine.search_many(queries)
+        return Answers(hits, [words for query in queries for words in self._engine.truncated(query)])
+
+    def _forget(self) -> None:
+        if self._engine is not None:
+            self._engine.library.close()
+            self._engine = None
+
+    def close(self) -> None:
+        """Ends the thread, and what waits with it."""
+        for _, future in self._waiting:
+            future.cancel()
+        self._thread.submit(self._forget)
+        self._thread.shutdown(wait=True)
+
+
+class Service:
+    """Answers about the library at `path`. Raises what `Library.open` raises."""
+
+    def __init__(self, path: Path, *, encoder: Encoder | None = None, device: str = "auto") -> None:
+        self.path = path.expanduser().absolute()
+        self._encoder, self._device = encoder, device
+        self._is_closed = False
+        self._readers: LifoQueue[tuple[Engine, object]] = LifoQueue()
+        self._kept: OrderedDict[object, Any] = OrderedDict()
+        self._keeping = Lock()
+        with self.reading():
+            pass
+        self._stamp_of_engine: object = None
+        self._asker = Asker(self._opened_for_asking, lambda _: self._stamp_of_engine == self._stamp())
+        self._explaining = ThreadPoolExecutor(1, thread_name_prefix="descry-explain")
+        self._seeing: tuple[Encoder, object] | None = None
+        self.thumbnails = Thumbnails(self.path)
+        self._uploads = tempfile.TemporaryDirectory(prefix="descry-uploads-")
+
+    def close(self) -> None:
+        """Ends the threads and closes all that is open; a second time, it does nothing."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._asker.close()
+        self._explaining.shutdown(wait=True, cancel_futures=True)
+        with suppress(Empty):
+            while True:
+                self._readers.get_nowait()[0].library.close()
+        self.thumbnails.close()
+        self._uploads.cleanup()
+
+    # the library, open
+
+    def _stamp(self) -> object:
+        """What tells the library from another one in its place; None where there is none."""
+        with suppress(OSError):
+            status = (self.path / CATALOG).stat()
+            return status.st_dev, status.st_ino
+        return None
+
+    def _opened(self) -> Engine:
+        library = Library.open(self.path)
+        try:
+            return Engine(library, self._encoder, device=self._device)
+        except BaseException:
+            library.close()
+            raise
+
+    def _opened_for_asking(self) -> Engine:
+        self._stamp_of_engine = self._stamp()
+        return self._opened()
+
+    @contextmanager
+    def reading(self) -> Iterator[Engine]:
+        """An engine that nobody else uses meanwhile and that is asked no questions, only for one state of the items."""
+        engine, stamp = self._taken()
+        try:
+            with engine.library.catalog.snapshot():
+                yield engine
+        except sqlite3.Error:
+            engine.library.close()
+            raise
+        except BaseException:
+            self._readers.put((engine, stamp))
+            raise
+        self._readers.put((engine, stamp))
+
+    def _taken(self) -> tuple[Engine, object]:
+        now = self._stamp()
+        with suppress(Empty):
+            while True:
+                engine, stamp = self._readers.get_nowait()
+                if stamp == now:
+                    return engine, stamp
+                engine.library.close()
+        return self._opened(), now
+
+    def _remembered(self, key: object, make: Callable[[], Value]) -> Value:
+        """What `make` gives, kept for the next who asks with the same key."""
+        with self._keeping:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]  # type: ignore[no-any-return]
+        made = make()
+        with self._keeping:
+            self._kept[key] = made
+            while len(self._kept) > ORDERS_KEPT:
+                self._kept.popitem(last=False)
+        return made
+
+    # items without a question
+
+    def revision(self) -> str:
+        """What changes whenever the library does."""
+        with self.reading() as engine:
+            return f"{hash(self._stamp()) & 0xFFFFFFFF:x}-{engine.library.catalog.revision}"
+
+    def _listed(self, engine: Engine, wanted: str, filters: tuple[Filter, ...], sort: str) -> Int64Array:
+        """The ids that pass the filters, in order. Raises `QueryError`."""
+        key = (self._stamp(), engine.library.catalog.revision, wanted, filters, sort)
+        return self._remembered(key, lambda: engine.listed(wanted, filters=filters, sort=sort))
+
+    def page(
+        self, *, wanted: str, filters: Sequence[Filter], sort: str, cursor: str | None, limit: int
+    ) -> tuple[list[Item], int, str | None]:
+        """A page of items, how many there are in all, and the cursor of the next page."""
+        with self.reading() as engine:
+            ids = self._listed(engine, wanted, tuple(filters), sort)
+            first = _place(ids, cursor)
+            chosen = ids[first : first + limit].tolist()
+            end = first + len(chosen)
+            following = f"{end}.{chosen[-1]}" if chosen and end < len(ids) else None
+            return engine.library.catalog.items(chosen), len(ids), following
+
+    def items(self, ids: Sequence[int]) -> list[Item]:
+        """The items of those ids that there are, in their order."""
+        with self.reading() as engine:
+            return engine.library.catalog.items(ids)
+
+    def grid(self, *, wanted: str, filters: Sequence[Filter], sort: str) -> bytes:
+        """All items that pass the filters, in order, by what a grid needs to know of them; see `app`."""
+        with self.reading() as engine:
+            ids = self._listed(engine, wanted, tuple(filters), sort)
+            shapes = self._shapes(engine.library, wanted)
+            places = np.searchsorted(shapes.ids, ids)
+            columns = (ids.astype("<u4"), shapes.days[places].astype("<i4"), shapes.aspects[places].astype("<u2"))
+            return b"".join(column.tobytes() for column in columns)
+
+    def _shapes(self, library: Library, wanted: str) -> Shapes:
+        def read() -> Shapes:
+            rows = library.catalog.connection.execute(
+                "SELECT id, coalesce(day, 0), coalesce(1.0 * json_extract(facts, '$.width') / "
+                "json_extract(facts, '$.height'), 1.0) FROM items WHERE modality = ? ORDER BY id",
+                (wanted,),
+            ).fetchall()
+            ids, days, aspects = (np.array([row[place] for row in rows]) for place in range(3))
+            cut = np.clip(aspects.astype(np.float64), *SHAPES) * SHAPE_UNIT
+            return Shapes(ids.astype(np.int64), days.astype(np.int32), cut.round().astype(np.uint16))
+
+        return self._remembered((self._stamp(), library.catalog.revision, wanted, "shapes"), read)
+
+    def facets(self, *, wanted: str, filters: Sequence[Filter]) -> tuple[int, dict[str, dict[str, int]]]:
+        """How many items pass the filters, and how many of them there are by each value of each filter."""
+        with self.reading() as engine:
+            total = len(self._listed(engine, wanted, tuple(filters), "path"))
+            key = (self._stamp(), engine.library.catalog.revision, wanted, tuple(filters), "facets")
+            return total, self._remembered(key, lambda: engine.facets(wanted, filters=filters))
+
+    def detail(self, id: int) -> tuple[Item, dict[str, float], list[str]]:
+        """An item, its tags, and the captions of the library that speak of it. Raises `NotHere`."""
+        with self.reading() as engine:
+            item = _only(engine.library, id)
+            return item, engine.library.catalog.tags.of(id), _captions(engine.library, item)
+
+    def content(self, id: int) -> Content:
+        """The file of an item. Raises `NotHere`, `Gone`."""
+        with self.reading() as engine:
+            item = _only(engine.library, id)
+            sql = "SELECT fingerprint, size, mtime_ns FROM files JOIN items ON files.id = file_id WHERE items.id = ?"
+            fingerprint, *indexed = engine.library.catalog.connection.execute(sql, (id,)).fetchone()
+        try:
+            status = item.path.stat()
+        except OSError as error:
+            raise Gone(f"The file of item {id} is not there now.") from error
+        if not S_ISREG(status.st_mode):
+            raise Gone(f"What lies at the place of item {id} is no file now.")
+        return Content(item, fingerprint or b"", [status.st_size, status.st_mtime_ns] == indexed, status.st_mtime_ns)
+
+    def thumbnail(self, content: Content, size: str) -> bytes:
+        """The picture of an item as WebP in one of `SIDES`. Raises `NotHere`, `SourceError`."""
+        kept = self.thumbnails.get(content.fingerprint, size) if content.fingerprint else None
+        if kept is not None:
+            return kept
+        if content.item.modality != "image":
+            raise NotHere(f"Item {content.item.id} is {content.item.modality} and has no picture.")
+        with open_photo(content.item.path) as photo:
+            drawn = draw(photo, SIDES[size])
+        if content.fingerprint and content.is_unchanged:
+            self.thumbnails.put(content.fingerprint, size, drawn)
+        return drawn
+
+    def status(self) -> dict[str, Any]:
+        """What the library holds."""
+        with self.reading() as engine:
+            library, catalog = engine.library, engine.library.catalog
+            return {
+                "library": str(self.path),
+                "version": version("descry"),
+                "encoder": library.encoder_name,
+                "revision": catalog.revision,
+                "items": catalog.counts(),
+                "size": library.size(),
+                "failed": len(catalog.files.failures()),
+                "thumbnails": {"count": self.thumbnails.count, "bytes": self.thumbnails.bytes},
+                "folders": [{"path": str(root), "there": root.exists()} for root in catalog.files.roots()],
+            }
+
+    # questions
+
+    def query(self, asked: SearchIn, photos: Sequence[Path]) -> Query:
+        """The query that a request means. No name in it is looked for on the disk. Raises `QueryError`."""
+        terms = [] if not asked.query.strip() else list(parse(asked.query, files=False).terms)
+        for term in asked.terms:
+            if term.photo is not None and term.photo >= len(photos):
+                raise QueryError(f"There is no photo {term.photo}: {len(photos)} came with the question.")
+            value: Any = photos[term.photo] if term.photo is not None else term.id or term.text
+            modality = STORED if term.id else "image" if term.photo is not None else "text"
+            terms.append(Term(modality, value, term.weight))
+        ways = {name: getattr(asked, name) for name in WAYS}
+        return Query(tuple(terms), filters=as_filters(asked.filters), words=asked.query, **ways)
+
+    def ask(self, query: Query, *, judge: bool) -> Future[Answers]:
+        """The answer to a query; with `judge`, behind it those of its hits that fit, with their probabilities."""
+        return self._asker.ask(query, replace(query, relevant=True)) if judge else self._asker.ask(query)
+
+    def similar(self, id: int, *, k: int, wanted: str) -> Query:
+        """The query for what resembles an item of the library. Raises `NotHere`."""
+        with self.reading() as engine:
+            _only(engine.library, id)
+        return like(id, k=k, wanted=wanted)
+
+    def explain(self, content: Content, sentence: str) -> Future[Heat]:
+        """Where in a photo a sentence fits, on a thread of its own: the encoder for it is heavy to load."""
+        return self._explaining.submit(self._heat, content.item.path, sentence)
+
+    def _heat(self, path: Path, sentence: str) -> Heat:
+        stamp = self._stamp()
+        if self._seeing is None or self._seeing[1] != stamp:
+            with self.reading() as engine:
+                encoder = self._encoder or load_encoder(engine.library.encoder_name, device=self._device)
+                engine.library.check(encoder)
+            self._seeing = encoder, stamp
+        (heat,) = heats(self._seeing[0], path, [sentence])
+        return heat
+
+    @contextmanager
+    def uploaded(self, contents: Sequence[bytes]) -> Iterator[list[Path]]:
+        """Photos that came with a question, as files, as long as they are needed. Raises `QueryError`."""
+        with tempfile.TemporaryDirectory(dir=self._uploads.name) as folder:
+            paths = []
+            for number, content in enumerate(contents):
+                path = Path(folder, f"photo {number}")
+                path.write_bytes(content)
+                paths.append(path)
+            try:
+                yield paths
+            except QueryError as error:  # where it lay is nobody's business
+                raise QueryError(str(error).replace(f"{folder}/", "")) from error
+
+
+def _only(library: Library, id: int) -> Item:
+    items = library.catalog.items([id])
+    if not items:
+        raise NotHere(f"The library holds nothing under id {id}.")
+    return items[0]
+
+
+def _captions(library: Library, item: Item) -> list[str]:
+    """What captions of the library say of a photo."""
+    folder, name = str(item.path.parent), item.path.name
+    rows = library.catalog.connection.execute(
+        "SELECT text FROM items JOIN files ON files.id = file_id JOIN folders ON folders.id = folder_id "
+        "WHERE items.modality = 'text' AND instr(facts, ?) AND beside(folders.path, json_extract(facts, '$.photo')) = ?"
+        f"LIMIT {CAPTIONS_AT_MOST}",
+        (json.dumps(name, ensure_ascii=False)[1:-1], f"{folder}/{name}"),
+    )
+    return [text for (text,) in rows]
+
+
+def _place(ids: Int64Array, cursor: str | None) -> int:
+    """Where the page of a cursor begins: behind the item that was last, wherever that is now."""
+    if cursor is None:
+        return 0
+    place, last = map(int, cursor.split("."))
+    if 0 < place <= len(ids) and ids[place - 1] == last:
+        return place
+    found = np.flatnonzero(ids == last)
+    return int(found[0]) + 1 if len(found) else min(place, len(ids))
+
+
+def as_filters(filters: Sequence[FilterIn]) -> tuple[Filter, ...]:
+    """The filters that a request means. Raises `QueryError`."""
+    return tuple(Filter(one.field, one.value, one.negated) for one in filters)
+
+
+def found(answers: Answers) -> dict[str, Any]:
+    """An answer as plain data: hits, how many of them fit if that was asked for, and what is to be said."""
+    notes = [f"Only the beginning of this is understood: {words[:60]}…" for words in answers.truncated]
+    hits, *judged = answers.hits
+    if not judged:
+        return {"hits": records(hits), "fits": None, "notes": notes}
+    chances = {hit.id: hit.probability for hit in judged[0]}
+    hits = [replace(hit, probability=chances.get(hit.id)) for hit in hits]
+    fits = sum(hit.probability is not None for hit in hits)
+    if hits and not fits:
+        notes.append("Nothing fits; these are the nearest.")
+    return {"hits": records(hits), "fits": fits, "notes": notes}
+
+
+def item_record(item: Item) -> dict[str, Any]:
+    """An item as plain data."""
+    told = record(1, Hit.of(item))
+    return {name: value for name, value in told.items() if name not in ("rank", "score")}
