@@ -12,11 +12,15 @@ import re
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
-from typing import Any, NamedTuple
+from datetime import date
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from indexer.errors import QueryError
 from indexer.storage.files import AT_OR_BELOW, as_stored, range_below
+from search.dates import period
+
+if TYPE_CHECKING:
+    from indexer.places import City
 
 # A place without a distance means this many kilometres around it: a town and its surroundings.
 NEAR_KM = 10.0
@@ -25,6 +29,13 @@ EARTH_RADIUS_KM = 6371.0
 
 # The Julian day number of the day before the first of the year 1, by which Python counts.
 BEFORE_FIRST = 1_721_425
+
+# A place, and behind a comma or blank how many kilometres around it.
+_NUMBER = r"[-+]?\d+(?:\.\d+)?"
+_NEAR = re.compile(
+    rf"(?:(?P<latitude>{_NUMBER})\s*,\s*(?P<longitude>{_NUMBER})|(?P<name>[^\W\d][^\d]*?))"
+    rf"(?:\s*,\s*(?P<km>{_NUMBER})\s*(?:km)?|\s+(?P<around>{_NUMBER})\s*km)?"
+)
 
 # All cameras that there are, by stepping from one to the next in the index.
 CAMERAS = (
@@ -131,37 +142,21 @@ def _type(value: str) -> Condition:
 
 
 def _after(value: str) -> Condition:
-    return Condition("items.day >= ?", (_julian(_period(value)[0]),))
+    return Condition("items.day >= ?", (_julian(period(value).first),))
 
 
 def _before(value: str) -> Condition:
-    return Condition("items.day < ?", (_julian(_period(value)[0]),))
+    return Condition("items.day < ?", (_julian(period(value).first),))
 
 
 def _on(value: str) -> Condition:
-    first, behind = _period(value)
+    first, behind = period(value)
     return Condition("items.day BETWEEN ? AND ?", (_julian(first), _julian(behind) - 1))
 
 
 def _julian(day: date) -> int:
     """A day's number, by which the catalog keeps days."""
     return day.toordinal() + BEFORE_FIRST
-
-
-def _period(value: str) -> tuple[date, date]:
-    """The first day of a year, month or day, and the first day behind it.
-
-    >>> [str(day) for day in _period("2023-12")]
-    ['2023-12-01', '2024-01-01']
-    """
-    match = re.fullmatch(r"(\d{4})(?:-(\d\d?))?(?:-(\d\d?))?", value.strip())
-    if match is None:
-        raise ValueError(value)
-    year, month, day = (int(part) if part else None for part in match.groups())
-    first = date(year or 0, month or 1, day or 1)
-    # a step beyond the end, and back to its first day
-    days, start = (1, {}) if day else (31, {"day": 1}) if month else (366, {"month": 1, "day": 1})
-    return first, (first + timedelta(days)).replace(**start)
 
 
 def _camera(value: str) -> Condition:
@@ -188,12 +183,43 @@ def _at_least(fact: str) -> Callable[[str], Condition]:
 
 
 def _near(value: str) -> Condition:
-    latitude, longitude, *more = (float(part) for part in value.split(","))
-    kilometres = more[0] if more else NEAR_KM
-    if len(more) > 1 or not (abs(latitude) <= 90 and abs(longitude) <= 180 and kilometres >= 0):
+    match = _NEAR.fullmatch(value.strip())
+    if match is None:
+        raise ValueError(value)
+    if match["name"]:
+        city = city_called(match["name"])
+        latitude, longitude = city.latitude, city.longitude
+    else:
+        latitude, longitude = float(match["latitude"]), float(match["longitude"])
+    kilometres = float(match["km"] or match["around"] or NEAR_KM)
+    if not (abs(latitude) <= 90 and abs(longitude) <= 180 and kilometres >= 0):
         raise ValueError(value)
     sql = "kilometres(json_extract(facts, '$.latitude'), json_extract(facts, '$.longitude'), ?, ?) <= ?"
     return Condition(sql, (latitude, longitude, kilometres))
+
+
+def _place(value: str) -> Condition:
+    from indexer.places import folded, gazetteer
+
+    country = gazetteer().countries.get(folded(value))
+    if country:
+        return Condition("json_extract(facts, '$.country') = ?", (country,))
+    city = city_called(value)
+    return Condition(
+        "json_extract(facts, '$.city') = ? AND json_extract(facts, '$.country') = ?", (city.name, city.country)
+    )
+
+
+def city_called(name: str) -> City:
+    """The largest city of a name. Raises `QueryError`, with names that are spelt nearly so, where there is none."""
+    from indexer.places import gazetteer
+
+    cities = gazetteer().called(name)
+    if cities:
+        return cities[0]
+    near = " or ".join(gazetteer().like(name))
+    hint = f"do you mean {near}?" if near else "give a city of more than 15,000 people, or LATITUDE,LONGITUDE."
+    raise QueryError(f"No place is called {name!r}: {hint}")
 
 
 def kilometres(
@@ -244,7 +270,7 @@ ORIENTATIONS = {"landscape": ">", "portrait": "<", "square": "="}
 _FAMILIES = (("jpg", "jpeg", "jpe", "jfif"), ("tif", "tiff"), ("heic", "heif", "hif"), ("jp2", "j2k", "jpx", "jpf"))
 SAME_TYPE = {suffix: family for family in _FAMILIES for suffix in family}
 
-_DATES = "a year, month or day, as in 2023, 2023-05 or 2023-05-17"
+_DATES = "a year, month, day or what people say, as in 2023, 2023-05, 'May 2023', 2020..2022 or 'last summer'"
 
 FIELDS: dict[str, Field] = {
     "in": Field("In this folder, or below it.", "a folder", _in_folder, "FOLDER"),
@@ -257,10 +283,11 @@ FIELDS: dict[str, Field] = {
     "lens": Field("Taken with this lens.", "a part of its name", _lens),
     "near": Field(
         "Taken near this place.",
-        f"LATITUDE,LONGITUDE[,KILOMETRES] in degrees, as in 52.5,13.4 or 52.5,13.4,3 ({NEAR_KM:.0f} km if not said)",
+        f"a city or LATITUDE,LONGITUDE, as in Berlin, 'München, 20 km' or 52.5,13.4,3 ({NEAR_KM:.0f} km if not said)",
         _near,
-        "LAT,LON[,KM]",
+        "PLACE[,KM]",
     ),
+    "place": Field("Taken in this city or country.", "its name, as in Berlin or Japan", _place, "PLACE"),
     "min-width": Field("At least so many pixels wide.", "a whole number", _at_least("width"), "PIXELS"),
     "min-height": Field("At least so many pixels high.", "a whole number", _at_least("height"), "PIXELS"),
     "orientation": Field("Of this orientation.", " or ".join(ORIENTATIONS), _orientation, "SHAPE"),

@@ -15,7 +15,7 @@ LAYERS = ("indexer", "search", "descry", "evaluation", "training", "benchmarks")
 
 # Inside `indexer`, what stands higher may import what stands lower, never the other way round.
 INDEXER = (
-    ("errors", "items", "shipped", "threads", "memory"),
+    ("errors", "items", "shipped", "threads", "memory", "places"),
     ("storage", "photos", "whole"),
     ("nearest",),
     ("encoders", "modalities"),

@@ -227,9 +227,7 @@ def _file(entry: Entry) -> tuple[Path, str]:
 
 
 def _source(entry: Entry) -> Source:
-    # facts are read anew where the fingerprint will show that the vector fits
-    version = "" if entry.fingerprint else MODALITIES[entry.item.modality].facts_version
-    return Source(*_file(entry), entry.size or 0, entry.mtime_ns or 0, version)
+    return Source(*_file(entry), entry.size or 0, entry.mtime_ns or 0)
 
 
 def _unit(rows: Float32Array) -> Float32Array:

@@ -70,6 +70,9 @@ def found(engine: Engine, *filters: Filter) -> str:
     [
         ("on", "2023", "ab"),
         ("on", "2023-12", "b"),
+        ("on", "May 2023", "a"),
+        ("on", "2023..2024", "abc"),
+        ("on", "since 2024", "c"),
         ("on", "2023-5-17", "a"),
         ("after", "2023-12-31", "bc"),
         ("after", "2024", "c"),
@@ -82,6 +85,12 @@ def found(engine: Engine, *filters: Filter) -> str:
         ("lens", "50mm", "abc"),
         ("near", "52.52,13.405", "a"),
         ("near", "52.52,13.405,50", "ab"),
+        ("near", "Berlin", "a"),
+        ("near", "berlin, 50 km", "ab"),
+        ("near", "Potsdam 5 km", "b"),
+        ("place", "Berlin", "a"),
+        ("place", "Deutschland", "ab"),
+        ("place", "sydney", "c"),
         ("near", "-33.9, 151.2, 20", "c"),
         ("type", "jpeg", "abc"),
         ("type", ".PNG", "d"),
@@ -183,10 +192,10 @@ def test_facets_count_what_filters_of_their_names_let_through(engine: Engine) ->
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("on", "yesterday"),
+        ("on", "someday"),
         ("on", "2023-13"),
         ("after", "2023-02-30"),
-        ("near", "Berlin"),
+        ("near", "52.5"),
         ("near", "91,0"),
         ("near", "1,2,3,4"),
         ("min-width", "wide"),
@@ -287,3 +296,9 @@ def test_a_catalog_from_before_days_had_a_column_is_filtered_as_a_new_one(
     with closing(Catalog(tmp_path / "catalog.sqlite3", readonly=True)) as catalog:
         for field, value, ids in (("on", "2023-05", [1]), ("on", "2020-02-29", [2]), ("camera", "x", [1])):
             assert catalog.ids("image", *to_sql([Filter(field, value)])).tolist() == ids
+
+
+@pytest.mark.parametrize("field", ["near", "place"])
+def test_a_place_that_is_not_known_is_answered_with_those_spelt_nearly_so(field: str) -> None:
+    with pytest.raises(QueryError, match=r"'Berln'.*Berlin"):
+        Filter(field, "Berln")
