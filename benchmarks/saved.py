@@ -16,8 +16,8 @@ import benchmarks.photos
 import benchmarks.vectors
 from benchmarks.tables import table
 from evaluation.datasets import DataError
+from indexer.atomic import atomic_write, writing
 from indexer.errors import DescryError
-from indexer.whole import written_whole
 
 # What makes a machine the same one; its versions may differ, and each row tells those of its peer. Not the cores: a run
 # may be kept to some of them.
@@ -31,7 +31,7 @@ Run = Mapping[str, Any]
 
 def write(file: Path, held: Run) -> None:
     """Writes a run, whole or not at all. Raises `PathError`."""
-    with written_whole(file) as place:
+    with writing(file), atomic_write(file) as place:
         place.write_text(json.dumps(held, indent=1), encoding="utf-8")
 
 

@@ -32,6 +32,7 @@ from evaluation.scenes import (
     queries,
     small,
 )
+from indexer.atomic import atomic_write
 from indexer.encoders import Encoder
 from search.relevance import Background, Judge, Usual
 
@@ -236,6 +237,5 @@ def write(judge: Judge, encoder: Encoder, figures: Mapping[str, Measures], path:
     table = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     rounded = {scene: {name: round(value, 4) for name, value in one.items()} for scene, one in figures.items()}
     table[encoder.checksum] = {"encoder": encoder.name, "judge": asdict(judge), "figures": rounded}
-    new = path.with_name(f"{path.name}.new")
-    new.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
-    new.replace(path)
+    with atomic_write(path) as new:
+        new.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")

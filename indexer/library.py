@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from indexer.atomic import atomic_write, remove_leftovers
 from indexer.encoders import load_encoder
 from indexer.encoders.base import Encoder
 from indexer.errors import EncoderMismatch, LibraryError, LibraryFull, LibraryLocked, LibraryNotFound, PathError
@@ -369,9 +370,10 @@ class Library:
         except OSError as error:
             raise LibraryError(f"The library {self.path} cannot be written ({error.strerror}).") from error
         holder = self.path / LOCK_HOLDER
+        remove_leftovers(self.path)
         try:
-            with suppress(OSError):  # the lock holds without the name of its holder, also on a full disk
-                holder.write_text(json.dumps({"pid": os.getpid(), "host": gethostname()}))
+            with suppress(OSError), atomic_write(holder) as new:  # the lock holds without it, also on a full disk
+                new.write_text(json.dumps({"pid": os.getpid(), "host": gethostname()}))
             yield
         finally:
             with suppress(OSError):

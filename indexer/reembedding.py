@@ -105,7 +105,10 @@ class _Gathered:
         catalog = library.catalog
         file = vectors_file(catalog.path, catalog.generation + 1)
         self._stored = StoredVectors(file, encoder.dimension)
-        self._scratch = sqlite3.connect(library.path / SCRATCH, isolation_level=None)
+        scratch = library.path / SCRATCH
+        if scratch.is_symlink():  # SQLite would write through it
+            scratch.unlink()
+        self._scratch = sqlite3.connect(scratch, isolation_level=None)
         # the fingerprint is that of the bytes that were embedded; of what the catalog holds itself there is none
         self._scratch.execute("CREATE TABLE IF NOT EXISTS embedded (id INTEGER PRIMARY KEY, fingerprint BLOB)")
         self._scratch.execute("CREATE TABLE IF NOT EXISTS encoder (name TEXT, checksum TEXT, file TEXT)")

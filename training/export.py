@@ -14,6 +14,7 @@ import numpy.typing as npt
 from safetensors.numpy import save
 from torch import Tensor
 
+from indexer.atomic import atomic_write
 from indexer.encoders.embedded import CONFIG, FORMAT, TOKENIZER, WEIGHTS
 from indexer.encoders.embedded_shape import BlockShape
 from indexer.items import Float32Array
@@ -79,6 +80,5 @@ def write_encoder(
 
 def _write(path: Path, content: bytes) -> None:
     """Writes beside the file and renames, so that a reader never sees half of it."""
-    beside = path.with_name(path.name + ".new")
-    beside.write_bytes(content)
-    beside.replace(path)
+    with atomic_write(path) as new:
+        new.write_bytes(content)

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from evaluation.datasets import Example
+from indexer.atomic import atomic_write
 from indexer.encoders import Encoder
 from indexer.encoders.base import SeeingTower
 from indexer.errors import EncoderUnavailable
@@ -92,9 +93,8 @@ def pooled_regions(rows: Float32Array, cells: int) -> Float32Array:
 def keep(made: Questions, path: Path, key: str) -> None:
     """Writes questions down, with a key that says what they were made from."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".new")
-    torch.save({"key": key, **vars(made)}, beside)
-    beside.replace(path)
+    with atomic_write(path) as new:
+        torch.save({"key": key, **vars(made)}, new)
 
 
 def kept(path: Path, key: str) -> Questions | None:

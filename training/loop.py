@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from indexer.atomic import atomic_write
 from indexer.errors import DescryError
 
 
@@ -222,9 +223,8 @@ def write_line(log: Path, stage: str, step: int, values: Mapping[str, float]) ->
 
 def write_whole(everything: dict[str, Any], path: Path) -> None:
     """Writes beside the file and renames: a run that is cut off leaves the former one whole."""
-    beside = path.with_suffix(".new")
-    torch.save(everything, beside)
-    beside.replace(path)
+    with atomic_write(path) as new:
+        torch.save(everything, new)
 
 
 class _Averaged:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from indexer.atomic import atomic_write
+
 # What rclip 3.3.0 downloads is of this form, learnt on DataComp.
 ARCHITECTURE = "ViT-B-32-256"
 SEED = 0
@@ -17,6 +19,5 @@ def make(path: Path) -> None:
     import torch
 
     torch.manual_seed(SEED)
-    part = path.with_suffix(".part")
-    torch.save(open_clip.create_model(ARCHITECTURE).state_dict(), part)
-    part.rename(path)
+    with atomic_write(path) as new:
+        torch.save(open_clip.create_model(ARCHITECTURE).state_dict(), new)

@@ -16,8 +16,8 @@ from evaluation.speed.against import against
 from evaluation.speed.figures import Run, table
 from evaluation.speed.plot import plot, require_matplotlib
 from evaluation.speed.setting import Setting, sizes_of
+from indexer.atomic import atomic_write, writing
 from indexer.encoders import Encoder
-from indexer.whole import written_whole
 
 
 def run_speed(encoder: Encoder, options: argparse.Namespace) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def run_speed(encoder: Encoder, options: argparse.Namespace) -> dict[str, Any]:
         for now in measure(setting, options.names, tell=_tell):
             held = now.as_json()
             if options.save:  # each time: the next one may take minutes
-                with written_whole(options.save) as place:
+                with writing(options.save), atomic_write(options.save) as place:
                     place.write_text(json.dumps(held, indent=1), encoding="utf-8")
     if options.plot:
         plot(now, options.plot)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import math
 import re
-import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from indexer.atomic import atomic_folder
 from indexer.encoders import load_encoder, stored
 from indexer.encoders.base import Encoder, Tower
 from indexer.errors import EncoderMismatch, EncoderUnavailable, UnknownEncoder
 from indexer.items import Float32Array
-from indexer.whole import emptied, replace_folder
 
 SCHEME = "ensemble:"
 STORED = "ensemble.json"
@@ -37,6 +37,10 @@ class Member:
 
     name: str
     weight: float = 1.0
+
+
+class _NotStorable(Exception):
+    """A member whose text tower has no stored form."""
 
 
 class JoinedTower:
@@ -143,28 +147,21 @@ def _largest_first(towers: Sequence[Tower]) -> list[int]:
 
 def _store(members: Sequence[Member], encoders: Sequence[Encoder]) -> Callable[[Path], None]:
     def store_text(folder: Path) -> None:
-        scratch = emptied(folder.with_name(f".{folder.name}.new"))
-        try:
-            entries = [
-                _stored(number, *pair, scratch) for number, pair in enumerate(zip(members, encoders, strict=True))
-            ]
-            if all(entries):
-                (scratch / STORED).write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
-                replace_folder(scratch, folder)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+        with suppress(_NotStorable), atomic_folder(folder) as new:
+            entries = [_stored(number, *pair, new) for number, pair in enumerate(zip(members, encoders, strict=True))]
+            (new / STORED).write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
 
     return store_text
 
 
-def _stored(number: int, member: Member, encoder: Encoder, folder: Path) -> dict[str, Any] | None:
-    """What is written down of a member, a heavy text tower being stored below `folder`; None if that cannot be."""
+def _stored(number: int, member: Member, encoder: Encoder, folder: Path) -> dict[str, Any]:
+    """What is written down of a member, a heavy text tower being stored below `folder`. Raises `_NotStorable`."""
     below = ""
     if encoder.store_text is not None:
         below = str(number)
         encoder.store_text(folder / below)
         if not (folder / below).is_dir():
-            return None
+            raise _NotStorable
     return {"name": member.name, "weight": member.weight, "checksum": encoder.checksum, "folder": below}
 
 

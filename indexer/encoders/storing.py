@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -19,11 +18,11 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
+from indexer.atomic import atomic_folder
 from indexer.encoders.base import Tower
 from indexer.encoders.clip_tokens import CLEANERS, merge_table
 from indexer.encoders.stored import CONFIG, MERGES, TOKENIZER, WEIGHTS, TextConfig, load_stored
 from indexer.items import Float32Array
-from indexer.whole import emptied, replace_folder
 
 log = logging.getLogger(__name__)
 
@@ -54,15 +53,12 @@ def store_text_tower(
 
     `reference` is the same tower on torch; a stored form that does not agree with it is thrown away.
     """
-    scratch = emptied(folder.with_name(f".{folder.name}.new"))
     try:
-        _write(scratch, model, tokenizer, name=name, dimension=dimension, checksum=checksum)
-        _check(scratch, reference)
-        replace_folder(scratch, folder)
+        with atomic_folder(folder) as scratch:
+            _write(scratch, model, tokenizer, name=name, dimension=dimension, checksum=checksum)
+            _check(scratch, reference)
     except (NotStorable, OSError, SafetensorError) as reason:
         log.info("The text tower of %s is not stored, searches will load the model: %s", name, reason)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _write(folder: Path, model: Any, tokenizer: Any, *, name: str, dimension: int, checksum: str) -> None:

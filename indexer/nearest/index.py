@@ -13,6 +13,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 
+from indexer.atomic import atomic_write
 from indexer.items import Float32Array, Int64Array, Vectors
 from indexer.nearest.exact import Exact
 from indexer.nearest.halves import one_thread
@@ -104,17 +105,13 @@ class VectorIndex:
 
     def save(self, path: Path) -> None:
         """Writes the index, with its revision behind it, all or nothing. Raises `OSError` where it cannot."""
-        new = path.with_name(f"{path.name}.new")
         try:
-            self._kind.write(new)
-            with new.open("ab") as file:
-                file.write(self.revision.to_bytes(STAMP, "little"))
-                os.fsync(file.fileno())
-            new.replace(path)
+            with atomic_write(path) as new:
+                self._kind.write(new)
+                with new.open("ab") as file:
+                    file.write(self.revision.to_bytes(STAMP, "little"))
         except RuntimeError as error:  # what FAISS makes of a full disk
             raise OSError(f"{path} cannot be written") from error
-        finally:
-            new.unlink(missing_ok=True)
 
     @classmethod
     def open(cls, path: Path, stored: StoredVectors) -> VectorIndex:

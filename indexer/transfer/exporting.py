@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from indexer.atomic import atomic_write, writing
 from indexer.errors import PathError
 from indexer.library import Library
 from indexer.transfer import npz, parquet
 from indexer.transfer.contents import Condition, Contents
-from indexer.whole import written_whole
 
 FORMATS: dict[str, Callable[[Contents, Path], None]] = {".npz": npz.write, ".parquet": parquet.write}
 
@@ -30,6 +30,6 @@ def export(library: Library, path: Path, *, modality: str = "", condition: Condi
         count = len(contents)
         if not count:
             raise PathError(f"The library {library.path} holds nothing to export, or nothing passes the filters.")
-        with written_whole(path) as new:
+        with writing(path), atomic_write(path) as new:
             write(contents, new)
     return count

@@ -14,11 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from indexer.atomic import atomic_write
 from indexer.encoders.base import Encoder, unit_rows
-from indexer.errors import PathError
 from indexer.items import Float32Array
 from indexer.library import Library
-from indexer.whole import written_whole
 
 SHIPPED = Path(__file__).with_name("vocabulary.txt")
 
@@ -69,7 +68,7 @@ def vocabulary(library: Library, encoder: Encoder) -> Vocabulary:
     rows = _kept(cache, stamp, (len(words), encoder.dimension))
     if rows is None:
         rows = embed_words(encoder, words)
-        with suppress(PathError), written_whole(cache) as new, new.open("wb") as file:  # else it takes the time again
+        with suppress(OSError), atomic_write(cache) as new, new.open("wb") as file:  # else it takes the time again
             file.write(stamp)
             np.save(file, rows.astype(np.float16))
     return Vocabulary(words, rows)

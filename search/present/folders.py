@@ -15,9 +15,9 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from indexer.atomic import temporary_file
 from indexer.errors import PathError
 from indexer.storage.files import Failure, shown
-from indexer.whole import beside
 from search.present.outlets import Answer, Chosen, Outlet
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Way(NamedTuple):
 
 def _copy(source: Path, place: Path) -> None:
     """Copies content and times; a file of that name appears when it is whole, and never in another's place."""
-    new = beside(place)
+    new = temporary_file(place.parent)
     try:
         shutil.copy2(source, new)
         place.touch(exist_ok=False)

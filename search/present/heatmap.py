@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from indexer.atomic import atomic_write, writing
 from indexer.encoders.base import Encoder, SeeingTower
 from indexer.errors import EncoderUnavailable, PathError, QueryError, SourceError
 from indexer.items import Float32Array
 from indexer.photos.opening import open_photo
 from indexer.photos.pixels import upright_rgb, upright_size
-from indexer.whole import written_whole
 
 # What Pillow calls the formats in which the picture can be written.
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
@@ -189,7 +189,7 @@ def _free_names(stem: str) -> Iterator[Path]:
 
 def save(drawn: Image.Image, place: Path) -> None:
     """Writes the picture, whole or not at all. Raises `PathError`."""
-    with written_whole(place) as new:
+    with writing(place), atomic_write(place) as new:
         drawn.save(new, FORMATS[place.suffix.lower()])
 
 

@@ -18,10 +18,10 @@ from urllib.parse import quote
 
 from PIL import Image, ImageOps
 
+from indexer.atomic import atomic_write, writing
 from indexer.errors import PathError
 from indexer.report import Watcher
 from indexer.storage.files import shown
-from indexer.whole import written_whole
 from search.present.sheet import SUFFIXES
 from search.present.thumbnails import data_uri, thumbnails
 
@@ -83,7 +83,7 @@ def write_map(
     }
     for mark, content in parts.items():  # the data last: a photo may be called @script@
         page = page.replace(mark, content, 1)
-    with written_whole(path.absolute()) as new:
+    with writing(path), atomic_write(path.absolute()) as new:
         new.write_text(page, encoding="utf-8")
 
 

@@ -8,9 +8,9 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from indexer.atomic import temporary_file, writing
 from indexer.errors import PathError
 from indexer.storage.files import shown
-from indexer.whole import beside, writing
 from search.present.outlets import Answer, Chosen, Outlet
 from search.present.thumbnails import data_uri, thumbnails
 
@@ -75,12 +75,13 @@ class Sheet(Outlet):
         super().__init__()
         if path.suffix.lower() not in SUFFIXES:
             raise PathError(f"{path.name} is no name for a page: call it {path.with_suffix('.html').name}.")
-        self._path, self._new = path.absolute(), beside(path.absolute())
+        self._path = path.absolute()
         self._questions = self._photos = 0
 
     def __enter__(self) -> Sheet:
         """Begins the file, so that a place where it cannot be written is known before the search."""
         with writing(self._path):
+            self._new = temporary_file(self._path.parent)
             self._file = self._new.open("w", encoding="utf-8", errors="backslashreplace")
         return self
 

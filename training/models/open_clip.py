@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from indexer.atomic import atomic_write
 from indexer.encoders.open_clip_model import explained, recipe_of
 from indexer.encoders.open_clip_source import FOLDER_CONFIG, SCHEME, Source, find, quiet
 from indexer.errors import EncoderUnavailable, UnknownEncoder
@@ -129,9 +130,8 @@ class OpenClipModel:
             state["logit_bias"] = torch.tensor(similarity.bias)
             self._config["init_logit_bias"] = similarity.bias
         config = {"model_cfg": self._config, "preprocess_cfg": self.image.preprocess_cfg}
-        beside = folder / f"{WEIGHTS}.new"
-        save_file(state, beside)
-        beside.replace(folder / WEIGHTS)
+        with atomic_write(folder / WEIGHTS) as new:
+            save_file(state, new)
         (folder / FOLDER_CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
         return f"{SCHEME}{folder}"
 
