@@ -127,12 +127,12 @@ def _is_relative(phrase: str) -> bool:
 def _range(words: str, today: date) -> Period | None:
     """A period, or what lies between two or on one side of one."""
     if match := re.fullmatch(r"(?:between|zwischen)\s+(.+?)\s+(?:and|und)\s+(.+)", words):
-        return _from_to(*match.groups(), today)
+        return _from_to(match[1], match[2], today)
     between = re.fullmatch(r"(?:(?:from|von|vom)\s+)?(.+?)(?:\s*\.\.+\s*|\s+(?:to|until|till|bis|-)\s+)(.+)", words)
-    if between and (both := _from_to(*between.groups(), today)):
+    if between and (both := _from_to(between[1], between[2], today)):
         return both
     if match := re.fullmatch(r"(\d{4})\s*-\s*(\d{4})", words):
-        return _from_to(*match.groups(), today)
+        return _from_to(match[1], match[2], today)
     for opening, one_side in _ONE_SIDED.items():
         if (match := re.fullmatch(rf"(?:{opening})\s+(.+)", words)) and (inside := _named(match[1], today)):
             return one_side(inside)
@@ -182,13 +182,12 @@ def _numbers(words: str, _today: date) -> Period | None:
 def _month(words: str, today: date) -> Period | None:
     """May 2023, 17 May 2023, May 17th 2023; without a year the latest."""
     name = "|".join(MONTHS)
-    match = re.fullmatch(rf"(?:(\d\d?)(?:st|nd|rd|th|\.)?\s+(?:of\s+)?)?({name})\.?(?:\s+(\d{{4}}))?", words)
-    day, month, year = match.groups() if match else (None, None, None)
+    day_first = rf"(?:(?P<day>\d\d?)(?:st|nd|rd|th|\.)?\s+(?:of\s+)?)?(?P<month>{name})\.?(?:\s+(?P<year>\d{{4}}))?"
+    month_first = rf"(?P<month>{name})\.?\s+(?P<day>\d\d?)(?:st|nd|rd|th)?(?:\s+(?P<year>\d{{4}}))?"
+    match = re.fullmatch(day_first, words) or re.fullmatch(month_first, words)
     if match is None:
-        match = re.fullmatch(rf"({name})\.?\s+(\d\d?)(?:st|nd|rd|th)?(?:\s+(\d{{4}}))?", words)
-        if match is None:
-            return None
-        month, day, year = match.groups()
+        return None
+    day, month, year = match["day"], match["month"], match["year"]
     number = MONTHS[month]
     first = date(today.year, number, int(day or 1))
     if year is None:
