@@ -78,7 +78,7 @@ class ChunkReader:
         try:
             file = ReadFile(source, self._encoder, self._max_pixels)
             with self._turn:
-                donor = self._catalog.files.donor(file.fingerprint, source.modality)
+                donor = self._catalog.files.donor(file.fingerprint, source)
             donated = self._donated(file, donor) if donor else None
             return donated or self._next(file, file.prepared())
         except (OSError, SourceError) as error:
@@ -129,7 +129,8 @@ class ReadFile:
 
     def values(self) -> Iterator[tuple[Item, Any]]:
         """The items, each with the value that its tower prepares."""
-        return self._modality.read(self.source.path, ReadOptions(self._tower.fits, self._max_pixels, self._content))
+        options = ReadOptions(self._tower.fits, self._max_pixels, self._content, self.source.sidecars)
+        return self._modality.read(self.source.path, options)
 
     def prepared(self) -> Work:
         """The items, each with its array ready to be embedded."""

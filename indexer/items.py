@@ -15,12 +15,18 @@ Int64Array = npt.NDArray[np.int64]
 
 
 class Source(NamedTuple):
-    """A file as the folder walk saw it; size and mtime decide whether it is unchanged."""
+    """A file as the folder walk saw it; size and mtime decide whether it is unchanged.
+
+    `facts_version` decides whether its facts are: it names the version of their reader and the state of `sidecars`,
+    the files beside it that tell about it.
+    """
 
     path: Path
     modality: str
     size: int
     mtime_ns: int
+    facts_version: str = ""
+    sidecars: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

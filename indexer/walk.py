@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from indexer.items import Source
-from indexer.modalities import modality_of
+from indexer.modalities import modality_of, sidecars
 from indexer.storage.files import Failure
 
 NOT_UTF8 = "its name is not UTF-8: rename it"
@@ -45,6 +47,8 @@ def walk(root: Path) -> Iterator[Folder]:
     if not root.is_dir():
         folder = Folder(root.parent, unseen=[root.parent])
         _look_at(root, root.stat(), folder)
+        with suppress(OSError):  # a folder that may not be listed
+            _assign_sidecars(folder, [path.name for path in root.parent.iterdir()])
         yield folder
         return
     waiting: list[tuple[Path, tuple[FolderKey, ...]]] = [(root, ())]
@@ -84,6 +88,7 @@ def _look_into(folder: Folder, inside: tuple[FolderKey, ...]) -> list[Path]:
             folder.refuse(child, NOT_UTF8)
         else:
             below.append(child)
+    _assign_sidecars(folder, [entry.name for entry in visible])
     return below
 
 
@@ -94,7 +99,29 @@ def _look_at(path: Path, status: os.stat_result, folder: Folder) -> None:
     if not is_utf8(path):
         folder.refuse(path, NOT_UTF8)
         return
-    folder.sources.append(Source(path, modality.name, status.st_size, status.st_mtime_ns))
+    folder.sources.append(Source(path, modality.name, status.st_size, status.st_mtime_ns, modality.facts_version))
+
+
+def _assign_sidecars(folder: Folder, names: Collection[str]) -> None:
+    """Takes the sidecar files among the folder's `names` out of its sources; those that they tell about name them."""
+    told: dict[str, list[Path]] = defaultdict(list)
+    found = sidecars(names)
+    for name, owners in sorted(found.items()):
+        for owner in owners:
+            told[owner].append(folder.path / name)
+    if found:
+        sources = [source for source in folder.sources if source.path.name not in found]
+        folder.sources[:] = [_with_sidecars(source, told[source.path.name]) for source in sources]
+
+
+def _with_sidecars(source: Source, paths: Sequence[Path]) -> Source:
+    """The source with its sidecar files; their names, sizes and times count as a version of its facts."""
+    states = [source.facts_version]
+    for path in paths:
+        with suppress(OSError):  # one that cannot be looked at tells nothing
+            status = path.stat()
+            states.append(f"{path.name} {status.st_size} {status.st_mtime_ns}")
+    return source._replace(facts_version="\n".join(states), sidecars=tuple(paths))
 
 
 def _key(status: os.stat_result) -> FolderKey:

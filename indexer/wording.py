@@ -28,6 +28,9 @@ WHERE folder_words MATCH :name AND items.modality = :modality
 UNION
 SELECT items.id FROM text_words JOIN items ON items.id = text_words.rowid
 WHERE text_words MATCH :text AND items.modality = :modality
+UNION
+SELECT items.id FROM description_words JOIN items ON items.id = description_words.rowid
+WHERE description_words MATCH :text AND items.modality = :modality
 """
 
 CAPTIONED = """
@@ -70,7 +73,7 @@ def holders(catalog: Catalog, word: str, modality: str) -> set[int]:
     """The ids of a modality's items that hold the word.
 
     An item does so by its text (up to the word's ending: "dogs" is "dog"), by the name of its file or of a folder
-    that it lies in, and by a caption of its photo.
+    that it lies in, and by a description or a caption of its photo.
     """
     text = f'"{word}"'
     asked = {"text": text, "name": f"{text}*" if len(word) >= BEGINS else text, "modality": modality}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,12 +13,18 @@ from indexer.items import Item
 class ReadOptions(NamedTuple):
     """What reading a file depends on beside the file: the tower's context and the limit on pixels.
 
-    `content` are the bytes of a file of a modality that `is_whole`, if they were read already.
+    `content` are the bytes of a file of a modality that `is_whole`, if they were read already; `sidecars` are the
+    files that tell about it.
     """
 
     fits: Callable[[Any], bool]
     max_pixels: int
     content: bytes | None = None
+    sidecars: Sequence[Path] = ()
+
+
+def _none(_names: Collection[str]) -> Mapping[str, Collection[str]]:
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +34,9 @@ class Modality:
     `read` is a generator, so that a file of a million captions never stands in memory whole. It raises
     `SourceError` for a file that it cannot make sense of. What a file means may depend on the files of the
     same stem `beside` it that are of other modalities: it is read again when one of those comes or goes.
-    `is_whole` says that it reads a file into memory as a whole.
+    `is_whole` says that it reads a file into memory as a whole. `facts_version` changes when `read` tells more facts
+    of the same file: unchanged files are then read again, but not embedded. `sidecars` tells which of a folder's names
+    are sidecar files, each with the names of the files that it tells about; they are no items of any modality.
     """
 
     name: str
@@ -37,3 +45,5 @@ class Modality:
     read: Callable[[Path, ReadOptions], Iterator[tuple[Item, Any]]]
     beside: frozenset[str] = frozenset()
     is_whole: bool = False
+    facts_version: str = ""
+    sidecars: Callable[[Collection[str]], Mapping[str, Collection[str]]] = _none

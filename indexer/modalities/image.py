@@ -1,4 +1,4 @@
-"""Photos: one item a file, its facts read from the header."""
+"""Photos: one item a file, its facts read from the header and from the files beside it that tell about it."""
 
 from __future__ import annotations
 
@@ -9,23 +9,22 @@ from PIL import Image
 
 from indexer.items import Item
 from indexer.modalities.base import Modality, ReadOptions
-from indexer.photos.facts import photo_facts
+from indexer.photos.facts import FACTS_VERSION, photo_facts
+from indexer.photos.opening import SUFFIXES as SUFFIXES  # the modality's, for those who ask it
 from indexer.photos.opening import open_photo
-
-SUFFIXES = frozenset(
-    [
-        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".avifs"),
-        *(".jp2", ".j2k", ".jpx", ".jpf", ".j2c", ".jpc"),
-        *(".pnm", ".pbm", ".pgm", ".ppm"),
-        *(".heic", ".heif", ".hif"),
-    ]
-)
+from indexer.photos.sidecars import sidecar_facts, sidecar_owners
+from indexer.places import gazetteer
 
 
 def read(path: Path, options: ReadOptions) -> Iterator[tuple[Item, Image.Image]]:
-    """The photo at `path` as its one item, its pixels not yet decoded."""
+    """The photo at `path` as its one item, its pixels not yet decoded; what it says itself goes before its sidecars."""
     image = open_photo(path, max_pixels=options.max_pixels, content=options.content)
-    yield Item("image", path, facts=photo_facts(image)), image
+    facts = photo_facts(image)
+    for sidecar in options.sidecars:
+        facts = sidecar_facts(sidecar) | facts
+    if "latitude" in facts and (city := gazetteer().nearest(facts["latitude"], facts["longitude"])):
+        facts |= {"city": city.name, "country": city.country}
+    yield Item("image", path, facts=facts), image
 
 
-IMAGE = Modality("image", "image", SUFFIXES, read, is_whole=True)
+IMAGE = Modality("image", "image", SUFFIXES, read, is_whole=True, facts_version=FACTS_VERSION, sidecars=sidecar_owners)

@@ -22,6 +22,15 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 # would take more than a gigabyte of memory to decode.
 MAX_PIXELS = 250_000_000
 
+SUFFIXES = frozenset(
+    [
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".avifs"),
+        *(".jp2", ".j2k", ".jpx", ".jpf", ".j2c", ".jpc"),
+        *(".pnm", ".pbm", ".pgm", ".ppm"),
+        *(".heic", ".heif", ".hif"),
+    ]
+)
+
 
 @contextmanager
 def source_errors() -> Iterator[None]:

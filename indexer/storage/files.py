@@ -28,10 +28,12 @@ class FileState(NamedTuple):
     size: int
     mtime_ns: int | None
     error: str | None
+    facts_version: str
 
     def matches(self, source: Source) -> bool:
-        """Whether the file is as it was when it was stored, or when it failed."""
-        return self.size == source.size and self.mtime_ns == source.mtime_ns
+        """Whether the file and what is read of it are as they were when it was stored, or when it failed."""
+        known = self.size, self.mtime_ns, self.facts_version
+        return known == (source.size, source.mtime_ns, source.facts_version)
 
 
 class Donor(NamedTuple):
@@ -104,7 +106,7 @@ class Files:
     def in_folder(self, folder: Path) -> dict[tuple[str, str], FileState]:
         """The known files of one folder, by name and modality."""
         rows = self._connection.execute(
-            "SELECT name, modality, files.id, size, mtime_ns, error FROM files "
+            "SELECT name, modality, files.id, size, mtime_ns, error, facts_version FROM files "
             "JOIN folders ON folders.id = folder_id WHERE folders.path = ?",
             (str(folder),),
         )
@@ -142,8 +144,8 @@ class Files:
         """The file's id, its state recorded; what was at its place before is displaced."""
         self._displace(source)
         cursor = self._connection.execute(
-            "INSERT INTO files (folder_id, name, modality, size, mtime_ns, fingerprint, error) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO files (folder_id, name, modality, size, mtime_ns, fingerprint, error, facts_version) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 self._folder_id(source.path.parent),
                 source.path.name,
@@ -152,6 +154,7 @@ class Files:
                 None if error is None else source.mtime_ns,
                 fingerprint,
                 error,
+                source.facts_version,
             ),
         )
         return int(cursor.lastrowid or 0)
@@ -174,8 +177,8 @@ class Files:
         if donor.path != source.path:
             self._displace(source)
         self._connection.execute(
-            "UPDATE files SET folder_id = ?, name = ?, mtime_ns = ? WHERE id = ?",
-            (self._folder_id(source.path.parent), source.path.name, source.mtime_ns, file_id),
+            "UPDATE files SET folder_id = ?, name = ?, mtime_ns = ?, facts_version = ? WHERE id = ?",
+            (self._folder_id(source.path.parent), source.path.name, source.mtime_ns, source.facts_version, file_id),
         )
         return True
 
@@ -191,7 +194,7 @@ class Files:
     def state(self, path: Path, modality: str) -> FileState | None:
         """The file that is known at that place; None if there is none."""
         row = self._connection.execute(
-            "SELECT files.id, size, mtime_ns, error FROM files JOIN folders ON folders.id = folder_id "
+            "SELECT files.id, size, mtime_ns, error, facts_version FROM files JOIN folders ON folders.id = folder_id "
             "WHERE folders.path = ? AND name = ? AND modality = ?",
             (str(path.parent), path.name, modality),
         ).fetchone()
@@ -229,9 +232,12 @@ class Files:
 
     # files of equal content
 
-    def donor(self, fingerprint: bytes, modality: str) -> Donor | None:
-        """A wholly stored file of the same content, by preference one that is no longer at its place."""
-        donors = self._donors("fingerprint = ? AND modality = ?", (fingerprint, modality))
+    def donor(self, fingerprint: bytes, source: Source) -> Donor | None:
+        """A wholly stored file of the same content: by preference the same file, then one that has left its place."""
+        same, place = "fingerprint = ? AND modality = ?", "folders.path = ? AND name = ?"
+        content = (fingerprint, source.modality)
+        itself = self._donors(f"{same} AND {place}", (*content, str(source.path.parent), source.path.name))
+        donors = itself or self._donors(same, content)
         return min(donors, key=lambda donor: not donor.has_left, default=None)
 
     def _donors(self, where: str, parameters: Sequence[Any]) -> list[Donor]:

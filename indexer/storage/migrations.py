@@ -202,9 +202,40 @@ CREATE TRIGGER files_written AFTER UPDATE OF mtime_ns ON files BEGIN
 END;
 """
 
+# What the facts of a file's items were read by and from; '' for what an earlier version read: its facts are read anew.
+FACTS_VERSION = "ALTER TABLE files ADD COLUMN facts_version TEXT NOT NULL DEFAULT '';"
+
+# What people wrote about a photo, in it or beside it: found by its words like the texts.
+DESCRIPTIONS = """
+ALTER TABLE items ADD COLUMN description TEXT AS (
+    nullif(
+        coalesce(json_extract(facts, '$.description'), '') || ' '
+            || coalesce(json_extract(facts, '$.keywords'), ''),
+        ' '
+    )
+) VIRTUAL;
+CREATE VIRTUAL TABLE description_words USING fts5(
+    description, content = 'items', content_rowid = 'id', tokenize = 'porter unicode61', detail = none, columnsize = 0
+);
+CREATE TRIGGER description_words_added AFTER INSERT ON items WHEN new.description IS NOT NULL BEGIN
+    INSERT INTO description_words (rowid, description) VALUES (new.id, new.description);
+END;
+CREATE TRIGGER description_words_removed AFTER DELETE ON items WHEN old.description IS NOT NULL BEGIN
+    INSERT INTO description_words (description_words, rowid, description)
+    VALUES ('delete', old.id, old.description);
+END;
+CREATE TRIGGER description_words_changed AFTER UPDATE OF facts ON items
+WHEN old.description IS NOT new.description BEGIN
+    INSERT INTO description_words (description_words, rowid, description)
+    SELECT 'delete', old.id, old.description WHERE old.description IS NOT NULL;
+    INSERT INTO description_words (rowid, description)
+    SELECT new.id, new.description WHERE new.description IS NOT NULL;
+END;
+"""
+
 Step = str | Callable[[sqlite3.Connection], None]
 
-STEPS: tuple[Step, ...] = (FIRST, WORDS, TAGS, BY_FACTS, _vectors_into_a_file, BY_COLUMNS)
+STEPS: tuple[Step, ...] = (FIRST, WORDS, TAGS, BY_FACTS, _vectors_into_a_file, BY_COLUMNS, FACTS_VERSION, DESCRIPTIONS)
 
 # The last step without which a catalog cannot be read at all.
 NEEDED = 6

@@ -227,7 +227,9 @@ def _file(entry: Entry) -> tuple[Path, str]:
 
 
 def _source(entry: Entry) -> Source:
-    return Source(*_file(entry), entry.size or 0, entry.mtime_ns or 0)
+    # facts are read anew where the fingerprint will show that the vector fits
+    version = "" if entry.fingerprint else MODALITIES[entry.item.modality].facts_version
+    return Source(*_file(entry), entry.size or 0, entry.mtime_ns or 0, version)
 
 
 def _unit(rows: Float32Array) -> Float32Array:

@@ -1,6 +1,7 @@
 """Indexing: what is read, what is recognised without being read, and what goes."""
 
 import itertools
+import json
 import os
 import random
 import shutil
@@ -9,6 +10,7 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +23,11 @@ from PIL import Image
 import indexer.pipeline
 from indexer import Encoder, Library, Watcher, index_sources
 from indexer.errors import EncoderMismatch, PathError
+from indexer.modalities import MODALITIES
+from indexer.modalities.image import IMAGE
 from indexer.storage.files import Failure
 from indexer.testing import PictureColors, WordColors, color_encoder
+from indexer.wording import holders
 
 
 @pytest.fixture
@@ -994,3 +999,62 @@ def test_a_caption_that_moves_with_its_photo_keeps_vector_and_link(
     assert {path.name: id for path, id in held(library, "text").items()} == before
     (item,) = library.catalog.items_at(photos / "new" / "a.txt", "text")
     assert item.facts["photo"] == "a.png"
+
+
+# facts
+
+
+def test_photos_that_did_not_change_get_the_facts_that_a_newer_descry_reads_and_keep_their_vectors(
+    library: Library, photos: Path, run, watched: WatchedEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [paint(photos / "a.png"), paint(photos / "b.png"), paint(photos / "c.png", "blue")]  # two of one content
+    (photos / "notes.txt").write_text("a red one")
+    run(photos)
+    before = held(library)
+    watched.taken()
+    newer = replace(
+        IMAGE, facts_version="next", read=lambda *of: ((replace(i, facts={"new": 1}), v) for i, v in IMAGE.read(*of))
+    )
+    monkeypatch.setitem(MODALITIES, "image", newer)
+
+    report = run(photos)
+
+    assert (report.unchanged, report.embedded, report.moved, report.copied) == (4, 0, 0, 0)
+    assert (held(library), watched.taken()) == (before, 0)
+    assert [library.catalog.items([before[path]])[0].facts["new"] for path in paths] == [1, 1, 1]
+    monkeypatch.setattr("indexer.chunks.fingerprint", pytest.fail)
+    assert run(photos).unchanged == 4
+
+
+def test_a_sidecar_that_comes_changes_or_goes_tells_about_its_photo_and_is_no_text(
+    library: Library, photos: Path, run, watched: WatchedEncoder
+) -> None:
+    path, sidecar = paint(photos / "a.png"), photos / "a.png.supplemental-metadata.json"
+    paint(photos / "b.png", "blue")
+    run(photos)
+    before = held(library)
+
+    def described() -> object:
+        return library.catalog.items([before[path]])[0].facts.get("description")
+
+    watched.taken()
+    for text in ("Minka at home", "Minka in the garden", None):
+        if text is None:
+            sidecar.unlink()
+        else:
+            sidecar.write_text(json.dumps({"description": text}), encoding="utf-8")
+            later(sidecar)
+        report = run(photos)
+        assert (report.unchanged, report.embedded, report.copied) == (2, 0, 0)
+        assert (held(library), held(library, "text"), watched.taken()) == (before, {}, 0)
+        assert described() == text
+        assert holders(library.catalog, "minka", "image") == ({before[path]} if text else set())
+        assert holders(library.catalog, "home", "image") == ({before[path]} if text == "Minka at home" else set())
+
+
+def test_a_photo_that_is_a_root_of_its_own_has_its_sidecar(library: Library, photos: Path, run) -> None:
+    path = paint(photos / "a.png")
+    (photos / "a.png.json").write_text('{"description": "Minka"}', encoding="utf-8")
+    run(path)
+    (item,) = library.catalog.items([held(library)[path]])
+    assert item.facts["description"] == "Minka"

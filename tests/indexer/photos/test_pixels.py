@@ -1,13 +1,12 @@
 """Photos in every format against plain decoding, and the facts that they carry."""
 
 import math
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 from make_bad_files import BAD_FILES
-from make_photos import CAT, PHOTOS, SIZE, cat, over_white, with_exif
+from make_photos import CAT, PHOTOS, SIZE, cat, over_white
 from PIL import Image, ImageOps
 
 from indexer.errors import SourceError
@@ -113,60 +112,6 @@ def test_any_shape_becomes_the_square_that_the_model_wants(size: tuple[int, int]
     assert prepared.shape == (3, 224, 224)
     if mode != "longest":
         assert (prepared == np.array([255, 165, 0]).reshape(3, 1, 1)).all()
-
-
-def test_exif_facts_are_kept(tmp_path: Path) -> None:
-    path = with_exif(
-        tmp_path / "exif.jpg",
-        taken=datetime(2023, 5, 4, 12, 30),
-        make="NIKON CORPORATION",
-        camera="NIKON D750",
-        lens="50mm f/1.8",
-        latitude=-33.856784,
-        longitude=151.215297,
-    )
-    facts = photo_facts(open_photo(path))
-    assert facts == {
-        "width": 160,
-        "height": 106,
-        "taken": "2023-05-04T12:30:00",
-        "camera": "NIKON D750",
-        "lens": "50mm f/1.8",
-        "latitude": pytest.approx(-33.856784, abs=1e-6),
-        "longitude": pytest.approx(151.215297, abs=1e-6),
-    }
-
-
-def test_the_maker_is_named_unless_the_model_names_it(tmp_path: Path) -> None:
-    facts = [
-        photo_facts(open_photo(with_exif(tmp_path / "a.jpg", make=make, camera=camera)))
-        for make, camera in (("Canon", "Canon EOS R5"), ("Apple", "iPhone 15"), ("Apple", None), (None, "X100"))
-    ]
-    assert [fact["camera"] for fact in facts] == ["Canon EOS R5", "Apple iPhone 15", "Apple", "X100"]
-
-
-def test_facts_that_say_nothing_are_left_out(tmp_path: Path) -> None:
-    exif = Image.Exif()
-    exif[306] = "0000:00:00 00:00:00"
-    exif[271] = " \0"
-    cat().save(tmp_path / "a.jpg", exif=exif)
-    assert photo_facts(open_photo(tmp_path / "a.jpg")) == {"width": 160, "height": 106}
-
-
-@pytest.mark.parametrize("latitude", [(1.0, 0.0, 0.0, 0.0), (100.0, 0.0, 0.0), (1.0,)])
-def test_a_place_that_is_none_is_left_out(latitude: object, tmp_path: Path) -> None:
-    exif = Image.Exif()
-    place = exif.get_ifd(0x8825)
-    place[1], place[2], place[3], place[4] = "N", latitude, "E", (8.0, 0.0, 0.0)
-    cat().save(tmp_path / "a.jpg", exif=exif)
-    assert photo_facts(open_photo(tmp_path / "a.jpg")) == {"width": 160, "height": 106}
-
-
-def test_a_broken_exif_block_costs_no_photo(tmp_path: Path) -> None:
-    cat().save(tmp_path / "a.jpg", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff" + bytes(range(100)))
-    picture = open_photo(tmp_path / "a.jpg")
-    assert photo_facts(picture) == {"width": 160, "height": 106}
-    assert upright_rgb(picture).size == SIZE
 
 
 def test_a_bomb_is_refused_by_its_header(tmp_path: Path) -> None:

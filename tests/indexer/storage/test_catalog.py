@@ -275,15 +275,15 @@ def test_a_donor_has_the_same_content_and_is_whole(catalog: Catalog, tmp_path: P
     store(catalog, there, fingerprint=b"same")
     with catalog.atomic():
         catalog.files.put(source("half.jpg"), b"half")
-    donor = catalog.files.donor(b"same", "image")
+    donor = catalog.files.donor(b"same", source("new.jpg"))
     assert donor is not None
     assert (donor.path, donor.has_left) == (there.path, False)
     gone = store(catalog, source("gone.jpg", folder=str(tmp_path)), fingerprint=b"same")
-    donor = catalog.files.donor(b"same", "image")
+    donor = catalog.files.donor(b"same", source("new.jpg"))
     assert donor is not None
     assert (donor.file_id, donor.has_left) == (gone, True)
     for fingerprint, modality in ((b"half", "image"), (b"other", "image"), (b"same", "text")):
-        assert catalog.files.donor(fingerprint, modality) is None
+        assert catalog.files.donor(fingerprint, source("new.jpg", modality=modality)) is None
 
 
 def test_a_new_catalog_takes_every_step(catalog: Catalog) -> None:
