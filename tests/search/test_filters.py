@@ -282,7 +282,8 @@ def test_a_catalog_from_before_days_had_a_column_is_filtered_as_a_new_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as before:
-        before.setattr("indexer.storage.migrations.STEPS", migrations.STEPS[:-1])
+        steps = migrations.STEPS[: migrations.STEPS.index(migrations.BY_COLUMNS)]
+        before.setattr("indexer.storage.migrations.STEPS", steps)
         catalog = Catalog(tmp_path / "catalog.sqlite3")
         written = int(datetime(2020, 2, 29, 8).timestamp()) * 10**9
         catalog.connection.executescript(
