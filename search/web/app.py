@@ -173,6 +173,15 @@ def create_app(service: Service) -> FastAPI:
         return _unless_known(request, service.revision(), counted)
 
     @app.get(
+        "/api/suggestions",
+        response_model=schemas.Suggestions,
+        tags=["questions"],
+        summary="What a line that is being written may become",
+    )
+    def suggestions(text: Annotated[str, Query(max_length=QUESTION)]) -> Response:
+        return JSONResponse({"suggestions": service.suggestions(text)})
+
+    @app.get(
         "/api/items/{id}",
         response_model=schemas.Detail,
         responses=OF_AN_ITEM,

@@ -119,6 +119,20 @@ class Facets(BaseModel):
     facets: dict[str, dict[str, int]]
 
 
+class Suggestion(BaseModel):
+    """A value of a filter and how many items it lets through, or, without a field, a whole line."""
+
+    field: str
+    value: str
+    count: int
+
+
+class Suggestions(BaseModel):
+    """What a line may become, the likeliest first."""
+
+    suggestions: list[Suggestion]
+
+
 class Explained(BaseModel):
     """How a sentence fits a photo: as a whole, in each cell, and what the cells cover in shares of width and height."""
 

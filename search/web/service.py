@@ -32,6 +32,7 @@ from indexer.photos.opening import open_photo
 from search.engine import Engine
 from search.filters import Filter
 from search.hits import Hit
+from search.organise.vocabulary import shipped_words
 from search.output import record, records
 from search.present.heatmap import Heat, heats
 from search.query import STORED, Query, Term, like, parse
@@ -65,6 +66,10 @@ SHOWN = {
 
 # Fields of a request that are fields of `Query`.
 WAYS = ("k", "wanted", "sort", "relevant", "unique", "diverse", "by_words", "best_of_each", "include_self")
+
+# Filters and words that are offered to who is writing.
+FILTERS_OFFERED = 4
+WORDS_OFFERED = 5
 
 # Captions that are shown of a photo.
 CAPTIONS_AT_MOST = 20
@@ -313,6 +318,25 @@ class Service:
             total = len(self._listed(engine, wanted, tuple(filters), "path"))
             key = (self._stamp(), engine.library.catalog.revision, wanted, tuple(filters), "facets")
             return total, self._remembered(key, lambda: engine.facets(wanted, filters=filters))
+
+    def suggestions(self, text: str) -> list[dict[str, Any]]:
+        """What a line that is being written may become: values of filters with their counts, and whole lines."""
+        line, last = text, (text.split() or [""])[-1].casefold()
+        if not last:
+            return []
+        _, counts = self.facets(wanted="image", filters=())
+        offered = [
+            {"field": field, "value": value, "count": count}
+            for field, values in counts.items()
+            for value, count in values.items()
+            if last in (Path(value).name if field == "in" else value).casefold()
+        ]
+        head = line[: len(line.rstrip()) - len(last)]
+        words = [word for word in shipped_words() if word.startswith(last) and word != last]
+        return [
+            *sorted(offered, key=lambda offer: -offer["count"])[:FILTERS_OFFERED],
+            *({"field": "", "value": f"{head}{word}", "count": 0} for word in words[:WORDS_OFFERED]),
+        ]
 
     def detail(self, id: int) -> tuple[Item, dict[str, float], list[str]]:
         """An item, its tags, and the captions of the library that speak of it. Raises `NotHere`."""

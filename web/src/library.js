@@ -1,0 +1,163 @@
+// What the server answered to the question at hand: a list of photos for the grid, facets, and what is known of items.
+import { computed, effect, signal } from "@preact/signals";
+import { bytes, conditions, get, post } from "./api.js";
+import { isQuestion, question, sortOf } from "./state.js";
+
+// Hits that are asked for first; whoever scrolls to the end asks for twice as many.
+const FIRST = 200;
+const MOST = 10_000;
+
+const EPOCH = 2_440_588; // the Julian day number of 1970-01-01
+
+export const answer = signal({ state: "loading" });
+export const facets = signal(null);
+export const status = signal(null);
+
+// Items by their ids, as far as they were told; `told` rises when some are.
+export const items = new Map();
+export const told = signal(0);
+
+// What of a question decides its answer.
+const asked = computed(() => {
+  const { terms, filters, sort } = question.value;
+  return { terms, filters, sort, key: JSON.stringify([terms, filters, sort]) };
+});
+
+let current = { key: null, photos: [], abort: null };
+
+effect(() => {
+  const { terms, key } = asked.value;
+  const photos = terms.map((term) => term.photo);
+  if (key === current.key && photos.every((photo, place) => photo === current.photos[place])) return;
+  current.abort?.abort();
+  current = { key, photos, abort: new AbortController() };
+  load(FIRST, current.abort.signal);
+});
+
+export function retry() {
+  current.abort?.abort();
+  current.abort = new AbortController();
+  load(FIRST, current.abort.signal);
+}
+
+export function more() {
+  const { hits, k } = answer.value;
+  if (hits && hits.length >= k && k < MOST) load(Math.min(2 * k, MOST), current.abort.signal);
+}
+
+async function load(k, signal) {
+  const wanted = question.value;
+  answer.value = { ...answer.value, state: "loading", isNew: k === FIRST };
+  try {
+    const counting = get("api/facets", conditions(wanted.filters), signal);
+    counting.then((found) => (facets.value = found), () => {});
+    answer.value = isQuestion(wanted) ? await searched(wanted, k, signal) : await browsed(wanted, signal);
+  } catch (error) {
+    if (error.name !== "AbortError") answer.value = { state: "error", error: error.message };
+  }
+}
+
+async function browsed(wanted, signal) {
+  const sort = sortOf(wanted);
+  const content = await bytes("api/grid", { ...conditions(wanted.filters), sort }, signal);
+  const count = content.byteLength / 10;
+  const list = {
+    ids: new Uint32Array(content, 0, count),
+    days: new Int32Array(content, 4 * count, count),
+    aspects: Float32Array.from(new Uint16Array(content, 8 * count, count), (shape) => shape / 256),
+  };
+  const sections = sort.endsWith("date") ? months(list.days) : count ? [{ label: "", start: 0, end: count }] : [];
+  return { state: "ready", list, sections, total: count };
+}
+
+async function searched(wanted, k, signal) {
+  const photos = wanted.terms.filter((term) => term.photo);
+  const body = {
+    terms: wanted.terms.map(({ text, id, photo, weight }) =>
+      photo ? { photo: photos.findIndex((one) => one.photo === photo), weight } : id ? { id, weight } : { text, weight },
+    ),
+    filters: wanted.filters,
+    sort: sortOf(wanted),
+    k,
+    judge: sortOf(wanted) === "relevance",
+  };
+  const form = new FormData();
+  form.append("query", JSON.stringify(body));
+  for (const { photo } of photos) form.append("photo", photo);
+  const found = await post("api/search", photos.length ? form : body, signal);
+  for (const hit of found.hits) items.set(hit.id, hit);
+  told.value++;
+  return { state: "ready", ...found, k, total: found.hits.length };
+}
+
+// The list that the grid shows of an answer: all that is browsed; of hits those that fit first, then the nearest.
+export const shown = computed(() => {
+  const { list, sections, hits, fits } = answer.value;
+  if (list) return { ...list, sections };
+  if (!hits) return null;
+  const least = question.value.fits;
+  const isFit = (hit) => hit.probability != null && hit.probability >= (least ?? 0);
+  const [good, others] = fits === null || least === 0 ? [hits, []] : [hits.filter(isFit), hits.filter((hit) => !isFit(hit))];
+  const ordered = [...good, ...others];
+  const parts = [
+    { label: "", start: 0, end: good.length },
+    { label: good.length ? "Less likely" : "The nearest", start: good.length, end: ordered.length, isApart: true },
+  ];
+  return {
+    ids: Uint32Array.from(ordered, (hit) => hit.id),
+    aspects: Float32Array.from(ordered, ({ facts }) => clipped(facts.width / facts.height || 1)),
+    sections: parts.filter(({ start, end }) => end > start),
+    good: good.length,
+  };
+});
+
+const clipped = (aspect) => Math.min(4, Math.max(0.25, aspect));
+
+function months(days) {
+  const sections = [];
+  let last = null;
+  for (let place = 0; place < days.length; place++) {
+    const day = new Date((days[place] - EPOCH) * 86_400_000);
+    const month = `${day.getUTCFullYear()}-${day.getUTCMonth()}`;
+    if (month !== last) {
+      last = month;
+      if (sections.length) sections.at(-1).end = place;
+      sections.push({ label: monthName(day), year: day.getUTCFullYear(), start: place, end: days.length });
+    }
+  }
+  return sections;
+}
+
+const monthName = (day) => day.toLocaleDateString("en", { month: "long", year: "numeric", timeZone: "UTC" });
+
+// Asks for what is not known yet of items that are in sight.
+let waiting = new Set();
+export function tell(ids) {
+  for (const id of ids) if (!items.has(id)) waiting.add(id);
+  clearTimeout(tell.timer);
+  if (waiting.size) tell.timer = setTimeout(fetchWaiting, 120);
+}
+
+async function fetchWaiting() {
+  const wanted = [...waiting].slice(0, 200);
+  waiting = new Set();
+  const found = await get("api/items", { id: wanted }).catch(() => ({ items: [] }));
+  for (const item of found.items) items.set(item.id, item);
+  told.value++;
+}
+
+export async function refreshStatus() {
+  status.value = await get("api/status").catch(() => null);
+}
+
+export const nameOf = (item) => item?.path.split("/").at(-1) ?? "";
+export const folderOf = (item) => item?.path.split("/").slice(0, -1).join("/") ?? "";
+
+export function dateOf(item) {
+  const moment = item?.facts.taken ?? item?.facts.modified;
+  return moment ? new Date(moment).toLocaleString("en", { dateStyle: "medium", timeStyle: "short" }) : "";
+}
+
+export function described(item) {
+  return item ? [nameOf(item), dateOf(item).split(",").slice(0, 2).join(",")].filter(Boolean).join(", ") : "Photo";
+}

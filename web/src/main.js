@@ -1,0 +1,142 @@
+// The page: a bar to ask, facets, the grid, the viewer; what is loading, empty or wrong says so.
+import { render } from "preact";
+import { effect } from "@preact/signals";
+import { html } from "htm/preact";
+import { useEffect } from "preact/hooks";
+import { Aside } from "./aside.js";
+import { AskBar, Chips, Cropper, cropping, DropTarget, Sort } from "./askbar.js";
+import { Grid } from "./grid.js";
+import { Icon } from "./icons.js";
+import { answer, refreshStatus, retry, shown } from "./library.js";
+import { get } from "./api.js";
+import { ask, copyText, isAside, isQuestion, message, question, say, selected } from "./state.js";
+
+function Page() {
+  useEffect(() => {
+    refreshStatus();
+    const onKey = (event) => {
+      if (event.key === "Escape" && selected.value.size && !question.value.open) selected.value = new Set();
+    };
+    addEventListener("keydown", onKey);
+    return () => removeEventListener("keydown", onKey);
+  }, []);
+  return html`
+    <a class="skip" href="#grid" onClick=${(event) => {
+      event.preventDefault();
+      document.querySelector("[data-photo][tabindex='0']")?.focus();
+    }}>To the photos</a>
+    <header>
+      <a class="brand" href="./" aria-label="Descry: the whole library" onClick=${(event) => {
+        event.preventDefault();
+        ask({ terms: [], filters: [], sort: "", view: "", fits: null });
+      }}><img src="icon.svg" alt="" width="28" height="28" /><b>Descry</b></a>
+      <${AskBar} />
+      <button class="plain facet-button" aria-expanded=${isAside.value} aria-label="Filters" title="Filters"
+        onClick=${() => (isAside.value = !isAside.value)}><${Icon} name="filter" /></button>
+    </header>
+    <div class="body">
+      <${Aside} />
+      <main>
+        <${Chips} />
+        <${Heading} />
+        <${Trouble} />
+        <${Grid} />
+        <${Selection} />
+      </main>
+    </div>
+    <${DropTarget} />
+    ${cropping.value && html`<${Cropper} />`}
+    <p class="toast" role="status" aria-live="polite">${message.value}</p>
+  `;
+}
+
+function Heading() {
+  const { state, total, fits, hits, notes } = answer.value;
+  const asked = isQuestion(question.value);
+  const list = shown.value;
+  const count = list?.good ?? total;
+  const words =
+    state === "loading" && !list
+      ? "Looking…"
+      : state === "error" || !list
+        ? ""
+        : asked
+          ? fits === 0
+            ? "Nothing fits"
+            : fits == null
+              ? `${count.toLocaleString("en")} photos`
+              : `${count.toLocaleString("en")} ${count === 1 ? "photo fits" : "photos fit"}`
+          : `${(total ?? 0).toLocaleString("en")} photos`;
+  return html`<div class="heading-line" aria-live="polite">
+    <h1>${words}</h1>
+    ${state === "loading" && html`<span class="busy" role="progressbar" aria-label="Loading"></span>`}
+    ${asked && fits !== null && fits !== undefined && hits?.length > 0 && html`<${Relevance} />`}
+    <span class="space"></span>
+    <${Sort} />
+    ${notes?.filter((note) => !note.startsWith("Nothing fits")).map((note) => html`<p class="note">${note}</p>`)}
+  </div>`;
+}
+
+// From all there is to only the surest; where nobody has touched it, what fits as calibrated.
+function Relevance() {
+  const { fits } = question.value;
+  const chances = answer.value.hits.map((hit) => hit.probability).filter((chance) => chance != null);
+  const usual = chances.length ? Math.min(...chances) : 0.5;
+  const value = fits ?? usual;
+  return html`<label class="relevance" title="How sure a photo has to be to count as fitting">
+    <span>all</span>
+    <input type="range" min="0" max="0.95" step="0.01" value=${value} aria-label="How surely photos have to fit"
+      aria-valuetext=${fits === null ? "as calibrated" : `${Math.round(value * 100)} percent`}
+      onInput=${(event) => ask({ fits: Number(event.currentTarget.value) }, { replace: true })} />
+    <span>sure</span>
+    ${fits !== null && html`<button class="plain" onClick=${() => ask({ fits: null }, { replace: true })}>reset</button>`}
+  </label>`;
+}
+
+function Trouble() {
+  const { state, error } = answer.value;
+  const list = shown.value;
+  if (state === "error")
+    return html`<div class="trouble" role="alert"><h2>That did not work</h2><p>${error}</p><button class="main" onClick=${retry}>Try again</button></div>`;
+  if (state === "loading" && !list) return html`<div class="skeleton" aria-hidden="true">${[3, 2, 4, 3, 2, 3, 4, 2, 3, 3, 2, 4].map((grow) => html`<i style=${{ flexGrow: grow }}></i>`)}</div>`;
+  if (state !== "ready" || list?.ids.length) return null;
+  const { filters, terms } = question.value;
+  if (filters.length)
+    return html`<div class="trouble"><h2>No photo passes these filters</h2><p>Remove one of them to see more.</p><button class="main" onClick=${() => ask({ filters: [] })}>Remove all filters</button></div>`;
+  if (terms.length) return html`<div class="trouble"><h2>Nothing fits</h2><p>Say it in other words, or look by relevance to see the nearest.</p></div>`;
+  return html`<div class="trouble"><h2>No photos yet</h2><p>Add a folder on the command line, and they appear here while it works:</p><pre>descry index ~/Photos</pre></div>`;
+}
+
+function Selection() {
+  const ids = [...selected.value];
+  if (!ids.length) return null;
+  const copy = async () => {
+    const found = [];
+    for (let start = 0; start < ids.length; start += 500)
+      found.push(...(await get("api/items", { id: ids.slice(start, start + 500) })).items);
+    await copyText(found.map((item) => item.path).join("\n"), `${found.length} paths copied`);
+  };
+  return html`<div class="selection" role="toolbar" aria-label="Selected photos">
+    <b>${ids.length} selected</b>
+    <button onClick=${() => ask({ terms: ids.slice(0, 40).map((id) => ({ id, weight: 1 })), sort: "", fits: null })}><${Icon} name="like" />More like these</button>
+    <button onClick=${() => copy().catch((error) => say(error.message))}><${Icon} name="copy" />Copy paths</button>
+    <button class="close" aria-label="Clear the selection" onClick=${() => (selected.value = new Set())}><${Icon} name="close" /></button>
+  </div>`;
+}
+
+// The viewer is loaded when the first photo is opened.
+effect(() => {
+  const { open } = question.value;
+  if (open || effect.viewer) {
+    effect.viewer ??= import("./viewer.js");
+    effect.viewer.then(({ show }) => show(open), () => say("The viewer could not be loaded."));
+  }
+});
+
+effect(() => {
+  const { terms } = question.value;
+  const words = terms.filter((term) => term.text).map((term) => `${term.weight < 0 ? "− " : ""}${term.text}`);
+  document.title = words.length ? `${words.join(" ")} · Descry` : "Descry";
+});
+
+render(html`<${Page} />`, document.body);
