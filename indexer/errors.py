@@ -14,6 +14,7 @@
       PathError                 a folder or file that was asked for is not there or is of no use
       SourceError               one file that cannot be indexed; the run goes on without it
       QueryError                a question that cannot be answered as it was put
+      OutputError               an answer that cannot be written where it should go
 
 A message names the thing and the remedy, in one line. Library code raises; only the edges
 (`search.commands`, later `search.web`) print and choose exit codes.
@@ -82,3 +83,7 @@ class SourceError(DescryError):
 
 class QueryError(DescryError):
     """A question that cannot be answered as it was put."""
+
+
+class OutputError(DescryError):
+    """An answer cannot be written to standard output: it is closed, or the disk behind it is full."""

@@ -9,8 +9,9 @@ def run() -> None:
     # for each other on a busy machine they took a second for what one does in 50 ms (ViT-B/32).
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from search.cli import main
-    from search.leaving import leave
+    from search.terminal import leave, prepare
 
+    prepare()
     try:
         main(prog_name="descry")
     except SystemExit as ended:  # click's way to return

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from indexer.errors import QueryError
 from indexer.storage.files import AT_OR_BELOW, as_stored, range_below
+from indexer.storage.listing import BEFORE_FIRST
 from search.dates import period
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ NEAR_KM = 10.0
 
 EARTH_RADIUS_KM = 6371.0
 
-# The Julian day number of the day before the first of the year 1, by which Python counts.
-BEFORE_FIRST = 1_721_425
+# The greatest whole number of SQLite.
+SQLITE_MOST = 2**63 - 1
 
 # A place, and behind a comma or blank how many kilometres around it.
 _NUMBER = r"[-+]?\d+(?:\.\d+)?"
@@ -89,6 +90,7 @@ class Filter:
         if self.field not in FIELDS:
             raise QueryError(f"Nothing is filtered by {self.field!r}: there are {', '.join(FIELDS)}.")
         try:
+            self.value.encode()  # a terminal may send bytes that are no text
             sql, values = FIELDS[self.field].condition(self.value)
         except (ValueError, OverflowError):  # the year after 9999 is none
             forms = FIELDS[self.field].forms
@@ -177,7 +179,7 @@ def _anywhere(value: str) -> str:
 
 def _at_least(fact: str) -> Callable[[str], Condition]:
     def condition(value: str) -> Condition:
-        return Condition(f"json_extract(facts, '$.{fact}') >= ?", (int(value),))
+        return Condition(f"json_extract(facts, '$.{fact}') >= ?", (min(int(value), SQLITE_MOST),))
 
     return condition
 

@@ -6,11 +6,11 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-import click
 from tqdm import tqdm
 
 from indexer.report import Report, Watcher
 from indexer.storage.files import Failure, shown
+from search.terminal import say
 
 if TYPE_CHECKING:
     from indexer.transfer import Imported
@@ -61,7 +61,7 @@ class Lines(Watcher):
         """Says what is to be done."""
         self._total, self._done, self._items = total, 0, 0
         self._started = self._said = time.monotonic()
-        click.echo(f"{total} {self._unit} to read", err=True)
+        say(f"{total} {self._unit} to read")
 
     def stored(self, items: int) -> None:
         """Counts them."""
@@ -74,7 +74,7 @@ class Lines(Watcher):
         if now - self._said >= PLAIN_EVERY:
             self._said = now
             items = f", {self._items} items" if self._items > self._done else ""
-            click.echo(f"{self._done} of {self._total} {self._unit}{items}{self._pace(now)}", err=True)
+            say(f"{self._done} of {self._total} {self._unit}{items}{self._pace(now)}")
 
     def _pace(self, now: float) -> str:
         """Rate and time left, once something is done that tells."""
@@ -122,4 +122,4 @@ def imported(report: Imported) -> str:
 
 
 def _name(failure: Failure) -> None:
-    click.echo(f"skipped {shown(failure.path)}: {failure.reason}", err=True)
+    say(f"skipped {shown(failure.path)}: {failure.reason}")

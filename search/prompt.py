@@ -17,11 +17,12 @@ from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
 from indexer.errors import DescryError, QueryError
 from indexer.library import Library
+from search.empty import why_empty
 from search.engine import Engine
-from search.hits import Hit
 from search.output import table
 from search.present import outlets
-from search.refine import REFINEMENTS, Conversation, continuations, step
+from search.refine import REFINEMENTS, Conversation, breadcrumb, continuations, step
+from search.terminal import say, styled, visible, write
 
 # Lines of which as many lie in the catalog: more would only scroll by.
 FOLDERS, TAGS = 200, 200
@@ -55,7 +56,7 @@ def converse(path: Path) -> None:
         engine = Engine(library)
         session: PromptSession[str] = PromptSession(history=_history(), completer=_completions(library))
         counts = ", ".join(f"{count} {modality}s" for modality, count in library.catalog.counts().items())
-        click.echo(f"{library.path}: {counts or 'nothing yet'}. Say what you look for; help tells more, quit leaves.")
+        _tell(f"{library.path}: {counts or 'nothing yet'}. Say what you look for; help tells more, quit leaves.")
         engine.encoder.tower("text")  # loaded before it is waited for
         conversation = Conversation()
         while (line := _read(session)) is not None:
@@ -84,23 +85,25 @@ def _turn(engine: Engine, conversation: Conversation, line: str) -> Conversation
             return conversation
         return _answered(engine, step(conversation, line))
     except DescryError as error:
-        click.echo(str(error), err=True)
+        say(str(error))
     except KeyboardInterrupt:
-        click.echo("Interrupted.", err=True)
+        say("Interrupted.")
     return conversation
 
 
 def _answered(engine: Engine, conversation: Conversation) -> Conversation:
     conversation = conversation.answered(engine.search(conversation.query))
-    click.secho(conversation.query.words, dim=True)
-    _show(conversation.hits, conversation.first)
+    write(styled(visible(breadcrumb(conversation.query)), dim=True) + "\n", safe=True)
+    lines = table(conversation.hits).splitlines(keepends=True)[conversation.first :]
+    if lines:
+        write("".join(lines), safe=True)
+    else:
+        _tell("That was all." if conversation.first else f"{why_empty(engine, conversation.query)}.")
     return conversation
 
 
-def _show(hits: tuple[Hit, ...], first: int) -> None:
-    """The hits from `first` on, numbered as all."""
-    lines = table(hits).splitlines()[first:]
-    click.echo("\n".join(lines) if lines else "That was all." if first else "Nothing was found.")
+def _tell(line: str) -> None:
+    write(f"{visible(line)}\n")
 
 
 def _open(conversation: Conversation, number: str) -> None:
@@ -123,7 +126,7 @@ def _help(_conversation: Conversation, _: str) -> None:
     rows += [(action.form, action.help) for action in ACTIONS.values()]
     rows += [("quit", "leave; also Ctrl-D")]
     width = max(len(form) for form, _ in rows)
-    click.echo("\n".join(f"{form.ljust(width)}  {help}" for form, help in rows))
+    write("".join(f"{form.ljust(width)}  {help}\n" for form, help in rows))
 
 
 ACTIONS: dict[str, Action] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,12 @@ STORED = "stored"
 _WEIGHT = re.compile(r"(\d+(?:\.\d+)?|\.\d+):(?=[^\s\d])")
 
 _ID = re.compile(r"id:(\d{1,18})")
+_NAMED = re.compile(r"[+-]?(?:[\d.]+:)?id:(\S+)")
+
+_URL = re.compile(r"\b[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
+
+# What a term may weigh: beyond that float32 has no numbers for the sums.
+MOST_WEIGHT = 1e6
 
 # What stands apart in a line of words: a sign alone ("beach - people"), a word or a quoted phrase with a sign
 # ("beach -people"), an id. A dash before a number is a minus, and one inside a word is a hyphen.
@@ -102,6 +109,9 @@ class Query:
                 'The query is empty: say what to look for, as in `descry search "a dog on the beach"`; '
                 "`descry list` shows photos without a question."
             )
+        for term in self.terms:
+            if not abs(term.weight) <= MOST_WEIGHT:
+                raise QueryError(f"{term.value} cannot weigh {term.weight:g}: give a number up to {MOST_WEIGHT:g}.")
         if self.k < 1:
             raise QueryError(f"{self.k} results cannot be found: ask for at least 1.")
         if self.is_sorted:
@@ -145,8 +155,24 @@ def parse(words: str | Sequence[str], *, files: bool = True, **options: Any) -> 
     (Term(modality='text', value='old red cars', weight=1.0), Term(modality='text', value='people', weight=-1.0))
     """
     words = [words] if isinstance(words, str) else words
+    return Query(parse_terms(words, files=files), words=" ".join(words).strip(), **options)
+
+
+def parse_terms(words: Sequence[str], *, files: bool = True) -> tuple[Term, ...]:
+    """The terms that words make, as `parse` says. Raises `QueryError`."""
+    for word in words:
+        _check(word, files=files)
     pieces = [piece for word in words for piece in _pieces(word.strip(), files=files)]
-    return Query(tuple(_terms(pieces, files=files)), words=" ".join(words).strip(), **options)
+    return tuple(_terms(pieces, files=files))
+
+
+def _check(word: str, *, files: bool) -> None:
+    """Raises `QueryError` for what looks like a term and is none: an address, an id that is no number."""
+    if url := _URL.search(word):
+        raise QueryError(f"{url[0]} is not fetched, nor is any other address: save what is there, and give its path.")
+    name = _NAMED.fullmatch(word.strip())
+    if name and not _ID.fullmatch(f"id:{name[1]}") and not (files and _is_file(word)):
+        raise QueryError(f"{name[1]!r} is no id: an id is a number, as in id:12, the last column of an answer.")
 
 
 class _Piece(NamedTuple):
@@ -246,7 +272,7 @@ def _file_term(word: str, sign: float = 1.0) -> Term | None:
     if _is_file(name):
         return Term(modality.name, Path(name).expanduser(), sign * weight)
     if modality.name == "image" or "/" in name:
-        raise QueryError(f"There is no file {name}.")
+        raise QueryError(_no_file(name))
     return None
 
 
@@ -257,19 +283,39 @@ def _is_file(name: str) -> bool:
         return False
 
 
+def _no_file(name: str) -> str:
+    """Why a file that is asked about by name cannot be."""
+    try:
+        mode = Path(name).expanduser().stat().st_mode
+    except PermissionError as error:
+        return f"{name} cannot be looked at ({(error.strerror or str(error)).lower()})."
+    except (OSError, ValueError, RuntimeError):
+        return f"There is no file {name}."
+    if stat.S_ISDIR(mode):
+        return f"{name} is a folder: name a photo or a text in it."
+    return f"{name} is neither a photo nor a text, by its name."
+
+
 def like(*things: Path | str | int, **options: Any) -> Query:
     """A query for what resembles files, or items of the library by their ids (12, "12" or "id:12").
 
     Several are one question, for what resembles all of them. `options` are the other fields of `Query`.
     Raises `QueryError` for a file that is not there.
     """
-    terms = tuple(_like_term(str(thing)) for thing in things)
-    return Query(terms, words=" ".join(map(str, things)), **options)
+    return Query(like_terms(map(str, things)), words=" ".join(map(str, things)), **options)
+
+
+def like_terms(things: Iterable[str]) -> tuple[Term, ...]:
+    """The files or stored items that are named, as terms. Raises `QueryError` for what is neither."""
+    terms = tuple(_like_term(thing) for thing in things)
+    if not terms:
+        raise QueryError("Say which file to start from, or give many with --queries-from FILE.")
+    return terms
 
 
 def _like_term(thing: str) -> Term:
+    _check(thing, files=True)
     term = _stored_term(f"id:{thing}") or _stored_term(thing) or _file_term(thing)
     if term is None:
-        problem = "is neither a photo nor a text, by its name" if Path(thing).exists() else "is not there"
-        raise QueryError(f"{thing} {problem}.")
+        raise QueryError(_no_file(thing))
     return term

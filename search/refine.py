@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
 from typing import NamedTuple
 
 from indexer.errors import QueryError
@@ -18,6 +19,10 @@ from search.query import BY_RELEVANCE, ORDERS, STORED, Query, Term, parse
 
 # Hits that are shown at once.
 PAGE = 10
+
+# What a word alone turns on or off, fields of `Query`; and what a word looks among.
+TOGGLES = ("relevant", "unique", "diverse")
+KINDS = {"photos": "image", "texts": "text"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +76,53 @@ def step(conversation: Conversation, line: str) -> Conversation:
     for refinement in REFINEMENTS:
         if match := re.fullmatch(refinement.pattern, line, flags=re.IGNORECASE):
             said = next((group for group in match.groups() if group), "")
-            return _remembered(conversation, refinement.follow(conversation, said), line)
+            return refinement.follow(conversation, said)
     literal = re.fullmatch(r"find\s+(.+)", line, flags=re.IGNORECASE)
+    if literal is None and conversation.asked:
+        _check_spelling(line)
     return conversation.ask(parse(literal[1] if literal else line, k=PAGE))
 
 
-def _remembered(before: Conversation, after: Conversation, line: str) -> Conversation:
-    """The conversation, whose new question says in words how it came about."""
-    if len(after.asked) <= len(before.asked):
-        return after
-    return replace(after, asked=(*after.asked[:-1], replace(after.query, words=f"{before.query.words}, {line}")))
+def _check_spelling(line: str) -> None:
+    """Raises `QueryError` for what is nearly a refinement: a slip is no new question."""
+    word, _, rest = line.partition(" ")
+    if rest.strip():
+        keywords = [row.start.split()[0] for row in REFINEMENTS if row.example]
+    else:
+        keywords = [*TOGGLES, *KINDS, *(row.start.strip() for row in REFINEMENTS if not row.example)]
+    for keyword in keywords:
+        if len(keyword) > 3 and _is_slip(word.lower(), keyword):
+            raise QueryError(f"Did you mean {f'{keyword} {rest}'.strip()!r}? To look for what you typed: find {line}")
+
+
+def _is_slip(word: str, keyword: str) -> bool:
+    """Whether a word is a keyword with letters swapped, or one too many or few; of a long one, or another one.
+
+    >>> [word for word in ("onyl", "onl", "bank", "snow", "witout", "expect") if _is_slip(word, "only")]
+    ['onyl', 'onl']
+    """
+    if word == keyword:
+        return False
+    if len(word) == len(keyword):
+        swapped = any(
+            keyword[:i] + keyword[i + 1] + keyword[i] + keyword[i + 2 :] == word for i in range(len(word) - 1)
+        )
+        return swapped or (len(word) > 5 and SequenceMatcher(None, word, keyword).ratio() > 0.8)
+    longer, shorter = (word, keyword) if len(word) > len(keyword) else (keyword, word)
+    return any(longer[:place] + longer[place + 1 :] == shorter for place in range(len(longer)))
+
+
+def breadcrumb(query: Query) -> str:
+    """The question in words and what narrows it now, as the prompt shows it above an answer."""
+    return ", ".join(
+        [
+            query.words,
+            *(f"{'except' if one.negated else 'only'} {one.field} {one.value}".strip() for one in query.filters),
+            *(["texts"] if query.wanted == "text" else []),
+            *(name for name in TOGGLES if getattr(query, name)),
+            *([f"by {query.sort}"] if query.is_sorted else []),
+        ]
+    )
 
 
 def _changed(conversation: Conversation, **fields: object) -> Conversation:
@@ -92,15 +134,18 @@ def _more_like(conversation: Conversation, numbers: str) -> Conversation:
     query = conversation.query  # nothing asked is said before nothing found
     hits = [conversation.hit(int(number)) for number in re.findall(r"\d+", numbers)]
     terms = tuple(Term(STORED, hit.item.id) for hit in hits if hit.item.id is not None)
-    return _changed(conversation, terms=terms, k=query.k)
+    return _changed(conversation, terms=terms, words=f"{query.words}, more like {numbers}")
 
 
 def _with(conversation: Conversation, words: str) -> Conversation:
-    return _changed(conversation, terms=(*conversation.query.terms, *parse(f"+ {words}").terms))
+    query = conversation.query
+    return _changed(conversation, terms=(*query.terms, *parse(f"+ {words}").terms), words=f"{query.words}, and {words}")
 
 
 def _without(conversation: Conversation, words: str) -> Conversation:
-    return _changed(conversation, terms=(*conversation.query.terms, *parse(f"- {words}").terms))
+    query = conversation.query
+    terms = (*query.terms, *parse(f"- {words}").terms)
+    return _changed(conversation, terms=terms, words=f"{query.words}, without {words}")
 
 
 def _only(conversation: Conversation, words: str) -> Conversation:
@@ -156,7 +201,7 @@ def _order(conversation: Conversation, order: str) -> Conversation:
 
 
 def _kind(conversation: Conversation, kind: str) -> Conversation:
-    return _changed(conversation, wanted={"photos": "image", "texts": "text"}[kind.lower()])
+    return _changed(conversation, wanted=KINDS[kind.lower()])
 
 
 def _toggle(conversation: Conversation, name: str) -> Conversation:
@@ -169,7 +214,7 @@ def _back(conversation: Conversation, _: str) -> Conversation:
     return Conversation(conversation.asked[:-1])
 
 
-_NUMBERS = r"(\d+(?:(?:\s*,\s*|\s+and\s+|\s+)\d+)*)"
+_NUMBERS = r"(\d{1,9}(?:(?:\s*,\s*|\s+and\s+|\s+)\d{1,9})*)"
 
 # The first form that a line has is meant.
 REFINEMENTS: tuple[Refinement, ...] = (
@@ -180,7 +225,7 @@ REFINEMENTS: tuple[Refinement, ...] = (
     Refinement("except ", "camera canon", "leave out what a filter lets through", r"except\s+(.+)", _except),
     Refinement("no filters", "", "look everywhere again", r"no filters", _no_filters),
     Refinement("next", "", "more of the same; also: more", r"next|more", _next),
-    Refinement("show ", "20", "so many at once", r"show\s+(\d+)", _show),
+    Refinement("show ", "20", "so many at once", r"show\s+(\d{1,9})", _show),
     Refinement(
         "by ",
         "-date",
@@ -188,8 +233,8 @@ REFINEMENTS: tuple[Refinement, ...] = (
         rf"(?:sort\s+)?by\s+({BY_RELEVANCE}|-?(?:{'|'.join(ORDERS)}))",
         _order,
     ),
-    Refinement("texts", "", "the same among texts; photos: among photos", r"(photos|texts)", _kind),
-    Refinement("relevant", "", "only what fits, or all; also: unique, diverse", r"(relevant|unique|diverse)", _toggle),
+    Refinement("texts", "", "the same among texts; photos: among photos", rf"({'|'.join(KINDS)})", _kind),
+    Refinement("relevant", "", "only what fits, or all; also: unique, diverse", rf"({'|'.join(TOGGLES)})", _toggle),
     Refinement("back", "", "the question before", r"back", _back),
 )
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from indexer.errors import LibraryDamaged, LibraryError, LibraryFull, LibraryTooNew
 from indexer.storage import migrations
@@ -43,10 +43,12 @@ class Database:
 
     def close(self) -> None:
         """Closes the connection; a writer's puts what the log holds in its place, unless somebody reads just now."""
-        with suppress(sqlite3.Error):
+        with suppress(sqlite3.Error, LibraryError):
             self.connection.execute("PRAGMA busy_timeout = 0")
             self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        self.connection.close()
+        with suppress(LibraryError):
+            self.connection.close()
+        self.connection = cast(sqlite3.Connection, _Closed(self.path))
 
     @contextmanager
     def atomic(self) -> Iterator[int]:
@@ -92,6 +94,16 @@ class Database:
         """The first value of the first row of a query; None if it has none."""
         row = self.connection.execute(sql, parameters).fetchone()
         return row[0] if row else None
+
+
+class _Closed:
+    """Stands where a connection was: whatever is asked of it, it says that the library is closed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise LibraryError(f"The library {self._path.parent} was closed: open it again.")
 
 
 def connect(path: Path, *, readonly: bool) -> sqlite3.Connection:

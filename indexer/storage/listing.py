@@ -28,9 +28,10 @@ ORDERS: Mapping[str, tuple[str, ...]] = {
 }
 
 # What is counted, by the name of the filter that narrows to it.
-_FACETS: Mapping[str, str] = {
+FACETS: Mapping[str, str] = {
     "in": "folders.path",
     "camera": "items.camera",
+    "lens": "json_extract(facts, '$.lens')",
     "type": "lower(substr(name, length(rtrim(name, replace(name, '.', ''))) + 1))",
     "on": "items.day",
     "tag": "tags.tag",
@@ -70,17 +71,17 @@ class Listing:
         return np.fromiter((id for (id,) in rows), np.int64)
 
     def facets(self, modality: str, where: str = "1", values: Sequence[Any] = ()) -> dict[str, dict[str, int]]:
-        """How many items there are of each folder, camera, type, month and tag, by the names of the filters.
+        """How many items there are of each folder, camera, lens, type, month and tag, by the names of the filters.
 
         The commonest first; months, as in "2023-05", the newest first.
         """
-        return {name: self._counts(name, modality, where, values) for name in _FACETS}
+        return {name: self._counts(name, modality, where, values) for name in FACETS}
 
     def _counts(self, name: str, modality: str, where: str, values: Sequence[Any]) -> dict[str, int]:
         tagged = "JOIN tags ON tags.item_id = items.id" if name == "tag" else ""
         rows = self._database.connection.execute(
-            f"SELECT {_FACETS[name]}, count(*) FROM {_SOURCE} {tagged} WHERE items.modality = ? AND {_PLACED} "
-            f"AND ({where}) AND {_FACETS[name]} IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1",
+            f"SELECT {FACETS[name]}, count(*) FROM {_SOURCE} {tagged} WHERE items.modality = ? AND {_PLACED} "
+            f"AND ({where}) AND {FACETS[name]} IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1",
             (modality, *values),
         )
         return _by_month(rows.fetchall()) if name == "on" else dict(rows)

@@ -28,4 +28,5 @@ COMMANDS = (
     "reembed",
     "optimize",
     "completion",
+    "help",
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+from search.terminal import say, write
+
 
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
@@ -21,8 +23,8 @@ def completion(ctx: click.Context, shell: str) -> None:
     """
     kind = get_completion_class(shell)
     assert kind is not None  # the argument's choices are click's own
-    click.echo(kind(ctx.find_root().command, {}, "descry", "_DESCRY_COMPLETE").source())
-    click.echo(INSTALLING[shell], err=True)
+    write(kind(ctx.find_root().command, {}, "descry", "_DESCRY_COMPLETE").source() + "\n")
+    say(INSTALLING[shell])
 
 
 # Where each shell looks for it; zsh only where it is told to.

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
-from search.asking import Options, answer, like_things, search_options
+from search.answering import answer
+from search.options import SearchOptions, search_options
+from search.query import like_terms
 
 
 @click.command()
@@ -14,7 +16,7 @@ from search.asking import Options, answer, like_things, search_options
 @click.option("--labels", type=click.Path(path_type=Path), metavar="FILE", help="Choose among the lines of FILE.")
 @search_options(k=5, wanted="text")
 @click.pass_obj
-def describe(library: Path, photo: str | None, labels: Path | None, options: Options) -> None:
+def describe(library: Path, photo: str | None, labels: Path | None, options: SearchOptions) -> None:
     """Find the sentences that fit a photo, among the indexed texts or the lines of a file.
 
     \b
@@ -24,4 +26,10 @@ def describe(library: Path, photo: str | None, labels: Path | None, options: Opt
     """
     from search.labels import ranker
 
-    answer(library, photo, options, like_things(options), find=None if labels is None else ranker(labels))
+    answer(
+        library,
+        [] if photo is None else [photo],
+        options,
+        lambda photos: options.query(like_terms(photos), " ".join(photos)),
+        find=None if labels is None else ranker(labels),
+    )

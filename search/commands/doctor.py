@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import click
 
+from search.options import format_option
+from search.output import ROW_FORMATS
+from search.terminal import write
+
 
 @click.command()
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@format_option(ROW_FORMATS)
 @click.pass_context
 def doctor(ctx: click.Context, form: str) -> None:
     """Look at what Descry needs: GPU, photo formats, encoder, library, disk; say what to do about the rest.
@@ -17,9 +21,8 @@ def doctor(ctx: click.Context, form: str) -> None:
     \b
     descry doctor
     """
-    from search import reports
     from search.doctor import as_lines, examine, is_usable
 
     rows = examine(ctx.obj)
-    click.echo(as_lines(rows) if form == "table" else reports.as_json(rows))
+    write(as_lines(rows) + "\n" if form == "table" else ROW_FORMATS[form](rows))
     ctx.exit(0 if is_usable(rows) else 1)

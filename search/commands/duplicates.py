@@ -6,14 +6,16 @@ from pathlib import Path
 
 import click
 
-from search.reports import FORMATS
+from search.options import format_option
+from search.output import ROW_FORMATS
+from search.terminal import say, write
 
 KINDS = ("exact", "near-exact", "burst")
 
 
 @click.command()
 @click.option("--kind", "kinds", multiple=True, type=click.Choice(KINDS), help="Only these; all of them by default.")
-@click.option("--format", "form", type=click.Choice([*FORMATS, "paths"]), default="table", show_default=True)
+@format_option([*ROW_FORMATS, "paths", "paths0"])
 @click.pass_obj
 def duplicates(library: Path, kinds: tuple[str, ...], form: str) -> None:
     """Show photos that are there several times: equal files, altered copies, bursts.
@@ -30,12 +32,13 @@ def duplicates(library: Path, kinds: tuple[str, ...], form: str) -> None:
     from search.organise.duplicates import duplicates as found
     from search.progress import watcher
 
-    if form == "paths":
+    end = {"paths": "\n", "paths0": "\0"}.get(form)
+    if end is not None:
         kinds = kinds or (alike.EXACT, alike.NEAR_EXACT)
     with Library.open(library) as opened:
         groups = found(opened.catalog, kinds=kinds or KINDS, watcher=watcher())
-    if form == "paths":
-        click.echo("".join(f"{path}\n" for path in alike.spare_paths(groups)), nl=False)
+    if end is not None:
+        write("".join(f"{path}{end}" for path in alike.spare_paths(groups)))
     else:
-        click.echo(FORMATS[form](alike.rows(groups)))
-    click.echo(alike.summary(groups), err=True)
+        write(ROW_FORMATS[form](alike.rows(groups)))
+    say(alike.summary(groups))

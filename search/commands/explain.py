@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from indexer.errors import LibraryNotFound
-from search.completing import models
+from search.options import device_option, format_option, models
+from search.output import ROW_FORMATS
+from search.terminal import say, write
 
 if TYPE_CHECKING:
     from indexer import Encoder
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
     shell_complete=models,
     help="The encoder: by default the library's, without a library the shipped one.",
 )
-@click.option("--device", default="auto", show_default=True, metavar="NAME", help="cpu, cuda, mps ...")
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@device_option
+@format_option(ROW_FORMATS)
 @click.pass_obj
 def explain(
     library: Path,
@@ -48,14 +50,13 @@ def explain(
     \b
     descry explain car.jpg "a red car" "a tree" --out car-explained.png
     """
-    from search import reports
     from search.present import heatmap
 
     place = heatmap.place_for(photo, out, overwrite=overwrite)
     heats = heatmap.heats(_encoder(library, model, device), photo, sentences)
     heatmap.save(heatmap.picture(photo, heats), place)
-    click.echo(reports.FORMATS[form](heatmap.rows(heats)))
-    click.echo(f"{place} shows it", err=True)
+    write(ROW_FORMATS[form](heatmap.rows(heats)))
+    say(f"{place} shows it")
     if show:
         click.launch(str(place))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from search.asking import filter_options
+from search.options import filter_options
 
 if TYPE_CHECKING:
     from search.filters import Filter
@@ -26,11 +26,11 @@ def export(library: Path, file: Path, modality: str, filters: tuple[Filter, ...]
     descry export photos.parquet --modality image --in ~/Photos/2023
     """
     from indexer.library import Library
-    from indexer.transfer import export as write
+    from indexer.transfer import export as write_vectors
     from search.filters import teach, to_sql
 
     with Library.open(library) as opened:
         teach(opened.catalog.connection)
         condition = to_sql(filters) if filters else ("1", ())
-        items = write(opened, file, modality=modality, condition=condition)
-    click.echo(f"{items} vectors written to {file}")
+        items = write_vectors(opened, file, modality=modality, condition=condition)
+    write(f"{items} vectors written to {file}\n")

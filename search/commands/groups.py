@@ -6,15 +6,15 @@ from pathlib import Path
 
 import click
 
-from search.reports import FORMATS
+from search.options import COUNT, format_option
+from search.output import ROW_FORMATS
+from search.terminal import write
 
 
 @click.command()
-@click.option(
-    "-n", "number", type=click.IntRange(min=1), help="So many groups; by default the root of half the photos."
-)
+@click.option("-n", "number", type=COUNT, help="So many groups; by default the root of half the photos.")
 @click.option("--members", is_flag=True, help="List all photos of each group, not only the most typical one.")
-@click.option("--format", "form", type=click.Choice(list(FORMATS)), default="table", show_default=True)
+@format_option(ROW_FORMATS)
 @click.pass_obj
 def groups(library: Path, number: int | None, members: bool, form: str) -> None:
     """Put the library's photos into groups of what is alike, each with a name.
@@ -30,4 +30,4 @@ def groups(library: Path, number: int | None, members: bool, form: str) -> None:
     with Library.open(library) as opened:
         vectors = grouping.all_vectors(opened)
         found = grouping.groups(vectors, vocabulary(opened, opened.encoder()), number)
-        click.echo(FORMATS[form](grouping.rows(opened, found, members=members)))
+        write(ROW_FORMATS[form](grouping.rows(opened, found, members=members)))

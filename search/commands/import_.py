@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from search.completing import models
-from search.leaving import INTERRUPTED, leave
+from search.options import device_option, models
+from search.terminal import INTERRUPTED, leave, say, write
 
 
 @click.command("import")
@@ -19,7 +19,7 @@ from search.leaving import INTERRUPTED, leave
     help="The encoder that made them, if they do not say: see `descry models`.",
 )
 @click.option("--photos", type=click.Path(path_type=Path), metavar="FOLDER", help="Where relative paths begin.")
-@click.option("--device", default="auto", show_default=True, metavar="NAME", help="cpu, cuda, mps ...")
+@device_option
 @click.pass_obj
 def import_(library: Path, source: Path, model: str | None, photos: Path | None, device: str) -> None:
     """Take in the vectors of SOURCE: a file that `descry export` wrote, or a folder as clip-retrieval writes it.
@@ -36,7 +36,7 @@ def import_(library: Path, source: Path, model: str | None, photos: Path | None,
     embeddings = open_embeddings(source, photos=photos)
     encoder = encoder_of(embeddings, model, device=device)
     report = import_into(library, embeddings, encoder, watcher=watcher("vectors"))
-    click.echo(imported(report))
+    write(imported(report) + "\n")
     if report.interrupted:
-        click.echo("Interrupted. What is done is kept: run the same command again to go on.", err=True)
+        say("Interrupted. What is done is kept: run the same command again to go on.")
         leave(INTERRUPTED)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from indexer.errors import LibraryNotFound, PathError
-from search.completing import models
-from search.leaving import INTERRUPTED, leave
+from search.options import Finite, device_option, models
+from search.terminal import INTERRUPTED, leave, say, write
 
 if TYPE_CHECKING:
     from indexer import Encoder, Library
@@ -21,8 +21,14 @@ if TYPE_CHECKING:
 @click.option(
     "--model", metavar="NAME", shell_complete=models, help="The encoder of a new library: see `descry models`."
 )
-@click.option("--device", default="auto", show_default=True, metavar="NAME", help="cpu, cuda, mps ...")
-@click.option("--max-megapixels", default=250.0, show_default=True, help="Skip photos that are larger.")
+@device_option
+@click.option(
+    "--max-megapixels",
+    default=250.0,
+    show_default=True,
+    type=Finite(0, 1e6, min_open=True),
+    help="Skip photos that are larger.",
+)
 @click.pass_context
 def index(ctx: click.Context, paths: tuple[Path, ...], model: str | None, device: str, max_megapixels: float) -> None:
     """Add folders and files, or bring them up to date.
@@ -40,9 +46,9 @@ def index(ctx: click.Context, paths: tuple[Path, ...], model: str | None, device
     with library:
         roots = paths or tuple(library.catalog.files.roots())
         report = index_sources(library, roots, encoder, max_pixels=int(max_megapixels * 1e6), watcher=watcher())
-        click.echo(summary(report))
+        write(summary(report) + "\n")
         if report.interrupted:
-            click.echo("Interrupted. What is done is kept: run the same command again to go on.", err=True)
+            say("Interrupted. What is done is kept: run the same command again to go on.")
             leave(INTERRUPTED)
         _renew(library)
     ctx.exit(1 if report.failures else 0)
@@ -53,9 +59,9 @@ def _renew(library: Library) -> None:
     from search.optimizing import explained, renew
 
     for modality in library.outgrown():
-        click.echo(f"The index of the {modality} vectors was made for half as many: making a new one.", err=True)
+        say(f"The index of the {modality} vectors was made for half as many: making a new one.")
     for optimized in renew(library):
-        click.echo(explained(optimized), err=True)
+        say(*explained(optimized).splitlines())
 
 
 def _for_indexing(path: Path, paths: Sequence[Path], model: str | None, device: str) -> tuple[Library, Encoder]:

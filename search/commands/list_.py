@@ -2,32 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from search.asking import filter_options
+from search.answering import finish, print_hits
+from search.options import (
+    count_option,
+    filter_options,
+    format_option,
+    long_option,
+    modality_option,
+    outlet_options,
+    sort_option,
+)
 from search.output import FORMATS
+from search.terminal import say
 
 if TYPE_CHECKING:
     from search.filters import Filter
 
 
 @click.command("list")
-@click.option("-k", default=20, show_default=True, type=click.IntRange(min=1), help="So many at most.")
-@click.option("--modality", "wanted", default="image", show_default=True, metavar="KIND", help="image or text.")
-@click.option(
-    "--sort",
-    default="-date",
-    show_default=True,
-    metavar="ORDER",
-    help="date, name, path or size; with a dash before it the greatest first.",
-)
-@click.option("--format", "form", type=click.Choice(list(FORMATS)), default="table", show_default=True)
+@count_option(20, "So many at most.")
+@modality_option("image")
+@sort_option("-date", "In this order:")
+@format_option(FORMATS)
+@long_option
+@outlet_options
 @filter_options
 @click.pass_obj
-def list_(library: Path, k: int, wanted: str, sort: str, form: str, filters: tuple[Filter, ...]) -> None:
+def list_(
+    library: Path,
+    k: int,
+    wanted: str,
+    sort: str,
+    form: str,
+    long: bool,
+    outlets: Mapping[str, Any],
+    filters: tuple[Filter, ...],
+) -> None:
     """List photos without a question, the newest first, all of them or those that filters let through.
 
     \b
@@ -35,12 +51,19 @@ def list_(library: Path, k: int, wanted: str, sort: str, form: str, filters: tup
     descry list --sort name -k 100 --format paths
     """
     from indexer.library import Library
+    from search.empty import nothing_passes
     from search.engine import Engine
+    from search.present.outlets import Chosen, opened
 
-    with Library.open(library) as opened:
-        engine = Engine(opened)
+    question = " ".join(f"{filter.field} {filter.value}".strip() for filter in filters) or "everything"
+    with opened(Chosen(outlets)) as ways, Library.open(library) as held:
+        engine = Engine(held)
         hits = engine.browse(wanted, filters=filters, sort=sort, k=k)
         total = len(engine.listed(wanted, filters=filters, sort=sort))
-    click.echo(FORMATS[form](hits), nl=False)
-    if total > len(hits):
-        click.echo(f"note: the first {len(hits)} of {total}; -k {total} lists all", err=True)
+        print_hits(hits, form, long=long)
+        if total > len(hits):
+            say(f"note: the first {len(hits)} of {total}; -k {total} lists all")
+        if not total:
+            say(f"note: {nothing_passes(engine, wanted, filters) or f'the library {held.path} holds no {wanted}'}")
+        ways.take(question, hits)
+        finish(ways)

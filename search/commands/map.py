@@ -6,10 +6,13 @@ from pathlib import Path
 
 import click
 
+from search.options import COUNT
+from search.terminal import say
+
 
 @click.command()
 @click.argument("page", type=click.Path(path_type=Path), metavar="FILE.html")
-@click.option("-n", "number", type=click.IntRange(min=1), help="Groups to name, as of `descry groups`.")
+@click.option("-n", "number", type=COUNT, help="Groups to name, as of `descry groups`.")
 @click.pass_obj
 def map(library: Path, page: Path, number: int | None) -> None:
     """Draw the library as a map: one page, without a network, on which alike photos lie side by side.
@@ -26,4 +29,4 @@ def map(library: Path, page: Path, number: int | None) -> None:
 
     with Library.open(library) as opened:
         said = draw_map(opened, page.expanduser(), opened.encoder(), number=number, watcher=watcher())
-    click.echo(said, err=True)
+    say(said)

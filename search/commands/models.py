@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import click
 
+from search.options import format_option
+from search.output import ROW_FORMATS
+from search.terminal import write
+
 
 @click.command()
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@format_option(ROW_FORMATS)
 def models(form: str) -> None:
     """Show the encoders that can be chosen: quality, size, speed, and whether they are here already.
 
@@ -16,4 +20,4 @@ def models(form: str) -> None:
     """
     from search import reports
 
-    click.echo(reports.FORMATS[form](reports.models()))
+    write(ROW_FORMATS[form](reports.models()))

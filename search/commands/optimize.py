@@ -6,13 +6,16 @@ from pathlib import Path
 
 import click
 
+from search.options import Finite
+from search.terminal import write
+
 
 @click.command()
 @click.option(
     "--recall",
     default=0.98,
     show_default=True,
-    type=click.FloatRange(0, 1, min_open=True),
+    type=Finite(0, 1, min_open=True),
     help="The share of the ten nearest that a search must find, on average.",
 )
 @click.pass_obj
@@ -31,4 +34,4 @@ def optimize(library: Path, recall: float) -> None:
 
     with Library.open(library, readonly=False) as opened:
         for optimized in optimize_all(opened, recall=recall):
-            click.echo(explained(optimized))
+            write(explained(optimized) + "\n")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from search.completing import models
-from search.leaving import INTERRUPTED, leave
+from search.options import device_option, models
+from search.terminal import INTERRUPTED, leave, say, write
 
 
 @click.command()
@@ -17,7 +17,7 @@ from search.leaving import INTERRUPTED, leave
     shell_complete=models,
     help="The new encoder, see `descry models`; by default the library's own.",
 )
-@click.option("--device", default="auto", show_default=True, metavar="NAME", help="cpu, cuda, mps ...")
+@device_option
 @click.pass_obj
 def reembed(library: Path, model: str | None, device: str) -> None:
     """Give a library another encoder, or its own one's newer weights; ids and tags stay.
@@ -37,12 +37,12 @@ def reembed(library: Path, model: str | None, device: str) -> None:
         given_up = reembedding.unfinished(opened)
         if opened.has(encoder):
             reembedding.reembed(opened, encoder)
-            click.echo(f"The library has the vectors of {encoder.name} ({encoder.checksum}) already: nothing to do.")
+            say(f"The library has the vectors of {encoder.name} ({encoder.checksum}) already: nothing to do.")
             if given_up:
-                click.echo(f"The unfinished change to {given_up.encoder} is given up.")
+                say(f"The unfinished change to {given_up.encoder} is given up.")
             return
         report = reembedding.reembed(opened, encoder, watcher=watcher())
     if report.interrupted:
-        click.echo("Interrupted. What is done is kept: run the same command again to go on.", err=True)
+        say("Interrupted. What is done is kept: run the same command again to go on.")
         leave(INTERRUPTED)
-    click.echo(f"{report.embedded} items embedded anew by {encoder.name} in {report.seconds:.1f} s")
+    write(f"{report.embedded} items embedded anew by {encoder.name} in {report.seconds:.1f} s\n")

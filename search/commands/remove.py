@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from search.terminal import say, write
+
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path))
@@ -20,6 +22,6 @@ def remove(library: Path, path: Path) -> None:
 
     with Library.open(library, readonly=False) as opened:
         removal = opened.remove(path)
-    click.echo(f"{removal.items} items removed from the library")
+    write(f"{removal.items} items removed from the library\n")
     if removal.still_inside:
-        click.echo(f"note: the folder {removal.still_inside} stays indexed; its next run adds {path} again", err=True)
+        say(f"note: the folder {removal.still_inside} stays indexed; its next run adds {path} again")

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from search.asking import Options, answer, search_options
-
-if TYPE_CHECKING:
-    from search.query import Query
+from search.answering import answer
+from search.options import SearchOptions, search_options
+from search.query import parse_terms
 
 # A word with a dash before it is no option: those of one letter are followed by nothing or by digits, as in -k10.
 _TAKEN_AWAY = re.compile(r"-(?:[^\W\d]{2}|[\d.]+:|[\"/~]|id:)")
@@ -35,7 +33,7 @@ class Asking(click.Command):
 @click.argument("words", nargs=-1, metavar="QUERY...")
 @search_options(k=10, wanted="image")
 @click.pass_obj
-def search(library: Path, words: tuple[str, ...], options: Options) -> None:
+def search(library: Path, words: tuple[str, ...], options: SearchOptions) -> None:
     """Find what fits a sentence, a photo, or several of both.
 
     Words in a row are one sentence; a file is what it shows, id:12 an earlier hit; + and - add and subtract what
@@ -45,9 +43,4 @@ def search(library: Path, words: tuple[str, ...], options: Options) -> None:
     descry search "two dogs playing in snow -people"
     descry search beach + ./friend.jpg - 0.5:people
     """
-    from search.query import parse
-
-    def ask(question: str | tuple[str, ...]) -> Query:
-        return parse(question, **options.asked)
-
-    answer(library, words, options, ask)
+    answer(library, words, options, lambda words: options.query(parse_terms(words), " ".join(words).strip()))

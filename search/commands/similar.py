@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
-from search.asking import Options, answer, like_things, search_options
+from search.answering import answer
+from search.options import SearchOptions, search_options
+from search.query import like_terms
 
 
 @click.command()
@@ -14,11 +16,16 @@ from search.asking import Options, answer, like_things, search_options
 @click.option("--best-of-each", is_flag=True, help="What resembles any of several, instead of all of them together.")
 @search_options(k=10, wanted="image")
 @click.pass_obj
-def similar(library: Path, things: tuple[str, ...], best_of_each: bool, options: Options) -> None:
+def similar(library: Path, things: tuple[str, ...], best_of_each: bool, options: SearchOptions) -> None:
     """Find photos like a photo or like several: files, which need not be in the library, or ids of earlier hits.
 
     \b
     descry similar dog.jpg
     descry similar id:12 id:31
     """
-    answer(library, things or None, options, like_things(options, best_of_each=best_of_each))
+    answer(
+        library,
+        things,
+        options,
+        lambda things: options.query(like_terms(things), " ".join(things), best_of_each=best_of_each),
+    )

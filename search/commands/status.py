@@ -6,10 +6,14 @@ from pathlib import Path
 
 import click
 
+from search.options import format_option
+from search.output import ROW_FORMATS
+from search.terminal import write
+
 
 @click.command()
 @click.option("--failed", is_flag=True, help="List the files that could not be indexed, and why.")
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@format_option(ROW_FORMATS)
 @click.pass_obj
 def status(library: Path, failed: bool, form: str) -> None:
     """Show what the library holds, where it comes from, and what failed.
@@ -22,4 +26,4 @@ def status(library: Path, failed: bool, form: str) -> None:
 
     with Library.open(library) as opened:
         report = reports.failures(opened) if failed else reports.status(opened)
-    click.echo(reports.FORMATS[form](report))
+    write(ROW_FORMATS[form](report))

@@ -6,15 +6,17 @@ from pathlib import Path
 
 import click
 
-from search.reports import FORMATS
+from search.options import device_option, format_option
+from search.output import ROW_FORMATS
+from search.terminal import say, write
 
 
 @click.command()
 @click.option("--labels", type=click.Path(path_type=Path), metavar="FILE", help="Tag with the lines of FILE.")
 @click.option("--remove", "removed", multiple=True, metavar="TAG", help="Take this tag off all photos.")
 @click.option("--of", "photo", type=click.Path(path_type=Path), metavar="PHOTO", help="List the tags of this photo.")
-@click.option("--format", "form", type=click.Choice(list(FORMATS)), default="table", show_default=True)
-@click.option("--device", default="auto", show_default=True, metavar="NAME", help="cpu, cuda, mps ...")
+@format_option(ROW_FORMATS)
+@device_option
 @click.pass_obj
 def tag(
     library: Path, labels: Path | None, removed: tuple[str, ...], photo: Path | None, form: str, device: str
@@ -33,8 +35,8 @@ def tag(
 
     with Library.open(library, readonly=labels is None and not removed) as opened:
         if removed:
-            click.echo(f"taken off {tags.remove(opened, removed)} photos", err=True)
+            say(f"taken off {tags.remove(opened, removed)} photos")
         if labels is not None:
-            click.echo(tags.summary(tags.tag(opened, labels, opened.encoder(device=device))), err=True)
+            say(tags.summary(tags.tag(opened, labels, opened.encoder(device=device))))
         found = tags.counts(opened) if photo is None else tags.of(opened, photo)
-    click.echo(FORMATS[form](found))
+    write(ROW_FORMATS[form](found))

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import click
 
-from search.reports import FORMATS
+from search.options import count_option, device_option, format_option
+from search.output import ROW_FORMATS
+from search.terminal import write
 
 
 @click.command()
 @click.argument("photo")
-@click.option("-k", default=5, show_default=True, type=click.IntRange(min=1), help="Words at most.")
-@click.option("--format", "form", type=click.Choice(list(FORMATS)), default="table", show_default=True)
-@click.option("--device", default="auto", show_default=True, metavar="NAME", help="cpu, cuda, mps ...")
+@count_option(5, "Words at most.")
+@format_option(ROW_FORMATS)
+@device_option
 @click.pass_obj
 def words(library: Path, photo: str, k: int, form: str, device: str) -> None:
     """Say what a photo is about, in everyday words; it need not be in the library.
@@ -31,4 +33,4 @@ def words(library: Path, photo: str, k: int, form: str, device: str) -> None:
     with Library.open(library) as opened:
         engine = Engine(opened, device=device)
         (found,) = words_of(engine.embed([query]), vocabulary(opened, engine.encoder), k=k)
-    click.echo(FORMATS[form]([{"score": round(word.score, 3), "word": word.word} for word in found]))
+    write(ROW_FORMATS[form]([{"score": round(word.score, 3), "word": word.word} for word in found]))

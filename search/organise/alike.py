@@ -58,7 +58,7 @@ def rows(groups: Sequence[Group]) -> list[dict[str, Any]]:
             "difference": difference,
             "pixels": f"{item.facts['width']} x {item.facts['height']}",
             "bytes": item.facts["file_size"],
-            "path": str(item.path),
+            "path": item.path,
             "id": item.id,
         }
         for number, group in enumerate(groups, start=1)

@@ -15,7 +15,7 @@ from indexer.errors import QueryError
 from indexer.items import Float32Array, Int64Array, Vectors
 from indexer.library import Library
 from search.organise.vocabulary import Vocabulary, distinct
-from search.reports import Rows
+from search.output import Rows
 
 MODALITY = "image"
 
@@ -119,6 +119,6 @@ def rows(library: Library, found: Sequence[Group], *, members: bool) -> Rows:
     table: list[dict[str, object]] = []
     for number, group in enumerate(found, start=1):
         items = library.catalog.items((group.ids if members else group.ids[:1]).tolist())
-        shown = {"paths": [str(item.path) for item in items]} if members else {"typical": str(items[0].path)}
+        shown = {"paths": [str(item.path) for item in items]} if members else {"typical": items[0].path}
         table.append({"group": number, "photos": len(group.ids), "name": group.name, **shown})
     return table

@@ -31,7 +31,7 @@ from indexer.storage.tags import Tag
 from search.filters import OTHER, Filter
 from search.labels import read_labels
 from search.organise.vocabulary import Vocabulary, embed_words, vocabulary
-from search.reports import Rows
+from search.output import Rows
 
 MODALITY = "image"
 

@@ -14,12 +14,12 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
 from PIL import Image, ImageOps
 
 from indexer.errors import QueryError
 from search.present.outlets import Answer, Chosen, Outlet, check_alone
 from search.present.thumbnails import thumbnails
+from search.terminal import visible, write
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -80,7 +80,7 @@ def _draw(photos: Sequence[tuple[int, Hit]], console: Console) -> None:
     width = columns // across
     for picture, caption in rows(photos, across, width):
         console.print(Renderable(picture, width=picture.width // CELL, height="auto"))
-        click.echo(caption)
+        write(caption + "\n")
 
 
 def rows(photos: Sequence[tuple[int, Hit]], across: int, width: int) -> Iterator[tuple[Image.Image, str]]:
@@ -94,5 +94,9 @@ def rows(photos: Sequence[tuple[int, Hit]], across: int, width: int) -> Iterator
             if jpeg is not None:
                 # a character's width stays free between two
                 strip.paste(ImageOps.fit(Image.open(BytesIO(jpeg)), (side - CELL, strip.height)), (side * column, 0))
-        captions = (f"{rank} {hit.score:.3f} {hit.item.path.name}"[: width - 1] for rank, hit in row)
+        captions = (f"{rank} {_score(hit)}{visible(hit.item.path.name)}"[: width - 1] for rank, hit in row)
         yield strip, "".join(caption.ljust(width) for caption in captions).rstrip()
+
+
+def _score(hit: Hit) -> str:
+    return "" if hit.score is None else f"{hit.score:.3f} "

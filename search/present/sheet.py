@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from indexer.atomic import temporary_file, writing
 from indexer.errors import PathError
 from indexer.storage.files import shown
+from search.output import facts_of
 from search.present.outlets import Answer, Chosen, Outlet
 from search.present.thumbnails import data_uri, thumbnails
 
 if TYPE_CHECKING:
+    from indexer.items import Item
     from search.hits import Hit
 
 SUFFIXES = {".html", ".htm"}
@@ -51,6 +53,10 @@ figcaption {{ padding: .6rem .8rem .8rem; overflow-wrap: anywhere; }}
 figcaption b {{ font-weight: 600; }}
 figcaption span {{ float: right; color: var(--soft); font-variant-numeric: tabular-nums; margin-left: .5rem; }}
 figcaption small {{ display: block; color: var(--soft); }}
+@media (max-width: 600px) {{
+  body {{ padding: .5rem; font-size: 13px; }}
+  .sheet {{ grid-template-columns: repeat(2, minmax(0, 1fr)); gap: .5rem; }}
+}}
 @media print {{ body {{ padding: 0; }} figure {{ box-shadow: none; border: 1px solid #ccc; }} }}
 </style>
 </head>
@@ -61,9 +67,11 @@ SECTION = '<h1>{question}<small>{found}</small></h1>\n<div class="sheet">\n'
 
 CARD = """<figure>
 <a class="picture" href="{address}" title="{place}">{picture}</a>
-<figcaption><span title="score: the cosine with the question">{score:.3f}</span><b>{rank}</b> {name}{facts}</figcaption>
+<figcaption>{score}<b>{rank}</b> {name}{facts}</figcaption>
 </figure>
 """
+
+SCORE = '<span title="score: the cosine with the question">{:.3f}</span>'
 
 FOOT = "</body>\n</html>\n"
 
@@ -127,14 +135,15 @@ def _section(answer: Answer) -> Iterator[str]:
 
 def _card(rank: int, hit: Hit, jpeg: bytes | None) -> str:
     path = hit.item.path
+    facts = [*_found(hit), *facts_of(hit.item), *_place(hit.item)]
     return CARD.format(
         address=escape(path.absolute().as_uri()),
         place=escape(shown(path)),
         picture=_picture(hit, jpeg),
-        score=hit.score,
+        score="" if hit.score is None else SCORE.format(hit.score),
         rank=rank,
-        name=escape(path.name),
-        facts="".join(f"<small>{escape(fact)}</small>" for fact in [*_found(hit), *_facts(hit.item.facts)]),
+        name=escape(shown(path.name)),
+        facts="".join(f"<small>{escape(shown(fact))}</small>" for fact in facts),
     )
 
 
@@ -155,19 +164,8 @@ def _found(hit: Hit) -> Iterator[str]:
         yield f"{hit.alike} more alike"
 
 
-def _facts(facts: Mapping[str, Any]) -> Iterator[str]:
-    """What is known of a photo: when, with what, where and how large."""
-    if facts.get("taken"):
-        yield _minute(facts["taken"])
-    elif facts.get("modified"):
-        yield f"file of {_minute(facts['modified'])}"
-    if with_what := ", ".join(str(facts[name]) for name in ("camera", "lens") if facts.get(name)):
-        yield with_what
-    if {"latitude", "longitude"} <= facts.keys():
-        yield f"{facts['latitude']:.4f}, {facts['longitude']:.4f}"
-    if {"width", "height"} <= facts.keys():
-        yield f"{facts['width']} \N{MULTIPLICATION SIGN} {facts['height']}"
-
-
-def _minute(moment: str) -> str:
-    return str(moment)[:16].replace("T", " ")
+def _place(item: Item) -> Iterator[str]:
+    """The folder, and the id to go on with."""
+    yield str(item.path.parent)
+    if item.id is not None:
+        yield f"id:{item.id}"

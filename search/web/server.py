@@ -18,7 +18,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from indexer.errors import PathError
-from search.leaving import INTERRUPTED
+from search.terminal import INTERRUPTED
 from search.web.app import create_app
 from search.web.guard import Guard, hosts_of, is_loopback
 from search.web.service import Service

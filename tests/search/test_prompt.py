@@ -68,7 +68,8 @@ class Terminal:
         while words not in self.shown:
             ready, _, _ = select.select([self.ours], [], [], max(0, last - time.monotonic()))
             assert ready, f"{words!r} did not come: {self.shown}"
-            self.shown += re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\r", "", os.read(self.ours, 65536).decode(errors="replace"))
+            shown = os.read(self.ours, 65536).decode(errors="replace")
+            self.shown += re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b\]8;;.*?\x1b\\|\r", "", shown)
         before, _, self.shown = self.shown.partition(words)
         return before
 
@@ -88,7 +89,7 @@ def test_one_asks_sees_and_refines_and_the_lines_are_kept(library: Path, tmp_pat
     terminal = Terminal(library, tmp_path)
     try:
         assert "16 images" in terminal.until("descry>")
-        assert re.search(r"^ +1 +0\.\d+ +\S+cat\.jpg", terminal.answer("a cat"), flags=re.MULTILINE)
+        assert re.search(r"^ +1 +0\.\d+ +\d{4}-\d\d-\d\d +\S+cat\.jpg", terminal.answer("a cat"), flags=re.MULTILINE)
         assert "a cat, more like 2\n" in terminal.answer("more like 2")
         numbers = re.findall(r"^ +(\d+) ", terminal.answer("next"), flags=re.MULTILINE)
         assert numbers == ["11", "12", "13", "14", "15"]

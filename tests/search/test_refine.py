@@ -11,7 +11,7 @@ from indexer.items import Item
 from search.filters import Filter
 from search.hits import Hit
 from search.query import STORED, Query, Term
-from search.refine import PAGE, REFINEMENTS, Conversation, continuations, filter_of, step
+from search.refine import PAGE, REFINEMENTS, Conversation, breadcrumb, continuations, filter_of, step
 
 FOUND = tuple(Hit(Item("image", Path(f"/photos/{id}.jpg"), id=id), 1 - id / 100) for id in range(11, 11 + PAGE))
 
@@ -115,8 +115,8 @@ def test_after_the_last_there_is_no_next(talk: Conversation) -> None:
 
 def test_back_goes_to_the_question_before_as_often_as_there_is_one(talk: Conversation) -> None:
     later = step(step(talk, "without people"), "only 2023")
-    assert later.query.words == "a beach, without people, only 2023"
-    assert step(later, "back").query.words == "a beach, without people"
+    assert breadcrumb(later.query) == "a beach, without people, only on 2023"
+    assert breadcrumb(step(later, "back").query) == "a beach, without people"
     assert step(step(later, "back"), "back").query == talk.query
     with pytest.raises(QueryError, match="no question before"):
         step(talk, "back")
@@ -133,12 +133,50 @@ def test_order_number_kind_and_ways_change_nothing_else(talk: Conversation) -> N
     assert all(step(talk, line).query.terms == talk.query.terms for line in ("by date", "show 25", "texts", "unique"))
 
 
+def test_what_is_taken_back_leaves_the_breadcrumb(talk: Conversation) -> None:
+    for line, undo in (
+        ("relevant", "relevant"),
+        ("only camera canon", "no filters"),
+        ("by -date", "by relevance"),
+        ("texts", "photos"),
+    ):
+        assert breadcrumb(step(talk, line).query) == f"a beach, {line}"
+        assert breadcrumb(step(step(talk, line), undo).query) == "a beach"
+    narrowed = step(step(talk, "only 2023"), "only 2022")
+    assert breadcrumb(step(narrowed, "except camera canon").query) == "a beach, only on 2022, except camera canon"
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("witout people", "without people"),
+        ("wihtout people", "without people"),
+        ("onyl 2023", "only 2023"),
+        ("exept camera canon", "except camera canon"),
+        ("mroe like 3", "more like 3"),
+        ("bakc", "back"),
+        ("nxt", "next"),
+        ("relevent", "relevant"),
+    ],
+)
+def test_a_misspelt_refinement_is_no_new_question(line: str, meant: str, talk: Conversation) -> None:
+    with pytest.raises(QueryError, match=rf"Did you mean '{meant}'\? .*find {line}"):
+        step(talk, line)
+    assert step(Conversation(), line).query.terms == (Term("text", line),)  # there is nothing to refine
+    assert step(talk, f"find {line}").query.terms == (Term("text", line),)
+
+
+@pytest.mark.parametrize("line", ["snow", "bank", "within a forest", "expect rain", "once upon a time", "mode show"])
+def test_words_that_only_resemble_a_refinement_are_a_question(line: str, talk: Conversation) -> None:
+    assert step(talk, line).query.terms == (Term("text", line),)
+
+
 @pytest.mark.parametrize("refinement", REFINEMENTS, ids=lambda refinement: refinement.start.strip())
 def test_every_example_is_of_its_own_form_and_needs_a_question(refinement, talk: Conversation) -> None:
     line = refinement.start + refinement.example
     with pytest.raises(QueryError):
         step(Conversation(), line)
-    before = step(talk, "a sea").answered(FOUND)
+    before = step(step(talk, "a sea"), "only 2022").answered(FOUND)
     assert step(before, line).query != before.query
 
 

@@ -68,7 +68,7 @@ FACTS = {
 
 def test_a_card_has_picture_rank_score_name_facts_and_the_way_to_the_photo(photos: Path, tmp_path: Path) -> None:
     photo = paint(photos / "a dog & #1 'ü'.png", "red")
-    page = sheet(tmp_path / "out.html", ('a <dog> & "cat"', [Hit(Item("image", photo, facts=FACTS), 0.4321)]))
+    page = sheet(tmp_path / "out.html", ('a <dog> & "cat"', [Hit(Item("image", photo, facts=FACTS, id=12), 0.4321)]))
     assert page.texts["title"] == page.texts["h1"] == ['a <dog> & "cat"']
     (address,) = page.all("a", "href")
     assert Path(unquote(urlsplit(address).path)) == photo
@@ -78,7 +78,8 @@ def test_a_card_has_picture_rank_score_name_facts_and_the_way_to_the_photo(photo
     assert page.all("img", "alt") == [photo.name]
     assert page.texts["span"] == ["0.432"]
     assert (page.texts["b"], page.texts["figcaption"]) == (["1"], [photo.name])
-    assert page.texts["small"][1:] == ["2023-05-04 12:30", "Canon EOS R5, RF 24-70", "640 \N{MULTIPLICATION SIGN} 427"]
+    facts = ["2023-05-04 12:30", "Canon EOS R5, RF 24-70", "640 \N{MULTIPLICATION SIGN} 427"]
+    assert page.texts["small"][1:] == [*facts, str(photos), "id:12"]
 
 
 def test_it_needs_no_network_and_runs_no_scripts(photos: Path, tmp_path: Path) -> None:
@@ -110,7 +111,7 @@ def test_a_file_s_own_date_is_not_taken_for_the_photo_s(photos: Path, tmp_path: 
 def test_what_was_asked_for_beside_the_score_is_told(photos: Path, tmp_path: Path) -> None:
     hit = Hit(Item("image", paint(photos / "a.png")), 0.5, probability=0.873, alike=2)
     told = sheet(tmp_path / "out.html", ("a", [hit])).texts["small"]
-    assert told[1:] == ["fits with a probability of 87%", "2 more alike"]
+    assert told[1:-1] == ["fits with a probability of 87%", "2 more alike"]
 
 
 def test_a_full_disk_is_one_clear_line_and_leaves_nothing(photos: Path, tmp_path: Path) -> None:

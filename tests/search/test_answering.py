@@ -88,7 +88,7 @@ def test_words_find_a_folder(home: Path) -> None:
 
 def test_nothing_that_fits_is_said_so(home: Path) -> None:
     for option in (["--relevant"], ["--sort", "date"]):
-        answer = descry(home, "search", "red", "-blue", "-red", "-k", 3, *option, "--on", 1999)
+        answer = descry(home, "search", "red", "-blue", "-red", "-k", 3, *option, "--path", "Norway/*")
         assert (answer.exit_code, answer.stdout) == (0, "")
         assert "nothing fits" in answer.stderr
         assert f"without {option[0]}" in answer.stderr

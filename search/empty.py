@@ -1,0 +1,90 @@
+"""Why an answer is empty: which filter let nothing through, what there is instead, or that nothing fits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from search.filters import Filter, period, to_sql
+
+if TYPE_CHECKING:
+    from search.engine import Engine
+    from search.query import Query
+
+# Values of which so many are named, the likest or commonest.
+NAMED = 5
+
+# Filters by dates: each tells a range.
+DATES = ("on", "after", "before")
+
+
+def why_empty(engine: Engine, query: Query) -> str:
+    """Why a query found nothing, in a line, and what would find something."""
+    where = f"the library {engine.library.path}"
+    if not len(engine.listed(query.wanted)):
+        return f"{where} holds no {query.wanted}"
+    if reason := nothing_passes(engine, query.wanted, tuple(query.filters)):
+        return reason
+    if query.is_cut:
+        cut = "--relevant" if query.relevant else f"--sort {query.sort}"
+        passes = " and passes the filters" if query.filters else ""
+        return f"nothing fits: no {query.wanted} in {where} fits the query{passes}; without {cut} you see the nearest"
+    return f"{where} holds no {query.wanted} beside what was asked about; --include-self shows that"
+
+
+def nothing_passes(engine: Engine, wanted: str, filters: Sequence[Filter]) -> str:
+    """Which filters let nothing through, and what there is; "" if something passes."""
+    if not filters or _count(engine, wanted, filters):
+        return ""
+    if contradiction := _contradiction(filters):
+        return contradiction
+    groups: dict[object, list[Filter]] = {}
+    for filter in filters:
+        groups.setdefault(filter if filter.negated else filter.field, []).append(filter)
+    for group in groups.values():
+        if not _count(engine, wanted, group):
+            return _nothing_of(engine, wanted, group)
+    alone = ", ".join(f"{_named(group)} {_count(engine, wanted, group)}" for group in groups.values())
+    return f"no {wanted} passes all filters together; each alone lets through: {alone}"
+
+
+def _count(engine: Engine, wanted: str, filters: Sequence[Filter]) -> int:
+    return len(engine.library.catalog.ids(wanted, *to_sql(filters)))
+
+
+def _named(group: Sequence[Filter]) -> str:
+    return " or ".join(f"{'not ' * one.negated}{one.field} {one.value}".strip() for one in group)
+
+
+def _contradiction(filters: Sequence[Filter]) -> str:
+    """That dates exclude each other; those of one field are alternatives."""
+    dates = [filter for filter in filters if filter.field in DATES and not filter.negated]
+    begin = min((period(one.value)[0] for one in dates if one.field == "after"), default=date.min)
+    end = max((period(one.value)[0] for one in dates if one.field == "before"), default=date.max)
+    on = [period(one.value) for one in dates if one.field == "on"] or [(date.min, date.max)]
+    if any(max(first, begin) < min(behind, end) for first, behind in on):
+        return ""
+    return f"{' and '.join(f'--{one.field} {one.value}' for one in dates)} contradict each other: no day is in all"
+
+
+def _nothing_of(engine: Engine, wanted: str, group: Sequence[Filter]) -> str:
+    """What is wrong with filters of one field that let nothing through, and what there is of it."""
+    field, named = group[0].field, _named(group)
+    nothing = f"no {wanted} passes {named}"
+    if group[0].negated:
+        return f"{nothing}: it is true of all of them"
+    if field == "in":
+        roots = ", ".join(str(root) for root in engine.library.catalog.files.roots())
+        return f"nothing below {group[0].value} is indexed: `descry index` adds it; there are: {roots}"
+    if field in DATES:
+        months = list(engine.facets(wanted)["on"])
+        return f"{nothing}; there are photos from {months[-1]} to {months[0]}" if months else nothing
+    values = list(engine.facets(wanted).get(field, ()))
+    if values:
+        near = get_close_matches(group[0].value, values, NAMED, cutoff=0.4)
+        shown = list(dict.fromkeys([*near, *values]))[:NAMED]
+        more = f" and {len(values) - len(shown)} more" if len(values) > len(shown) else ""
+        return f"no {field} {group[0].value!r}; there are: {', '.join(shown)}{more}"
+    return nothing if field not in ("camera", "lens", "tag") else f"{nothing}: no {wanted} has a {field}"

@@ -1,0 +1,290 @@
+"""The options that commands share, and what a shell offers for their values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import wraps
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import click
+from click.shell_completion import CompletionItem
+
+from indexer.storage.listing import FACETS
+from search.filters import FIELDS, ORIENTATIONS, Field, Filter, negated
+from search.output import FORMATS
+from search.present import outlets
+from search.query import BY_RELEVANCE, ORDERS, Query, Term
+
+Command = Callable[..., Any]
+Decorator = Callable[[Command], Command]
+
+# As many as anybody may ask for.
+MOST = 10**9
+
+# Values that are offered at most: more would only scroll by.
+OFFERED = 200
+
+
+class Count(click.IntRange):
+    """A number of things that somebody may ask for."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number, or the error that click shows."""
+        number = super().convert(value, param, ctx)
+        if number > MOST:
+            self.fail(f"{str(value)[:40]} is more than anybody can look at: {MOST:,} at most.", param, ctx)
+        return number
+
+
+COUNT = Count(min=1)
+
+
+class Finite(click.FloatRange):
+    """A number in a range, which infinity and NaN are not."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number, or the error that click shows."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no number that can be used.", param, ctx)
+        return number
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """What was asked for beside the question: the first fields are those of `Query`, the others say how to answer."""
+
+    k: int
+    wanted: str
+    filters: tuple[Filter, ...]
+    sort: str
+    include_self: bool
+    relevant: bool
+    unique: bool
+    diverse: bool
+    by_words: bool
+    form: str
+    long: bool
+    device: str
+    queries_from: BinaryIO | None = None
+    outlets: Mapping[str, Any] = field(default_factory=dict)
+
+    def query(self, terms: Iterable[Term], words: str, *, best_of_each: bool = False) -> Query:
+        """The query for these terms, which were put in these words. Raises `QueryError`."""
+        return Query(
+            terms=tuple(terms),
+            wanted=self.wanted,
+            k=self.k,
+            include_self=self.include_self,
+            filters=self.filters,
+            sort=self.sort,
+            words=words,
+            best_of_each=best_of_each,
+            relevant=self.relevant,
+            unique=self.unique,
+            diverse=self.diverse,
+            by_words=self.by_words,
+        )
+
+
+def search_options(*, k: int, wanted: str) -> Decorator:
+    """Gives a command the options of searching, handed over as one `SearchOptions`."""
+
+    def decorate(command: Command) -> Command:
+        def gathered(*arguments: Any, **values: Any) -> Any:
+            own = {name: values.pop(name) for name in SearchOptions.__dataclass_fields__ if name in values}
+            return command(*arguments, options=SearchOptions(**own), **values)
+
+        flags = {
+            "include_self": ("--include-self", "Let a photo of the library find itself."),
+            "relevant": ("--relevant", "Only what fits, however few; each with the probability that it does."),
+            "unique": ("--unique", "Fold what is nearly the same into one, and count it."),
+            "diverse": ("--diverse", "Prefer variety among what fits."),
+            "by_words": ("--words", "Look the words up too: in names of files and folders, captions and texts."),
+        }
+        return _decorated(
+            wraps(command)(gathered),
+            count_option(k),
+            modality_option(wanted),
+            *(click.option(flag, name, is_flag=True, help=help) for name, (flag, help) in flags.items()),
+            sort_option(BY_RELEVANCE, "Or of all that fits, as --relevant tells:"),
+            format_option(FORMATS),
+            long_option,
+            click.option(
+                "--queries-from",
+                type=click.File("rb"),
+                metavar="FILE",
+                help="Take queries from FILE, one a line (- is stdin), and answer each on a line of JSON.",
+            ),
+            device_option,
+            outlet_options,
+            filter_options,
+        )
+
+    return decorate
+
+
+def _decorated(command: Command, *decorators: Decorator) -> Command:
+    for decorator in reversed(decorators):
+        command = decorator(command)
+    return command
+
+
+def count_option(k: int, help: str = "Results at most.") -> Decorator:
+    """`-k`, also called `-n` and `--limit`."""
+    return click.option("-k", "-n", "--limit", "k", default=k, show_default=True, type=COUNT, help=help)
+
+
+def modality_option(wanted: str) -> Decorator:
+    """`--modality`, handed over as `wanted`."""
+    return click.option(
+        "--modality", "wanted", default=wanted, show_default=True, metavar="KIND", help="image or text."
+    )
+
+
+def sort_option(default: str, help: str) -> Decorator:
+    """`--sort`, an order with its direction."""
+    return click.option(
+        "--sort",
+        default=default,
+        show_default=True,
+        metavar="ORDER",
+        help=f"{help} {', '.join(ORDERS)}; with a dash before it the greatest first, as -date for the newest.",
+        shell_complete=lambda *_: [BY_RELEVANCE, *ORDERS, *(f"-{order}" for order in ORDERS)],
+    )
+
+
+def format_option(formats: Iterable[str]) -> Decorator:
+    """`--format`, handed over as `form`, and `--json`, which is one of them."""
+
+    def decorate(command: Command) -> Command:
+        def chosen(*arguments: Any, form: str, as_json: bool, **values: Any) -> Any:
+            return command(*arguments, form="json" if as_json else form, **values)
+
+        return _decorated(
+            wraps(command)(chosen),
+            click.option("--format", "form", type=click.Choice(list(formats)), default="table", show_default=True),
+            click.option("--json", "as_json", is_flag=True, help="The same as --format json."),
+        )
+
+    return decorate
+
+
+long_option = click.option("--long", is_flag=True, help="In a table, with what is known of each photo.")
+
+device_option = click.option("--device", default="auto", show_default=True, metavar="NAME", help="cpu, cuda, mps ...")
+
+
+def outlet_options(command: Command) -> Command:
+    """Gives a command an option for each way that an answer can take, handed over as `outlets`."""
+
+    def gathered(*arguments: Any, **values: Any) -> Any:
+        given = {name: values.pop(_parameter("outlet", name)) for name in outlets.OUTLETS}
+        return command(*arguments, outlets={name: value for name, value in given.items() if value}, **values)
+
+    return _decorated(wraps(command)(gathered), *map(_outlet_option, outlets.OUTLETS))
+
+
+def _outlet_option(name: str) -> Decorator:
+    row = outlets.OUTLETS[name]
+    kind: dict[str, Any] = {"metavar": row.metavar} if row.metavar else {"is_flag": True}
+    return click.option(f"--{name}", _parameter("outlet", name), help=row.help, **kind)
+
+
+def filter_options(command: Command) -> Command:
+    """Gives a command the filters, handed over as `filters`."""
+
+    def gathered(*arguments: Any, **values: Any) -> Any:
+        return command(*arguments, filters=tuple(_filters(values)), **values)
+
+    return _decorated(
+        wraps(command)(gathered),
+        *(_filter_option(name, field) for name, field in FIELDS.items()),
+        click.option(
+            "--not",
+            "left_out",
+            multiple=True,
+            metavar="FILTER=VALUE",
+            help="Leave out what a filter lets through, as in --not camera=canon.",
+        ),
+    )
+
+
+def _filter_option(name: str, field: Field) -> Decorator:
+    if not field.forms:
+        return click.option(f"--{name}", _parameter("filter", name), is_flag=True, help=field.help)
+    return click.option(
+        f"--{name}",
+        _parameter("filter", name),
+        multiple=True,
+        metavar=field.metavar,
+        help=field.help,
+        shell_complete=_of_the_library(name),
+    )
+
+
+def _parameter(kind: str, name: str) -> str:
+    return f"{kind}_{name.replace('-', '_')}"
+
+
+def _filters(values: dict[str, Any]) -> Iterator[Filter]:
+    """The filters among a command's parameters, which they leave."""
+    for name in FIELDS:
+        given = values.pop(_parameter("filter", name))
+        yield from (Filter(name, value) for value in given) if isinstance(given, tuple) else (Filter(name),) * given
+    yield from map(negated, values.pop("left_out"))
+
+
+# what a shell offers
+
+Completion = Callable[[click.Context, click.Parameter, str], list[Any]]
+
+
+def models(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """The short names of encoders that begin so."""
+    from indexer.encoders.models import MODELS
+
+    return [card.alias for card in MODELS if card.alias.startswith(incomplete)]
+
+
+def _of_the_library(field: str) -> Completion | None:
+    """What a shell offers for a filter: its own values, or those that the library holds."""
+    if field == "orientation":
+        return lambda _ctx, _parameter, incomplete: _beginning(incomplete, ORIENTATIONS)
+    if field not in FACETS:
+        return None
+
+    def offered(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[Any]:
+        found = _beginning(incomplete, _values(ctx, field))
+        return found or ([CompletionItem(incomplete, type="dir")] if field == "in" else [])
+
+    return offered
+
+
+def _values(ctx: click.Context, field: str) -> list[str]:
+    """The values of a field in the library that a command line names; nothing where that cannot be read."""
+    from search.cli import default_library
+
+    with suppress(Exception):  # a shell that completes has no place for errors
+        from indexer.library import Library
+
+        path = next((found for found in (ctx.obj, *_named(ctx)) if isinstance(found, Path)), None)
+        with Library.open(path or default_library()) as library:
+            return list(library.catalog.listing.facets("image")[field])
+    return []
+
+
+def _named(ctx: click.Context) -> Iterator[Path | None]:
+    """The library that the command line names so far."""
+    here: click.Context | None = ctx
+    while here is not None:
+        yield here.params.get("library")
+        here = here.parent
+
+
+def _beginning(incomplete: str, values: Iterable[str]) -> list[str]:
+    return [value for value in values if value.lower().startswith(incomplete.lower())][:OFFERED]
