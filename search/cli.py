@@ -113,9 +113,9 @@ class Commands(click.Group):
             meant = f"Did you mean {near[0]!r}?" if near else f"To look for it: descry search {args[0]!r}"
             raise click.UsageError(f"{error.message} {meant}", ctx) from error
 
-    def main(self, *arguments: Any, standalone_mode: bool = True, **options: Any) -> Any:  # type: ignore[override]
+    def main(self, *arguments: Any, standalone_mode: bool = True, **options: Any) -> Any:
         """Runs a command line; whatever goes wrong becomes a line and an exit code."""
-        run = partial(super().main, *arguments, standalone_mode=False, **options)
+        run: Callable[[], Any] = partial(super().main, *arguments, standalone_mode=False, **options)
         if not standalone_mode:
             return run()
         try:

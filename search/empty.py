@@ -7,7 +7,8 @@ from datetime import date
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from search.filters import Filter, period, to_sql
+from search.dates import Period, period
+from search.filters import Filter, to_sql
 
 if TYPE_CHECKING:
     from search.engine import Engine
@@ -63,7 +64,7 @@ def _contradiction(filters: Sequence[Filter]) -> str:
     dates = [filter for filter in filters if filter.field in DATES and not filter.negated]
     begin = min((period(one.value)[0] for one in dates if one.field == "after"), default=date.min)
     end = max((period(one.value)[0] for one in dates if one.field == "before"), default=date.max)
-    on = [period(one.value) for one in dates if one.field == "on"] or [(date.min, date.max)]
+    on = [period(one.value) for one in dates if one.field == "on"] or [Period(date.min, date.max)]
     if any(max(first, begin) < min(behind, end) for first, behind in on):
         return ""
     return f"{' and '.join(f'--{one.field} {one.value}' for one in dates)} contradict each other: no day is in all"

@@ -190,8 +190,8 @@ def json_text(value: object, *, indent: int | None = None) -> str:
 def as_csv(rows: Rows) -> str:
     """A header and a line a row; no cell is a formula. The header alone for no rows that have one."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    lines = [columns, *([row.get(name) for name in columns] for row in rows)] if columns else []
-    return "".join(_csv_line(line) for line in lines)
+    lines: list[list[Any]] = [columns, *([row.get(name) for name in columns] for row in rows)] if columns else []
+    return "".join(map(_csv_line, lines))
 
 
 def _csv_line(cells: Sequence[object]) -> str:

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -110,7 +111,7 @@ def _tree(path: Path) -> ast.Module:
 
 
 def test_no_module_prints_but_the_edges() -> None:
-    edges = {"cli.py", "asking.py", "progress.py", "__main__.py"}
+    edges = {"cli.py", "terminal.py", "progress.py", "__main__.py"}
     wrong = [
         str(path)
         for package in ("indexer", "search")
@@ -118,6 +119,17 @@ def test_no_module_prints_but_the_edges() -> None:
         if path.name not in edges
         for node in ast.walk(_tree(path))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    ]
+    assert not wrong
+
+
+def test_only_the_edge_to_the_terminal_writes_to_it() -> None:
+    """Elsewhere control characters of names might pass."""
+    wrong = [
+        str(path)
+        for path in modules("search")
+        if path.name != "terminal.py"
+        and re.search(r"click\.s?echo|sys\.(stdout|stderr)\.write", path.read_text("utf-8"))
     ]
     assert not wrong
 

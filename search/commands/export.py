@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from search.options import filter_options
+from search.terminal import write
 
 if TYPE_CHECKING:
     from search.filters import Filter

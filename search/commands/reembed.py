@@ -37,9 +37,9 @@ def reembed(library: Path, model: str | None, device: str) -> None:
         given_up = reembedding.unfinished(opened)
         if opened.has(encoder):
             reembedding.reembed(opened, encoder)
-            say(f"The library has the vectors of {encoder.name} ({encoder.checksum}) already: nothing to do.")
+            write(f"The library has the vectors of {encoder.name} ({encoder.checksum}) already: nothing to do.\n")
             if given_up:
-                say(f"The unfinished change to {given_up.encoder} is given up.")
+                write(f"The unfinished change to {given_up.encoder} is given up.\n")
             return
         report = reembedding.reembed(opened, encoder, watcher=watcher())
     if report.interrupted:

@@ -18,7 +18,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from indexer.errors import PathError
-from search.terminal import INTERRUPTED
+from search.terminal import INTERRUPTED, say
 from search.web.app import create_app
 from search.web.guard import Guard, hosts_of, is_loopback
 from search.web.service import Service
@@ -113,10 +113,8 @@ def serve(
         server = _Uvicorn(config)
         address = address_of(host, listener.getsockname()[1], token)
         if not is_loopback(host):
-            click.echo(
-                "warning: others can reach this server; whoever has the address below sees all photos.", err=True
-            )
-        click.echo(f"{library} is served at {address}  (Ctrl-C stops it)", err=True)
+            say("warning: others can reach this server; whoever has the address below sees all photos.")
+        say(f"{library} is served at {address}  (Ctrl-C stops it)")
         if show:
             click.launch(address)
         asyncio.run(server.serve([listener]))
