@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from indexer.photos.colours import srgb_pixels
 from indexer.photos.opening import source_errors
 from indexer.photos.pixels import SIDEWAYS, jpeg_pixels, orientation, true_size, upright, upright_rgb, upright_size
 from indexer.photos.recipe import ImageRecipe
@@ -49,13 +50,14 @@ class TorchRecipe(ImageRecipe):
             # called by its name: slots make dataclasses anew, and `super()` looks for the old one
             return ImageRecipe.prepare(self, image)
         with source_errors():
-            return self._middle(self._upright(image, whole, scaled), scaled).transpose(2, 0, 1)
+            square = self._middle(self._upright(image, whole, scaled), scaled)
+            return srgb_pixels(square, image).transpose(2, 0, 1)
 
     def _upright(self, image: Image.Image, whole: tuple[int, int], scaled: tuple[int, int]) -> npt.NDArray[np.uint8]:
         """The image of size `whole`, scaled: `[h, w, 3]`; a JPEG is turned afterwards, when it is small."""
         pixels = jpeg_pixels(image, side=self.size)
         if pixels is None:
-            pixels = np.array(upright_rgb(image, side=self.size))
+            pixels = np.array(upright_rgb(image, side=self.size, convert=False))
             return _resized(pixels, true_size(_size(pixels), whole), scaled, self.interpolation)
         turn = orientation(image)
         if turn in SIDEWAYS:

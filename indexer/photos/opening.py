@@ -9,18 +9,28 @@ from functools import cache
 from io import BytesIO
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import AvifImagePlugin, Image, Jpeg2KImagePlugin, PngImagePlugin, UnidentifiedImageError, WebPImagePlugin  # noqa: F401 - they register their formats
+from PIL.TiffImagePlugin import TiffImageFile
 
 from indexer.errors import SourceError
+from indexer.photos.tiffs import TIFF_MAGIC, DeepTiff, pillow_reads, seek_photo
 
 # Pillow's own guard is one number for the process and only warns up to twice it; ours is per call and firm.
 Image.MAX_IMAGE_PIXELS = None
+# Bytes that a PNG's compressed text or ICC profile may grow to: profiles of printers have more than Pillow's own 1 MB.
+PngImagePlugin.MAX_TEXT_CHUNK = 32 << 20
 # Pillow warns of oddities in files that it reads all the same; a photo folder is full of them.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 # 250 megapixels: above any camera's single exposure (a Hasselblad's multi-shot excepted), below what
 # would take more than a gigabyte of memory to decode.
 MAX_PIXELS = 250_000_000
+
+# The formats, by Pillow's names, that are decoded: no others are tried, whatever a file's name says. PostScript, for
+# one, would be handed to another program.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF", "JPEG2000", "PPM")
+
+JPEG_XL_MAGIC = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 
 SUFFIXES = frozenset(
     [
@@ -60,9 +70,11 @@ def open_photo(path: Path, *, max_pixels: int = MAX_PIXELS, content: bytes | Non
             content = path.read_bytes()  # read once: what is decoded later is what was opened, and no file stays open
         if not content:
             raise SourceError("it is empty")
-        if content[4:8] == b"ftyp":  # HEIF, AVIF and other files of that build
-            register_heif()
-        image = Image.open(BytesIO(content))
+        image = (
+            _tiff(content)
+            if content.startswith(TIFF_MAGIC)
+            else Image.open(BytesIO(content), formats=_formats(content))
+        )
     if image.width * image.height > max_pixels:
         image.close()
         megapixels = image.width * image.height / 1e6
@@ -70,6 +82,36 @@ def open_photo(path: Path, *, max_pixels: int = MAX_PIXELS, content: bytes | Non
             f"it has {megapixels:.0f} megapixels, the limit is {max_pixels / 1e6:.0f}; --max-megapixels raises it"
         )
     return image
+
+
+def _tiff(content: bytes) -> Image.Image:
+    """A TIFF by Pillow where Pillow reads it as it is meant, else by tifffile."""
+    try:
+        image = Image.open(BytesIO(content), formats=["TIFF"])
+        if isinstance(image, TiffImageFile) and seek_photo(image) and pillow_reads(image):
+            return image
+    except Exception:  # Pillow knows no mode for such numbers, and says so in several ways
+        pass
+    try:
+        return DeepTiff(BytesIO(content))
+    except SourceError:
+        raise
+    except Exception as error:
+        raise UnidentifiedImageError(str(error)) from error
+
+
+def _formats(content: bytes) -> tuple[str, ...]:
+    """The formats that a file may be of; what reads a rare one is loaded if the file looks like it."""
+    if content[4:8] == b"ftyp":  # HEIF, AVIF and other files of that build
+        register_heif()
+        return (*FORMATS, "HEIF")
+    if content.startswith(JPEG_XL_MAGIC):
+        try:
+            import pillow_jxl  # noqa: F401 - it registers itself
+        except ImportError:
+            raise SourceError("it is a JPEG XL: `pip install 'descry[formats]'` gets what reads it") from None
+        return ("JXL",)
+    return FORMATS
 
 
 @cache

@@ -14,8 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import simplejpeg
 from PIL import ExifTags, Image, ImageOps
+from PIL.TiffImagePlugin import TiffImageFile
 
+from indexer.photos.colours import can_wait, srgb
 from indexer.photos.opening import source_errors
+from indexer.photos.tiffs import eight_bits
 
 # JPEGs are decoded at the smallest scale that leaves this many times the target's side: at twice the
 # target the prepared tensor stays within cosine 0.9999 of plain decoding and a 12-megapixel photo takes
@@ -31,10 +34,11 @@ REVERSED_DOWN = (3, 4, 7, 8)
 SCALES = (8, 4, 2, 1)
 
 
-def upright_rgb(image: Image.Image, *, side: int | None = None) -> Image.Image:
-    """The image's pixels: upright by its EXIF orientation, RGB, alpha laid over white.
+def upright_rgb(image: Image.Image, *, side: int | None = None, convert: bool = True) -> Image.Image:
+    """The image's pixels: upright by its EXIF orientation, sRGB, alpha laid over white.
 
     With `side`, a JPEG may come at a reduced scale, no smaller than `DECODE_MARGIN * side` in either direction.
+    Without `convert`, what `srgb_pixels` can convert later, when it is small, keeps the colours of its profile.
     """
     with source_errors():
         if side is not None:
@@ -43,7 +47,7 @@ def upright_rgb(image: Image.Image, *, side: int | None = None) -> Image.Image:
         with suppress(Exception):  # an EXIF block that cannot be read does not make the photo unreadable
             if orientation(image) != 1:  # else it would make a copy
                 image = ImageOps.exif_transpose(image)
-        return _rgb(image)
+        return _rgb(image, convert)
 
 
 def orientation(image: Image.Image) -> int:
@@ -58,30 +62,33 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
     with suppress(Exception):  # EXIF blocks are broken in every imaginable way, and never worth losing a photo
         exif = Image.Image.getexif(image)  # PNG's own getexif would decode, and hide that it failed
         # of a TIFF, Pillow tells the size upright by itself
-        if exif.get(ExifTags.Base.Orientation, 1) in SIDEWAYS and image.format != "TIFF":
+        if exif.get(ExifTags.Base.Orientation, 1) in SIDEWAYS and not isinstance(image, TiffImageFile):
             return image.height, image.width
     return image.size
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return image
+def _rgb(image: Image.Image, convert: bool) -> Image.Image:
+    """The image in sRGB, transparent parts white."""
+    if not convert and can_wait(image):
+        return image if image.mode == "RGB" else image.convert("RGB")
     if image.mode.startswith(("I", "F")):
         image = _eight_bits(image)
-    if image.has_transparency_data:
+    if not image.has_transparency_data:
+        return srgb(image)
+    if image.mode not in ("LA", "RGBA"):
         image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image).convert("RGB")
-    return image.convert("RGB")
+    alpha = image.getchannel("A")
+    opaque = srgb(image.convert("L" if image.mode == "LA" else "RGB"))
+    return Image.composite(opaque, Image.new("RGB", image.size, "white"), alpha)
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
     """Deep grey values, `[h, w]` 16-bit, 32-bit or float, scaled to 0..255."""
-    values = np.nan_to_num(np.asarray(image, dtype=np.float32))
-    top = 65535.0 if image.mode.startswith("I") else 1.0
-    if image.mode in ("I", "F") and values.max(initial=0) > top:
-        top = float(values.max())
-    return Image.fromarray(np.clip(values * (255.0 / top), 0, 255).astype(np.uint8))
+    values = np.asarray(image)
+    is_plain = image.mode.startswith("I") and values.max(initial=0) <= 65535
+    grey = Image.fromarray(eight_bits(values, top=65535 if is_plain else None))
+    grey.info = image.info
+    return grey
 
 
 def jpeg_pixels(image: Image.Image, *, side: int) -> npt.NDArray[np.uint8] | None:

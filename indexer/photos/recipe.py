@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from indexer.photos.colours import srgb_pixels
 from indexer.photos.opening import source_errors
 from indexer.photos.pixels import REVERSED_ACROSS, REVERSED_DOWN, orientation, true_size, upright_rgb, upright_size
 
@@ -37,9 +38,9 @@ class ImageRecipe:
     def prepare(self, image: Image.Image) -> npt.NDArray[np.uint8]:
         """The image as `[3, size, size]` uint8, RGB; the tower scales and normalises on its device."""
         whole = upright_size(image)
-        pixels = upright_rgb(image, side=self.size)
+        pixels = upright_rgb(image, side=self.size, convert=False)
         with source_errors():
-            square = self._square(pixels, whole, orientation(image))
+            square = srgb_pixels(self._square(pixels, whole, orientation(image)), image)
         return square.transpose(2, 0, 1)  # (h, w, 3) -> (3, h, w)
 
     def box(self, whole: tuple[int, int]) -> tuple[float, float, float, float]:
