@@ -25,8 +25,7 @@ from evaluation.datasets import Example
 from indexer.encoders import Encoder
 from indexer.library import Library
 from indexer.pipeline import index_sources
-from search.organise.alike import BURST, EXACT, NEAR_EXACT, Group
-from search.organise.duplicates import duplicates
+from search.organise.duplicates import BURST, EXACT, NEAR_EXACT, Group, duplicates
 
 # Whatever the seed, the same copies for everybody: figures are compared between versions.
 SEED = 0

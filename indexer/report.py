@@ -32,6 +32,9 @@ class Report:
 class Watcher:
     """Is told how a run goes, and does nothing by itself; the command line's draws a progress bar."""
 
+    def stage(self, what: str) -> None:
+        """What is done now, where no files are counted: "laying out 800 photos"."""
+
     def begin(self, total: int) -> None:
         """`total` files will be read."""
 

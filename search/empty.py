@@ -88,4 +88,7 @@ def _nothing_of(engine: Engine, wanted: str, group: Sequence[Filter]) -> str:
         shown = list(dict.fromkeys([*near, *values]))[:NAMED]
         more = f" and {len(values) - len(shown)} more" if len(values) > len(shown) else ""
         return f"no {field} {group[0].value!r}; there are: {', '.join(shown)}{more}"
+    if field == "near":
+        known = "json_extract(facts, '$.latitude') IS NOT NULL"
+        return f"{nothing}; of {len(engine.library.catalog.ids(wanted, known))} it is known where they were taken"
     return nothing if field not in ("camera", "lens", "tag") else f"{nothing}: no {wanted} has a {field}"

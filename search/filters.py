@@ -21,7 +21,9 @@ from indexer.storage.listing import BEFORE_FIRST
 from search.dates import period
 
 if TYPE_CHECKING:
+    from indexer.items import Int64Array
     from indexer.places import City
+    from indexer.storage.catalog import Catalog
 
 # A place without a distance means this many kilometres around it: a town and its surroundings.
 NEAR_KM = 10.0
@@ -106,6 +108,12 @@ def to_sql(filters: Sequence[Filter]) -> Condition:
         groups.setdefault(filter if filter.negated else filter.field, []).append(filter.condition())
     sql = " AND ".join(f"({' OR '.join(f'({sql})' for sql, _ in group)})" for group in groups.values())
     return Condition(sql, tuple(value for group in groups.values() for _, values in group for value in values))
+
+
+def matching_ids(catalog: Catalog, modality: str, filters: Sequence[Filter]) -> Int64Array:
+    """The ids of a modality's items that filters let through."""
+    teach(catalog.connection)
+    return catalog.ids(modality, *to_sql(filters))
 
 
 def teach(connection: sqlite3.Connection) -> None:

@@ -154,7 +154,7 @@ def sort_option(default: str, help: str) -> Decorator:
         show_default=True,
         metavar="ORDER",
         help=f"{help} {', '.join(ORDERS)}; with a dash before it the greatest first, as -date for the newest.",
-        shell_complete=lambda *_: [BY_RELEVANCE, *ORDERS, *(f"-{order}" for order in ORDERS)],
+        shell_complete=lambda _ctx, _parameter, incomplete: _beginning(incomplete, (BY_RELEVANCE, *ORDERS)),
     )
 
 

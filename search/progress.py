@@ -25,6 +25,10 @@ class Bar(Watcher):
     def __init__(self, unit: str = "files") -> None:
         self._unit = unit
 
+    def stage(self, what: str) -> None:
+        """Says it."""
+        say(f"{what} ...")
+
     def begin(self, total: int) -> None:
         """Draws the empty bar."""
         unit = f" {self._unit}"
@@ -56,6 +60,10 @@ class Lines(Watcher):
 
     def __init__(self, unit: str = "files") -> None:
         self._unit = unit
+
+    def stage(self, what: str) -> None:
+        """Says it."""
+        say(f"{what} ...")
 
     def begin(self, total: int) -> None:
         """Says what is to be done."""

@@ -1,7 +1,8 @@
-"""The catalog without a question: ids in an order, and how many items there are of each folder, camera, type, month."""
+"""The catalog without a question: ids in an order, counts by folder, camera or month, and what duplicates share."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -85,6 +86,48 @@ class Listing:
             (modality, *values),
         )
         return _by_month(rows.fetchall()) if name == "on" else dict(rows)
+
+    # what is compared to find duplicates
+
+    def equal_files(self, modality: str) -> list[list[int]]:
+        """The ids of items whose files have the same content, in groups of two and more."""
+        rows = self._database.connection.execute(
+            "SELECT fingerprint, items.id FROM files JOIN items ON items.file_id = files.id "
+            "WHERE items.modality = ? AND fingerprint IN "
+            "(SELECT fingerprint FROM files WHERE fingerprint IS NOT NULL GROUP BY fingerprint HAVING count(*) > 1) "
+            "ORDER BY fingerprint",
+            (modality,),
+        )
+        groups: dict[bytes, list[int]] = {}
+        for fingerprint, id in rows:
+            groups.setdefault(fingerprint, []).append(id)
+        return [ids for ids in groups.values() if len(ids) > 1]
+
+    def file_states(self, ids: Sequence[int]) -> dict[int, tuple[int, int]]:
+        """Size and time in nanoseconds of the items' files, as they were indexed."""
+        rows = self._database.connection.execute(
+            "SELECT items.id, size, mtime_ns FROM items JOIN files ON files.id = file_id "
+            "WHERE items.id IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(map(int, ids))),),
+        )
+        return {id: (size, mtime_ns) for id, size, mtime_ns in rows}
+
+    def shapes(self, ids: Sequence[int]) -> list[tuple[int, float | None, int | None]]:
+        """Of each item its id, its width by its height, and the second in which it was taken, in the order of ids."""
+        return self._database.connection.execute(
+            "SELECT id, json_extract(facts, '$.width') * 1.0 / json_extract(facts, '$.height'), "
+            "CAST(strftime('%s', json_extract(facts, '$.taken')) AS INTEGER) "
+            "FROM items WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
+            (json.dumps(list(map(int, ids))),),
+        ).fetchall()
+
+    def camera_times(self, modality: str) -> list[tuple[int, int, str | None]]:
+        """Of each item with a time its id, the second in which it was taken, and the camera; by camera and time."""
+        return self._database.connection.execute(
+            "SELECT id, CAST(strftime('%s', json_extract(facts, '$.taken')) AS INTEGER) AS second, camera "
+            "FROM items WHERE modality = ? AND second IS NOT NULL ORDER BY camera, second, id",
+            (modality,),
+        ).fetchall()
 
 
 def _by_month(days: Sequence[tuple[int, int]]) -> dict[str, int]:

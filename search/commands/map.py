@@ -24,7 +24,7 @@ def map(library: Path, page: Path, number: int | None) -> None:
     descry map photos.html
     """
     from indexer.library import Library
-    from search.organise.mapping import draw_map
+    from search.organise.map import draw_map
     from search.progress import watcher
 
     with Library.open(library) as opened:

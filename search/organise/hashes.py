@@ -7,9 +7,11 @@ other's crop.
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 
@@ -18,10 +20,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from indexer.atomic import atomic_write
 from indexer.errors import SourceError
-from indexer.items import Int64Array
+from indexer.items import Int64Array, Item
 from indexer.photos.opening import open_photo
 from indexer.photos.pixels import upright_rgb
+from indexer.report import Watcher
 
 # A photo's hashes, `[1 + crops, bytes]`, the whole photo's first.
 Hashes = npt.NDArray[np.uint8]
@@ -43,6 +47,12 @@ BITS_A_SIDE = 12
 # What `hashes_of` gives: the whole photo's hash and the crops', in bytes.
 HASHES = (1 + len(CROPS) * len(PLACES) ** 2, BITS_A_SIDE**2 // 8)
 
+# Where a library keeps them, and the form: a mark with the version, a checksum, records. The indexer passes it over.
+CACHE = ".photo_hashes"
+MARK = b"descry photo hashes 1\n"
+SUM = 16
+RECORD = np.dtype([("id", "<i8"), ("hashes", "u1", HASHES)])
+
 
 def hashes_of(path: Path) -> Hashes:
     """The hashes of the photo at `path`, upright. Raises `SourceError` if it cannot be read."""
@@ -63,6 +73,49 @@ def distances(some: Hashes, others: Hashes) -> Int64Array:
     there = np.bitwise_count(some[..., :1, :] ^ others).sum(axis=-1).min(axis=-1)  # whole against all
     back = np.bitwise_count(others[..., :1, :] ^ some).sum(axis=-1).min(axis=-1)
     return np.asarray(np.minimum(there, back), np.int64)
+
+
+class HashStore:
+    """The hashes by which a library's duplicates were looked for, kept beside it by id: an id's photo never changes."""
+
+    def __init__(self, library: Path) -> None:
+        self._path = library / CACHE
+
+    def of(self, items: Sequence[Item], watcher: Watcher) -> tuple[list[Item], Hashes]:
+        """The items whose photos can be read, and their hashes `[n, 1 + crops, bytes]`; the new ones are kept."""
+        known = self._read()
+        new = [item for item in items if item.id not in known]
+        if new:
+            watcher.begin(len(new))
+            try:
+                for item, hashed in zip(new, hash_all([item.path for item in new]), strict=False):
+                    watcher.advance(1)
+                    if hashed is not None:
+                        known[item.id or 0] = hashed
+            finally:
+                watcher.end()
+                self._write(known)
+        read = [item for item in items if item.id in known]
+        return read, np.array([known[item.id or 0] for item in read], np.uint8).reshape(-1, *HASHES)
+
+    def _read(self) -> dict[int, Hashes]:
+        """What is kept; nothing where the file is missing, damaged or of another version."""
+        with suppress(OSError):
+            content = self._path.read_bytes()
+            mark, records = content[: len(MARK) + SUM], content[len(MARK) + SUM :]
+            if mark == MARK + _sum(records) and len(records) % RECORD.itemsize == 0:
+                rows = np.frombuffer(records, RECORD)
+                return dict(zip(rows["id"].tolist(), rows["hashes"], strict=True))
+        return {}
+
+    def _write(self, known: Mapping[int, Hashes]) -> None:
+        rows = np.array([(id, hashes) for id, hashes in known.items()], RECORD)
+        with suppress(OSError), atomic_write(self._path) as new:  # else they take the time again
+            new.write_bytes(MARK + _sum(rows.tobytes()) + rows.tobytes())
+
+
+def _sum(records: bytes) -> bytes:
+    return hashlib.blake2b(records, digest_size=SUM).digest()
 
 
 def hash_all(paths: Sequence[Path]) -> Iterator[Hashes | None]:

@@ -44,6 +44,8 @@ function shownPath(photo) {
   }
 }
 
+const below = (element) => element.offsetTop + element.offsetHeight;
+
 function photoAt(x, y) {
   const half = Math.max(tileSide(), DOT) / 2 + 1;
   for (let place = photos.length - 1; place >= 0; place--) {
@@ -106,18 +108,22 @@ function drawHovered(side) {
   context.strokeRect(x - shown / 2, y - shown / 2, shown, shown);
 }
 
-// The names of groups, the largest first; one that would lie over another is left out until there is room.
+// The names of groups, the largest first, whole on the screen; one that would lie over another, or over the header, is
+// left out until there is room.
 function drawNames() {
-  const taken = [];
+  const header = document.getElementById("header");
+  const taken = [[header.offsetLeft, header.offsetTop, header.offsetLeft + header.offsetWidth, below(header)]];
   const near = view.scale > 2.5 * least;
   context.font = "600 14px system-ui, sans-serif";
   context.textAlign = "center";
   context.textBaseline = "middle";
   context.lineJoin = "round";
   data.groups.forEach((group, number) => {
-    const [x, y] = toScreen(group.x, group.y);
+    const [middle, y] = toScreen(group.x, group.y);
     const name = near ? group.words.join(", ") : group.words[0];
     const half = context.measureText(name).width / 2 + 6;
+    if (middle < 0 || middle > innerWidth) return;
+    const x = Math.max(half, Math.min(middle, innerWidth - half));
     const box = [x - half, y - 11, x + half, y + 11];
     if (taken.some((other) => box[0] < other[2] && other[0] < box[2] && box[1] < other[3] && other[1] < box[3])) return;
     taken.push(box);
@@ -134,9 +140,10 @@ function drawNames() {
 function whole() {
   canvas.width = innerWidth * (window.devicePixelRatio || 1);
   canvas.height = innerHeight * (window.devicePixelRatio || 1);
-  const room = Math.max(Math.min(innerWidth, innerHeight - 70) - 40, 50);
+  const top = below(document.getElementById("header"));
+  const room = Math.max(Math.min(innerWidth, innerHeight - top - 10) - 40, 50);
   least = room / WORLD;
-  view = { scale: least, x: (innerWidth - room) / 2, y: 60 + (innerHeight - 60 - room) / 2 };
+  view = { scale: least, x: (innerWidth - room) / 2, y: top + (innerHeight - top - room) / 2 };
   redraw();
 }
 

@@ -19,10 +19,8 @@ from urllib.parse import quote
 from PIL import Image, ImageOps
 
 from indexer.atomic import atomic_write, writing
-from indexer.errors import PathError
 from indexer.report import Watcher
 from indexer.storage.files import shown
-from search.present.sheet import SUFFIXES
 from search.present.thumbnails import data_uri, thumbnails
 
 HERE = Path(__file__).parent
@@ -51,14 +49,6 @@ class Spot(NamedTuple):
     x: float
     y: float
     group: int
-
-
-def check_name(path: Path) -> None:
-    """Raises `PathError` unless `path` is a name for a page, in a folder that is there."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise PathError(f"{path.name} is no name for a page: call it {path.with_suffix('.html').name}.")
-    if not path.absolute().parent.is_dir():
-        raise PathError(f"There is no folder {path.absolute().parent} to write {path.name} into: make it first.")
 
 
 def write_map(

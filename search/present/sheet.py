@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from indexer.atomic import temporary_file, writing
+from indexer.atomic import atomic_write, temporary_file, writing
 from indexer.errors import PathError
 from indexer.storage.files import shown
+from search.hits import Hit
 from search.output import facts_of
 from search.present.outlets import Answer, Chosen, Outlet
 from search.present.thumbnails import data_uri, thumbnails
 
 if TYPE_CHECKING:
     from indexer.items import Item
-    from search.hits import Hit
+    from search.organise.duplicates import Group
 
 SUFFIXES = {".html", ".htm"}
 
@@ -53,6 +54,8 @@ figcaption {{ padding: .6rem .8rem .8rem; overflow-wrap: anywhere; }}
 figcaption b {{ font-weight: 600; }}
 figcaption span {{ float: right; color: var(--soft); font-variant-numeric: tabular-nums; margin-left: .5rem; }}
 figcaption small {{ display: block; color: var(--soft); }}
+figure.best {{ outline: 3px solid #2e9e5b; }}
+figure.best b {{ color: #2e9e5b; }}
 @media (max-width: 600px) {{
   body {{ padding: .5rem; font-size: 13px; }}
   .sheet {{ grid-template-columns: repeat(2, minmax(0, 1fr)); gap: .5rem; }}
@@ -63,11 +66,11 @@ figcaption small {{ display: block; color: var(--soft); }}
 <body>
 """
 
-SECTION = '<h1>{question}<small>{found}</small></h1>\n<div class="sheet">\n'
+SECTION = '<h1>{title}<small>{note}</small></h1>\n<div class="sheet">\n'
 
-CARD = """<figure>
+CARD = """<figure{kind}>
 <a class="picture" href="{address}" title="{place}">{picture}</a>
-<figcaption>{score}<b>{rank}</b> {name}{facts}</figcaption>
+<figcaption>{score}<b>{mark}</b> {name}{facts}</figcaption>
 </figure>
 """
 
@@ -81,8 +84,7 @@ class Sheet(Outlet):
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        if path.suffix.lower() not in SUFFIXES:
-            raise PathError(f"{path.name} is no name for a page: call it {path.with_suffix('.html').name}.")
+        check_name(path)
         self._path = path.absolute()
         self._questions = self._photos = 0
 
@@ -124,26 +126,67 @@ def open_outlet(name: str, chosen: Chosen) -> Sheet:
     return Sheet(Path(chosen.values[name]).expanduser())
 
 
-def _section(answer: Answer) -> Iterator[str]:
-    found = f"{len(answer.hits)} found" if answer.hits else "nothing found"
-    yield SECTION.format(question=escape(answer.question), found=found)
-    photos = thumbnails((hit.item.path for hit in answer.hits if not hit.item.text), THUMBNAIL)
-    for rank, hit in enumerate(answer.hits, start=1):
-        yield _card(rank, hit, None if hit.item.text else next(photos))
+def check_name(path: Path) -> None:
+    """Raises `PathError` unless `path` is a name for a page."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise PathError(f"{path.name} is no name for a page: call it {path.with_suffix('.html').name}.")
+
+
+def check_page(path: Path) -> None:
+    """Raises `PathError` unless `path` is a name for a page, in a folder that is there."""
+    check_name(path)
+    if not path.absolute().parent.is_dir():
+        raise PathError(f"There is no folder {path.absolute().parent} to write {path.name} into: make it first.")
+
+
+def write_groups(path: Path, groups: Sequence[Group]) -> str:
+    """Writes a page of duplicates, a group a row, the best in front and marked; a line that says so."""
+    with writing(path), atomic_write(path.absolute()) as new, new.open("w", encoding="utf-8") as file:
+        file.write(HEAD.format(title="Duplicates"))
+        file.writelines(piece for number, group in enumerate(groups, start=1) for piece in _group(number, group))
+        file.write(FOOT if groups else f"<h1>No duplicates</h1>\n{FOOT}")
+    return f"{path.name} shows {len(groups)} groups, {path.stat().st_size / 1e6:.1f} MB"
+
+
+def _group(number: int, group: Group) -> Iterator[str]:
+    spare = sum(copy.item.facts["file_size"] for copy in group.others)
+    yield SECTION.format(
+        title=f"Group {number}", note=f"{len(group.others) + 1} photos, beside the best {_megabytes(spare)}"
+    )
+    photos = thumbnails([group.best.path, *(copy.item.path for copy in group.others)], THUMBNAIL)
+    yield _card(Hit(group.best), "best", [], next(photos), kind="best")
+    for copy, jpeg in zip(group.others, photos, strict=True):
+        yield _card(Hit(copy.item), copy.reason, [copy.detail], jpeg)
     yield "</div>\n"
 
 
-def _card(rank: int, hit: Hit, jpeg: bytes | None) -> str:
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.0f} kB"
+
+
+def _section(answer: Answer) -> Iterator[str]:
+    found = f"{len(answer.hits)} found" if answer.hits else "nothing found"
+    yield SECTION.format(title=escape(answer.question), note=found)
+    photos = thumbnails((hit.item.path for hit in answer.hits if not hit.item.text), THUMBNAIL)
+    for rank, hit in enumerate(answer.hits, start=1):
+        yield _card(hit, str(rank), _found(hit), None if hit.item.text else next(photos))
+    yield "</div>\n"
+
+
+def _card(hit: Hit, mark: str, notes: Iterable[str], jpeg: bytes | None, *, kind: str = "") -> str:
+    """A photo or text under a mark: its rank, or what it is among duplicates."""
     path = hit.item.path
-    facts = [*_found(hit), *facts_of(hit.item), *_place(hit.item)]
     return CARD.format(
+        kind=f' class="{kind}"' if kind else "",
         address=escape(path.absolute().as_uri()),
         place=escape(shown(path)),
         picture=_picture(hit, jpeg),
         score="" if hit.score is None else SCORE.format(hit.score),
-        rank=rank,
+        mark=mark,
         name=escape(shown(path.name)),
-        facts="".join(f"<small>{escape(shown(fact))}</small>" for fact in facts),
+        facts="".join(
+            f"<small>{escape(shown(fact))}</small>" for fact in [*notes, *facts_of(hit.item), *_place(hit.item)]
+        ),
     )
 
 
@@ -165,7 +208,9 @@ def _found(hit: Hit) -> Iterator[str]:
 
 
 def _place(item: Item) -> Iterator[str]:
-    """The folder, and the id to go on with."""
+    """The file's size and folder, and the id to go on with."""
+    if item.facts.get("file_size"):
+        yield _megabytes(item.facts["file_size"])
     yield str(item.path.parent)
     if item.id is not None:
         yield f"id:{item.id}"

@@ -13,7 +13,7 @@ from indexer.photos.opening import open_photo
 from indexer.photos.pixels import upright_rgb
 from indexer.shipped import shipped
 from indexer.testing import color_encoder
-from search.organise.alike import BURST, EXACT, NEAR_EXACT, Copy, Group
+from search.organise.duplicates import BURST, EXACT, NEAR_EXACT, Copy, Group
 
 
 def examples(count: int) -> list[Example]:

@@ -92,3 +92,99 @@ def test_nothing_that_fits_is_said_so(home: Path) -> None:
         assert (answer.exit_code, answer.stdout) == (0, "")
         assert "nothing fits" in answer.stderr
         assert f"without {option[0]}" in answer.stderr
+
+
+def said(home: Path, *arguments: object) -> str:
+    answer = descry(home, *arguments)
+    assert (answer.exit_code, answer.stdout) == (0, ""), answer.output
+    return answer.stderr
+
+
+def test_an_empty_answer_names_the_filter_that_emptied_it_and_what_there_is(home: Path) -> None:
+    assert "no type 'gif'; there are: png" in said(home, "search", "red", "--type", "gif")
+    assert "no image has a camera" in said(home, "search", "red", "--camera", "leica", "--type", "png")
+    assert f"nothing below {home / 'elsewhere'} is indexed" in said(home, "list", "--in", home / "elsewhere")
+    assert str(home / "photos") in said(home, "list", "--in", home / "elsewhere")
+    assert "there are photos from" in said(home, "list", "--on", 1999)
+    assert "contradict each other" in said(home, "list", "--after", 2023, "--before", 2020)
+    assert "contradict each other" in said(home, "search", "red", "--on", 2023, "--on", 2024, "--before", "2022")
+    assert "not type png: it is true of all" in said(home, "list", "--path", "r*", "--not", "type=png")
+    together = said(home, "list", "--path", "r*", "--in", home / "photos" / "Norway")
+    assert "no image passes all filters together; each alone lets through: in " in together
+    assert together.endswith("Norway 3, path r* 1\n")
+
+
+def test_what_is_nothing_at_all_is_said_too(home: Path) -> None:
+    assert "holds no text" in said(home, "search", "red", "--modality", "text")
+    assert "holds no text" in said(home, "list", "--modality", "text")
+
+
+def test_words_without_a_command_are_searched_for(home: Path) -> None:
+    expected = names(home, "search", "a red one", "-k", 3)
+    assert names(home, "a red one", "-k", 3) == expected
+    assert names(home, "a", "red", "one", "-n", 3) == expected
+    assert names(home, str(home / "photos" / "red.png"), "--limit", 1) == ["orange"]
+    assert names(home, "id:1", "-k", 1)
+    assert descry(home, "serch", "red").exit_code == 2
+
+
+def test_the_library_is_named_before_or_after_the_command(home: Path) -> None:
+    answer = CliRunner().invoke(main, ["search", "red", "-k", "1", "--json", "--library", str(home / "library")])
+    assert json.loads(answer.stdout)[0]["path"].endswith("red.png")
+    assert (
+        CliRunner().invoke(main, ["--library", "/nowhere", "status", "--library", str(home / "library")]).exit_code == 0
+    )
+    assert str(home / "nothing") in descry(home, "search", "red", "--library", home / "nothing").stderr
+
+
+def test_help_tells_of_a_command_and_of_all(home: Path) -> None:
+    assert descry(home, "help", "search").stdout.startswith("Usage: main search [OPTIONS] QUERY...")
+    assert "duplicates" in descry(home, "help").stdout
+    unknown = descry(home, "help", "frobnicate")
+    assert unknown.exit_code == 2
+    assert "There are: index, search" in unknown.stderr
+
+
+def test_a_list_needs_no_question(home: Path, tmp_path: Path) -> None:
+    rows = hits(home, "list", "--path", "Norway/*", "--sort", "-name")
+    assert [Path(row["path"]).stem for row in rows] == ["2", "1", "0"]
+    assert {row["score"] for row in rows} == {None}
+    answer = descry(home, "list", "-n", 2, "--format", "paths", "--sort", "name", "--html", tmp_path / "page.html")
+    assert answer.stdout == "".join(f"{home / 'photos' / 'Norway' / f'{number}.png'}\n" for number in range(2))
+    assert "the first 2 of 11" in answer.stderr
+    assert "page.html shows 2" in answer.stderr
+
+
+def test_a_bad_line_of_a_file_of_questions_is_named(home: Path, tmp_path: Path) -> None:
+    questions = tmp_path / "questions.txt"
+    for line, reason in (
+        ("nowhere.jpg", "There is no file"),
+        ("id:4711", "holds nothing under id"),
+        ("x - x", "cancel"),
+    ):
+        questions.write_text(f"red\n\n{line}\nblue\n")
+        answer = descry(home, "search", "--queries-from", questions)
+        assert answer.exit_code == 2
+        assert f"{questions}, line 3: " in answer.stderr
+        assert reason in answer.stderr
+
+
+def test_what_is_to_be_said_of_many_questions_is_said_once_with_a_count(home: Path, tmp_path: Path) -> None:
+    questions = tmp_path / "questions.txt"
+    questions.write_text("red\n" * 70)
+    answer = descry(home, "search", "--queries-from", questions, "--relevant", "--path", "Norway/*")
+    assert answer.exit_code == 0
+    assert len(answer.stdout.splitlines()) == 70
+    (note,) = answer.stderr.splitlines()
+    assert note.startswith("note: nothing fits")
+    assert note.endswith("(70 questions)")
+
+
+@pytest.mark.parametrize("content", [b"", b"no photo", b"\x89PNG\r\n\x1a\nbroken"])
+def test_a_file_that_cannot_be_asked_with_is_named(home: Path, tmp_path: Path, content: bytes) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(content)
+    for command in (["similar"], ["search", "red", "+"], ["describe"]):
+        answer = descry(home, *command, broken)
+        assert answer.exit_code == 2
+        assert f"{broken} cannot be searched with" in answer.stderr

@@ -56,7 +56,7 @@ def test_a_sentence_finds_its_photo(library: Path) -> None:
 def test_a_command_that_is_misspelt_is_told_the_one_that_is_meant(tmp_path: Path) -> None:
     assert refusal(run(tmp_path, "serch", "a dog")).endswith("No such command 'serch'. Did you mean 'search'?")
     assert refusal(run(tmp_path, "impot")).endswith("Did you mean 'import'?")
-    assert refusal(run(tmp_path, "frobnicate")).endswith("No such command 'frobnicate'.")
+    assert refusal(run(tmp_path, "frobnicate")).endswith("To look for it: descry search 'frobnicate'")
 
 
 def test_unquoted_words_are_one_sentence(library: Path) -> None:
@@ -96,7 +96,7 @@ def test_a_sentence_finds_sentences(library: Path) -> None:
 def test_a_table_is_for_people_and_paths_are_for_programs(library: Path) -> None:
     table = run(library, "search", "a cat", "-k", 2).stdout.splitlines()
     paths = run(library, "search", "a cat", "-k", 2, "--format", "paths").stdout.splitlines()
-    assert [line.split()[2] for line in table] == paths
+    assert [str(Path(line.split()[3]).absolute()) for line in table] == paths
 
 
 def test_queries_from_a_file_are_answered_a_line_each(library: Path) -> None:

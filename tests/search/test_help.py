@@ -15,7 +15,11 @@ import click
 import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner
+from make_photos import with_exif
 
+from indexer import Library, index_sources
+from indexer.storage.tags import Tag
+from indexer.testing import color_encoder
 from search.cli import main
 
 CONTEXT = click.Context(main, info_name="descry")
@@ -91,3 +95,22 @@ def test_bash_completes_by_the_script(tmp_path: Path) -> None:
         ["bash", "-c", ask], capture_output=True, text=True, env=os.environ | {"PATH": path}, check=True
     )
     assert done.stdout.strip() == "doctor"
+
+
+def test_values_of_the_library_are_completed(tmp_path: Path) -> None:
+    library = tmp_path / "library"
+    (tmp_path / "photos").mkdir()
+    with_exif(tmp_path / "photos" / "a.jpg", make="Canon", camera="Canon EOS R5")
+    with Library.create(library, color_encoder()) as opened:
+        index_sources(opened, [tmp_path / "photos"], color_encoder())
+        (id,) = opened.catalog.ids("image", "1").tolist()
+        opened.catalog.tags.replace(["cat"], [Tag(id, "cat", 0.9)])
+    given = ("--library", str(library), "search")
+    assert completed(*given, "--camera", "can") == ["Canon EOS R5"]
+    assert completed(*given, "--tag", "") == ["cat"]
+    assert completed(*given, "--in", str(tmp_path)[:5]) == [str(tmp_path / "photos")]
+    assert completed(*given, "--type", "") == ["jpg"]
+    assert completed(*given, "--orientation", "p") == ["portrait"]
+    assert completed(*given, "--sort", "da") == ["date"]
+    assert completed("search", "--library", str(library), "--tag", "c") == ["cat"]
+    assert completed("--library", str(tmp_path / "nothing"), "search", "--tag", "") == []

@@ -15,9 +15,8 @@ from indexer import Encoder, Library, index_sources
 from indexer.shipped import shipped
 from search.cli import main
 from search.commands.duplicates import KINDS as OFFERED
-from search.organise import looks
-from search.organise.alike import BURST, EXACT, KINDS, NEAR_EXACT, Group
-from search.organise.duplicates import duplicates
+from search.organise import hashes
+from search.organise.duplicates import BURST, EXACT, KINDS, NEAR_EXACT, Group, duplicates
 
 Report = Callable[..., list[tuple[str, dict[str, str]]]]
 
@@ -158,7 +157,7 @@ def test_what_is_no_longer_as_it_was_indexed_is_left_out(photos: Path, library: 
 def test_an_unreadable_suspect_is_left_out(photos: Path, report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
     photo("cat").save(photos / "cat.png")
     photo("cat").save(photos / "cat.jpg")
-    monkeypatch.setattr(looks, "hash_all", lambda paths: iter([None] * len(paths)))
+    monkeypatch.setattr(hashes, "hash_all", lambda paths: iter([None] * len(paths)))
     assert report() == []
 
 
@@ -227,3 +226,53 @@ def test_nothing_is_changed(library: Library, shots: Path) -> None:
 
 def test_the_kinds_that_are_offered_are_those_there_are() -> None:
     assert OFFERED == KINDS
+
+
+def test_only_what_filters_let_through_is_compared(library: Library, encoder: Encoder, shots: Path) -> None:
+    shutil.copy(shots / "cat.jpg", shots / "again.jpg")
+    later(shots / "again.jpg", 5)
+    index_sources(library, [shots], encoder)
+    assert descry(library, "--path", "s*")[0] == "nothing to report\n"
+    assert descry(library, "--path", "*a*.jpg", "--format", "paths")[0].split() == [
+        str(shots / "again.jpg"),
+        str(shots / "small.jpg"),
+    ]
+    assert descry(library, "--not", "path=small.jpg", "--format", "paths")[0].split() == [str(shots / "again.jpg")]
+
+
+def test_a_photo_is_read_once_for_its_hashes(
+    library: Library, encoder: Encoder, shots: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    hash_all = hashes.hash_all
+    monkeypatch.setattr(hashes, "hash_all", lambda paths: read.extend(paths) or hash_all(paths))
+    first = descry(library)[0]
+    assert {path.name for path in read} == {"cat.jpg", "small.jpg", "next.jpg"}
+    assert len(read) == 3
+    assert descry(library)[0] == first
+    assert len(read) == 3
+    kept = library.path / hashes.CACHE
+    for damaged in (b"", kept.read_bytes()[:-1], kept.read_bytes()[:-1] + b"x", b"x" + kept.read_bytes()[1:]):
+        kept.write_bytes(damaged)
+        assert descry(library)[0] == first
+    assert len(read) == 3 + 4 * 3
+    photo("coffee").save(shots / "small.jpg")  # a new photo is a new item
+    index_sources(library, [shots], encoder)
+    assert "small.jpg" not in descry(library)[0]
+
+
+def test_a_page_shows_the_groups_side_by_side_whatever_files_are_called(
+    library: Library, encoder: Encoder, shots: Path
+) -> None:
+    (shots / "small.jpg").rename(shots / "<img src=x onerror=alert(1)>.jpg")
+    index_sources(library, [shots], encoder)
+    page = shots.parent / "page.html"
+    assert "page.html shows 2 groups" in descry(library, "--html", str(page))[1]
+    text = page.read_text(encoding="utf-8")
+    assert text.count("<figure") == 4
+    assert text.count('class="best"') == 2
+    assert "resized to 225 x 150" in text
+    assert "<img src=x" not in text
+    assert "&lt;img src=x onerror=alert(1)&gt;.jpg" in text
+    wrong = CliRunner().invoke(main, ["--library", str(library.path), "duplicates", "--html", "page.png"])
+    assert (wrong.exit_code, wrong.stdout) == (2, "")

@@ -12,10 +12,9 @@ from indexer import Library
 from indexer.encoders.base import unit_rows
 from indexer.items import Float32Array, Int64Array, Item, Source
 from indexer.shipped import shipped
-from search.organise import neighbours
-from search.organise.grouping import grouped
+from search.organise import duplicates as neighbours
+from search.organise.duplicates import grouped, near_pairs
 from search.organise.hashes import distances, hash_all, hashes_of
-from search.organise.neighbours import near_pairs
 
 NOBODY = np.empty(0, np.int64)
 

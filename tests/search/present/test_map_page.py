@@ -17,7 +17,8 @@ from PIL import Image
 
 from indexer.errors import PathError
 from indexer.report import Watcher
-from search.present.map_page import HERE, SHEET, SIDES, Spot, check_name, thumbnail_side, write_map
+from search.present.map_page import HERE, SHEET, SIDES, Spot, thumbnail_side, write_map
+from search.present.sheet import check_page
 
 
 class Page(HTMLParser):
@@ -117,9 +118,9 @@ def test_thumbnails_are_as_large_as_the_page_can_bear() -> None:
 
 def test_a_place_where_no_page_can_be_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(PathError, match=r"call it map\.html"):
-        check_name(tmp_path / "map.png")
+        check_page(tmp_path / "map.png")
     with pytest.raises(PathError, match="no folder"):
-        check_name(tmp_path / "missing" / "map.html")
+        check_page(tmp_path / "missing" / "map.html")
 
 
 def test_what_cannot_be_written_leaves_nothing_behind(unprivileged: Path) -> None:
@@ -143,7 +144,8 @@ const context = new Proxy({}, { get: (_, name) => ({
   return true;
 } });
 const element = () => ({ style: {}, handlers: {}, append() {}, setPointerCapture() {}, getContext: () => context,
-  addEventListener(name, handler) { this.handlers[name] = handler; }, offsetWidth: 280, offsetHeight: 340 });
+  addEventListener(name, handler) { this.handlers[name] = handler; }, offsetWidth: 280, offsetHeight: 340,
+  offsetLeft: 0, offsetTop: 0 });
 const elements = {};
 global.document = { createElement: element,
   getElementById: (id) => (elements[id] ??= { ...element(), textContent: id === "data" ? json : "" }) };

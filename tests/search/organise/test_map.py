@@ -10,8 +10,8 @@ from indexer import Vectors
 from indexer.encoders import unit_rows
 from indexer.errors import QueryError
 from indexer.items import Float32Array
-from search.organise import layout as module
-from search.organise.layout import layout, sample
+from search.organise import map as module
+from search.organise.map import layout, sample
 
 
 def clouds(count: int) -> Float32Array:

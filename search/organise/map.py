@@ -1,12 +1,24 @@
-"""Where photos lie on a map: alike ones side by side, by t-SNE on their vectors."""
+"""The map of a library: its photos laid out by likeness, with the names of their groups, on one page.
+
+Alike photos lie side by side, by t-SNE on their vectors.
+"""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from indexer.encoders import Encoder
 from indexer.errors import QueryError
 from indexer.items import Float32Array, Vectors
+from indexer.library import Library
+from indexer.report import Watcher
+from search.organise import groups as grouping
+from search.organise.vocabulary import vocabulary
+from search.present.map_page import Spot, write_map
+from search.present.sheet import check_page
 
 # Of larger libraries, so many photos are laid out, drawn at random: t-SNE takes 7 ms of a core for each (8,090 in
 # 55 s; umap-learn took 79 s, and brings numba), and a page with more thumbnails is slow to open.
@@ -25,6 +37,31 @@ SEED = 1
 # Below this number of photos one thread lays them out: several wait for each other so busily that on a machine with
 # other work nine photos took a minute, and 0.7 s on one.
 ONE_THREAD_BELOW = 2000
+
+# Seconds of a core that t-SNE takes for a photo, to say beforehand how long it will be.
+SECONDS_A_PHOTO = 0.007
+
+
+def draw_map(library: Library, path: Path, encoder: Encoder, *, number: int | None, watcher: Watcher) -> str:
+    """Writes the map of the library's photos in `number` groups to `path`; a line that says what it shows.
+
+    Of more photos than a page takes, a sample is shown. Raises `PathError`, `QueryError`.
+    """
+    check_page(path)
+    watcher.stage("reading the vectors")
+    vectors = grouping.all_vectors(library)
+    chosen = sample(vectors)
+    watcher.stage(f"putting {len(vectors)} photos into groups")
+    groups = grouping.groups(vectors, vocabulary(library, encoder), number)
+    group_of = {id: place for place, group in enumerate(groups) for id in group.ids.tolist()}
+    watcher.stage(f"laying out {len(chosen)} photos: about {1 + SECONDS_A_PHOTO * len(chosen):.0f} s")
+    places = dict(zip(chosen.ids.tolist(), layout(chosen.rows).tolist(), strict=True))
+    items = library.catalog.items(list(places))
+    spots = [Spot(item.path, x, y, group_of[id]) for item in items for id in [item.id or 0] for x, y in [places[id]]]
+    count = f"{len(spots)} photos" if len(chosen) == len(vectors) else f"{len(spots)} of {len(vectors)} photos"
+    said = f"{count}, {len(groups)} groups"
+    write_map(path, spots, [group.words for group in groups], title=library.path.name, count=said, watcher=watcher)
+    return f"{path.name} shows {said}, {path.stat().st_size / 1e6:.1f} MB"
 
 
 def sample(vectors: Vectors) -> Vectors:
