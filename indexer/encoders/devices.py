@@ -43,6 +43,16 @@ def pick_dtype(device: torch.device) -> torch.dtype:
 
 
 def _cpu_multiplies_bfloat16() -> bool:
-    """Whether this CPU has bfloat16 instructions: without them torch computes the same, several times slower."""
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
+    """Whether torch multiplies bfloat16 with instructions that this CPU has for it: without, it takes several times as
+    long as float32.
+
+    The processor may have them and torch be told not to use them (ATEN_CPU_CAPABILITY, ONEDNN_MAX_CPU_ISA), or be
+    too old to say.
+    """
+    try:
+        kernels = torch.backends.cpu.get_cpu_capability()
+        onednn = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        told = torch.cpu.get_capabilities()
+    except (AttributeError, RuntimeError):
+        return False
+    return bool(onednn and kernels not in ("DEFAULT", "AVX2") and (told.get("amx_bf16") or told.get("avx512_bf16")))

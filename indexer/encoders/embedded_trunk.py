@@ -1,4 +1,4 @@
-"""The convolutional trunk of the shipped encoder, as it is trained; `fused` runs it on a CPU as it is served."""
+"""The convolutional trunk of the shipped encoder, as it is trained; `onednn` runs it on a CPU as it is served."""
 
 from __future__ import annotations
 

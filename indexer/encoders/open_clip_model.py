@@ -17,9 +17,9 @@ from PIL import Image
 
 from indexer.encoders.base import Regions, unit_rows
 from indexer.encoders.devices import pick_dtype
+from indexer.encoders.onednn import pack_linear, runs_linear
 from indexer.encoders.open_clip_regions import region_vectors
 from indexer.encoders.open_clip_source import Source, quiet
-from indexer.encoders.packed import can_pack, pack
 from indexer.encoders.resizing import TorchRecipe, channels_last
 from indexer.encoders.running import runner
 from indexer.encoders.storing import store_text_tower
@@ -125,8 +125,8 @@ class ImageTower:
             # the layout in which tensor cores convolve without a copy
             network.visual.to(memory_format=torch.channels_last)
         self._narrow(pick_dtype(device))
-        if can_pack(device, self.dtype):
-            pack(network.visual)
+        if self.dtype == torch.bfloat16 and runs_linear(device, self.dtype):
+            pack_linear(network.visual)
         self._run = runner(self._vectors, device, piece=PIECE)
 
     def fits(self, value: Image.Image) -> bool:  # noqa: ARG002  a tower of texts looks at it
