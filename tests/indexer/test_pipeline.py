@@ -775,7 +775,7 @@ def test_two_batches_are_embedded_at_once(library: Library, photos: Path, monkey
 
     class Meeting(PictureColors):
         def embed(self, prepared):
-            meet.wait(10)  # raises where nobody else comes
+            meet.wait(120)  # raises where nobody else comes
             return super().embed(prepared)
 
     encoder = Encoder("colors", 4, "0", {"image": Meeting, "text": WordColors})
@@ -793,7 +793,7 @@ def test_what_is_embedded_is_stored_while_a_slow_photo_is_waited_for(
 
     def wait_for_the_others(picture: Image.Image) -> None:
         if picture.getpixel((0, 0)) == (255, 255, 255):
-            given_up = time.monotonic() + 10
+            given_up = time.monotonic() + 120
             with Library.open(library.path) as reader:
                 while len(held(reader)) < 12 and time.monotonic() < given_up:
                     time.sleep(0.01)

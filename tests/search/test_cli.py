@@ -19,7 +19,7 @@ Descry = Callable[..., subprocess.CompletedProcess[str]]
 def run(library: Path, *arguments: object, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
     """`descry --library LIBRARY ARGUMENTS...`, warnings shown as they would be to a developer."""
     command = [sys.executable, "-W", "error", "-m", "search", "--library", str(library), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, input=stdin, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, input=stdin, check=False)
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from search.prompt import Completions
 PHOTOS = Path(__file__).parent.parent.parent / "data" / "photos"
 
 # Seconds within which every answer comes, however busy the machine.
-PATIENCE = 20.0
+PATIENCE = 240.0
 
 # What the keys of a terminal send.
 ENTER, TAB, UP, CTRL_D = "\r", "\t", "\x1b[A", "\x04"
@@ -100,7 +100,7 @@ def test_one_asks_sees_and_refines_and_the_lines_are_kept(library: Path, tmp_pat
         assert "more like 3 " in terminal.answer("help")
         assert "without people, without people\n" in terminal.answer(UP + UP)  # what was typed before "help"
         terminal.type(CTRL_D)
-        assert terminal.process.wait(timeout=PATIENCE) == 0
+        assert terminal.process.wait() == 0
     finally:
         terminal.close()
     assert "+more like 2" in (tmp_path / "descry" / "history").read_text()
