@@ -1,16 +1,48 @@
-"""What travels: items with what is known of their files, and their vectors, in batches that fit into memory."""
+"""What travels: items with what is known of their files, and their vectors, in batches that fit into memory.
+
+Files that are imported are other people's. Here is decided what of them may enter a library: nothing that a later
+command could stumble over.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
+from indexer.errors import PathError
 from indexer.items import Float32Array, Item
+from indexer.modalities import MODALITIES
+from indexer.storage.files import LIMBO
 
 # Items that are in memory at once, and that one transaction stores: 4 MB of vectors at 256 dimensions.
 BATCH = 4096
+
+# Characters of the longest text, path or facts: a passage has hundreds, and all of a batch are in memory at once.
+LONGEST = 1_000_000
+
+# Characters of the longest name of an encoder: an ensemble of checkpoints by their paths.
+LONGEST_NAME = 10_000
+
+# Bytes of one column that are in memory at once; of long texts fewer than `BATCH` are.
+PIECE_BYTES = 64_000_000
+
+# A vector's greatest length; the encoders that are published have 256 to 1,664.
+LARGEST_DIMENSION = 65_536
+
+# Of integers in JSON, those that every reader of it takes for what they are.
+LARGEST_INTEGER = 2**53
+# Pixels of a side: more than any format has.
+LONGEST_SIDE = 2**31
+
+_PART = re.compile(r"(?:[a-z]\d{1,9}(?:\.\d{1,9})?)?")
+_FINGERPRINT = re.compile(r"(?:[0-9a-f]{32})?")
 
 
 class Entry(NamedTuple):
@@ -23,22 +55,16 @@ class Entry(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Entries and their vectors, `[n, dim]` float32, in the same order."""
+    """Entries and their vectors, `[n, dim]` float32, in the same order; `numbers` are their rows in `file`, from 1."""
 
     entries: list[Entry]
     rows: Float32Array
-
-
-class Block(NamedTuple):
-    """Vectors as they stand in a file, `[n, dim]`, the first of them in its row `start`, counted from 1."""
-
     file: str
-    start: int
-    rows: Float32Array
+    numbers: Sequence[int]
 
 
 class Origin(NamedTuple):
-    """The encoder that made the vectors."""
+    """The encoder that made the vectors, as their file says."""
 
     encoder: str
     checksum: str
@@ -55,22 +81,166 @@ class Embeddings(Protocol):
         """How many vectors there are."""
         ...
 
-    def blocks(self) -> Iterator[Block]:
-        """The vectors alone, to be looked at before anything is stored."""
-        ...
-
-    def batches(self) -> Iterator[Batch]:
-        """All of it; the items of one file come one after another."""
+    def batches(self) -> Generator[Batch, None, None]:
+        """All of it; the items of one file come one after another. Raises `PathError` for what cannot be read."""
         ...
 
 
-def entry(
-    modality: str, path: str, part: str, text: str, facts: str, file_size: int, mtime_ns: int, fingerprint: str
+def origin_of(encoder: str, checksum: str) -> Origin:
+    """The encoder that a file names. Raises `ValueError` for what is no name."""
+    for told in (encoder, checksum):
+        if not told.isprintable() or not told or len(told) > LONGEST_NAME:
+            raise ValueError(f"{told!r:.40} is no encoder and no checksum")
+    return Origin(encoder, checksum)
+
+
+def entries_of(file: str, start: int, columns: Sequence[Sequence[Any]]) -> list[Entry]:
+    """The entries of rows of an export, `columns` as `contents.COLUMNS` names them, the first in row `start`.
+
+    Raises `PathError`, which names the row.
+    """
+    entries = []
+    for number, values in enumerate(zip(*columns, strict=True), start=start):
+        try:
+            entries.append(_entry(*values))
+        except ValueError as error:
+            raise PathError(f"{file}, row {number}: {error}. Nothing was imported.") from error
+    return entries
+
+
+def check_rows(batch: Batch) -> None:
+    """Raises `PathError` for the first vector that is no direction."""
+    with np.errstate(all="ignore"):
+        squares = np.square(batch.rows).sum(axis=1)
+    wrong = ~np.isfinite(squares) | ~(squares > 0)
+    if wrong.any():
+        first = int(wrong.argmax())
+        row = batch.rows[first]
+        if not np.isfinite(row).all():
+            reason = "it holds values that are no numbers"
+        else:
+            reason = "its values are too large or too small" if row.any() else "all its values are 0"
+        raise PathError(f"{batch.file}, row {batch.numbers[first]}: {reason}. Nothing was imported.")
+
+
+def _entry(
+    modality: object,
+    path: object,
+    part: object,
+    text: object,
+    facts: object,
+    file_size: object,
+    mtime_ns: object,
+    fingerprint: object,
 ) -> Entry:
-    """A row of an export; -1 and "" stand for what is not known of the file."""
+    """A row of an export; -1 and "" stand for what is not known of the file. Raises `ValueError`."""
+    if not isinstance(modality, str) or modality not in MODALITIES:
+        raise ValueError(f"{modality!r:.40} is no modality; there are {', '.join(MODALITIES)}")
+    if not isinstance(part, str) or not _PART.fullmatch(part):
+        raise ValueError(f"{part!r:.40} is no part of a file")
+    if not isinstance(fingerprint, str) or not _FINGERPRINT.fullmatch(fingerprint):
+        raise ValueError(f"{fingerprint!r:.40} is no fingerprint of a file")
+    size, time = (_integer(value, 2**63) for value in (file_size, mtime_ns))
     return Entry(
-        Item(modality, Path(path), part, text, json.loads(facts)),
-        None if file_size < 0 else int(file_size),
-        None if mtime_ns < 0 else int(mtime_ns),
+        Item(modality, path_of(path), part, _string(text, "text"), _facts(facts)),
+        None if size < 0 else size,
+        None if time < 0 else time,
         bytes.fromhex(fingerprint) or None,
     )
+
+
+def path_of(value: object) -> Path:
+    """An absolute path. Raises `ValueError`."""
+    path = Path(_string(value, "path", surrogates=True))
+    if not path.is_absolute() or not path.name or ".." in path.parts:
+        raise ValueError(f"{str(value)!r:.80} is no absolute path of a file")
+    if LIMBO in (path, *path.parents):
+        raise ValueError(f"{str(value)!r:.80} is no place of a file")
+    return path
+
+
+def _string(value: object, what: str, *, surrogates: bool = False) -> str:
+    """A text that SQLite can hold: bytes of paths that are no UTF-8 are surrogates, but nothing else may be."""
+    if not isinstance(value, str) or "\0" in value or len(value) > LONGEST:
+        raise ValueError(f"{value!r:.40} is no {what}")
+    try:
+        value.encode(errors="surrogateescape" if surrogates else "strict")
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{value!r:.40} is no {what}") from error
+    return value
+
+
+def _integer(value: object, limit: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not -limit <= value < limit:
+        raise ValueError(f"{value!r:.40} is no number of bytes or nanoseconds")
+    return value
+
+
+def _facts(value: object) -> dict[str, Any]:
+    try:
+        facts = json.loads(_string(value, "facts"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"its facts {value!r:.40} are no JSON") from error
+    if not isinstance(facts, dict):
+        raise ValueError(f"its facts {value!r:.40} are no table")
+    for name, fact in facts.items():
+        if not is_sound(name, fact):
+            raise ValueError(f"its fact {name!r:.40} cannot be {fact!r:.40}")
+    return facts
+
+
+def is_sound(name: str, fact: Any) -> bool:
+    """Whether a fact is what its name says: later commands compare, show and compute with it as such."""
+    if not _is_text(name):
+        return False
+    check = _CHECKS.get(name)
+    return check(fact) if check else _is_plain(fact)
+
+
+def _is_text(fact: Any) -> bool:
+    try:
+        return bool(_string(fact, "fact")) or fact == ""
+    except ValueError:
+        return False
+
+
+def _is_number(fact: Any, least: float, most: float) -> bool:
+    return isinstance(fact, int | float) and not isinstance(fact, bool) and least <= fact <= most
+
+
+def _is_plain(fact: Any) -> bool:
+    """Text, a number, a truth, or a list of texts."""
+    if isinstance(fact, list):
+        return all(map(_is_text, fact))
+    return isinstance(fact, bool) or _is_number(fact, -LARGEST_INTEGER, LARGEST_INTEGER) or _is_text(fact)
+
+
+def _is_side(fact: Any) -> bool:
+    return isinstance(fact, int) and _is_number(fact, 1, LONGEST_SIDE)
+
+
+def _is_local_time(fact: Any) -> bool:
+    with suppress(ValueError):
+        return _is_text(fact) and datetime.fromisoformat(fact).tzinfo is None and "T" in fact
+    return False
+
+
+_CHECKS: Mapping[str, Callable[[Any], bool]] = {
+    "width": _is_side,
+    "height": _is_side,
+    "taken": _is_local_time,
+    "latitude": lambda fact: _is_number(fact, -90, 90),
+    "longitude": lambda fact: _is_number(fact, -180, 180),
+    "keywords": lambda fact: isinstance(fact, list) and _is_plain(fact),
+    **dict.fromkeys(("camera", "lens", "photo", "caption", "url", "description", "city", "country"), _is_text),
+}
+
+
+def rows_of_bytes(width: int) -> int:
+    """How many values of `width` bytes are read or written at once."""
+    return max(1, min(BATCH, PIECE_BYTES // max(1, width)))
+
+
+def is_dimension(number: object) -> bool:
+    """Whether vectors may have that length."""
+    return isinstance(number, int) and 1 <= number <= LARGEST_DIMENSION

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,8 @@ import numpy.typing as npt
 from indexer.errors import PathError
 from indexer.items import Item
 from indexer.storage.files import as_stored
-from indexer.transfer.batches import BATCH, Batch, Block, Entry, Origin
-from indexer.transfer.parquet import pyarrow_for, readable
+from indexer.transfer.batches import BATCH, Batch, Entry, Origin, is_dimension, is_sound, path_of
+from indexer.transfer.parquet import opened, readable
 
 # Facts of a photo, and the columns that may tell them, the best first; img2dataset's `width` is of its resized copy.
 FACTS = {
@@ -65,18 +65,13 @@ class ClipRetrieval:
     def __len__(self) -> int:
         return sum(len(array) for _, array in self._arrays())
 
-    def blocks(self) -> Iterator[Block]:
-        """The vectors, `BATCH` rows at a time."""
-        for name, array in self._arrays():
-            for start in range(0, len(array), BATCH):
-                yield Block(name, start + 1, np.asarray(array[start : start + BATCH], np.float32))
-
-    def batches(self) -> Iterator[Batch]:
+    def batches(self) -> Generator[Batch, None, None]:
         """Shard by shard, the photos first."""
         for shard in self._shards:
-            for make, array in ((self._photo, shard.photos), (self._caption, shard.captions)):
+            kinds = (("img_emb", self._photo, shard.photos), ("text_emb", self._caption, shard.captions))
+            for kind, make, array in kinds:
                 if array is not None:
-                    yield from _batches(shard, make, array)
+                    yield from _batches(shard, kind, make, array)
 
     def _arrays(self) -> Iterator[tuple[str, npt.NDArray[Any]]]:
         for shard in self._shards:
@@ -86,26 +81,26 @@ class ClipRetrieval:
 
     def _photo(self, shard: Shard, number: int, row: Mapping[str, Any]) -> Entry:  # noqa: ARG002  like `_caption`
         facts = {name: next(filter(None, (_fact(row.get(key)) for key in keys)), None) for name, keys in FACTS.items()}
-        return Entry(Item("image", self._place(row), facts={name: fact for name, fact in facts.items() if fact}))
+        sound = {name: fact for name, fact in facts.items() if fact and is_sound(name, fact)}
+        return Entry(Item("image", self._place(row), facts=sound))
 
     def _caption(self, shard: Shard, number: int, row: Mapping[str, Any]) -> Entry | None:
         """A caption belongs to the table that it stands in, as one of a `captions.jsonl` does."""
         caption = _fact(row.get("caption"))
-        if not isinstance(caption, str):
+        if not isinstance(caption, str) or not is_sound("caption", caption):
             return None
         status = shard.path.stat()
         item = Item("text", as_stored(shard.path), f"c{number}", caption, {"photo": str(self._place(row))})
         return Entry(item, status.st_size, status.st_mtime_ns)
 
     def _place(self, row: Mapping[str, Any]) -> Path:
-        return as_stored(self._photos / row["image_path"])
+        return path_of(str(as_stored(self._photos / row["image_path"])))
 
 
 def _shard(folder: Path, path: Path) -> Shard:
     """Raises `PathError` if its files do not fit together."""
-    pa = pyarrow_for(path)
     with readable(path):
-        table = pa.parquet.ParquetFile(path)
+        table = opened(path)
     number = _number(path)
     photos, captions = (_array(folder / kind / f"{kind}_{number}.npy") for kind in ("img_emb", "text_emb"))
     for kind, array in (("img_emb", photos), ("text_emb", captions)):
@@ -129,11 +124,12 @@ def _check_paths(path: Path, table: Any) -> None:
     if "image_path" not in names:
         raise PathError(f"{path} does not name its photos: it has no column image_path, but {', '.join(names)}.")
     row = 1
-    for batch in table.iter_batches(BATCH, columns=["image_path"]):
-        for place in batch.column(0).to_pylist():
-            if not isinstance(place, str) or not place or "\0" in place:
-                raise PathError(f"{path}, row {row}: {place!r} is no path of a photo.")
-            row += 1
+    with readable(path):
+        for batch in table.iter_batches(BATCH, columns=["image_path"]):
+            for place in batch.column(0).to_pylist():
+                if not isinstance(place, str) or not place or not is_sound("photo", place):
+                    raise PathError(f"{path}, row {row}: {place!r:.80} is no path of a photo.")
+                row += 1
 
 
 def _array(path: Path) -> npt.NDArray[Any] | None:
@@ -141,25 +137,28 @@ def _array(path: Path) -> npt.NDArray[Any] | None:
     if not path.exists():
         return None
     try:
-        array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise PathError(f"{path} cannot be read as vectors ({error}).") from error
-    if array.ndim != 2 or array.dtype.kind != "f":
+        array: npt.NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
+    except Exception as error:  # foreign bytes make numpy raise a dozen kinds
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise PathError(f"{path} cannot be read as vectors ({reason}).") from error
+    if array.ndim != 2 or array.dtype.kind != "f" or not is_dimension(array.shape[1]):
         raise PathError(f"{path} holds no vectors: it is {array.dtype} of the shape {array.shape}, not float [n, dim].")
     return array
 
 
-def _batches(shard: Shard, make: Maker, array: npt.NDArray[Any]) -> Iterator[Batch]:
+def _batches(shard: Shard, kind: str, make: Maker, array: npt.NDArray[Any]) -> Iterator[Batch]:
     wanted = {"image_path", "caption", *(key for keys in FACTS.values() for key in keys)}
     columns = [name for name in shard.table.schema_arrow.names if name in wanted]
-    start = 0
+    name, start = f"{kind}_{_number(shard.path)}.npy", 0
     with readable(shard.path):
         for batch in shard.table.iter_batches(BATCH, columns=columns):
             entries = [make(shard, number, row) for number, row in enumerate(batch.to_pylist(), start=start + 1)]
-            rows = np.asarray(array[start : start + len(entries)], np.float32)
-            start += len(entries)
+            with np.errstate(over="ignore"):  # what is too large for float32 is refused as infinite
+                rows = np.asarray(array[start : start + len(entries)], np.float32)
             there = [place for place, entry in enumerate(entries) if entry is not None]
-            yield Batch([entry for entry in entries if entry is not None], rows[there])
+            numbers = [start + 1 + place for place in there]
+            yield Batch([entry for entry in entries if entry is not None], rows[there], name, numbers)
+            start += len(entries)
 
 
 def _numbered(folder: Path, pattern: str) -> list[Path]:

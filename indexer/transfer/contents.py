@@ -56,12 +56,12 @@ class Contents:
         """The characters of the longest value of a column."""
         return int(self._catalog.scalar(f"SELECT max(length({_SQL[column]})) {self._from}", self._values) or 0)
 
-    def columns(self, *names: str) -> Iterator[list[tuple[Any, ...]]]:
-        """The values of some columns, in batches of `BATCH` rows."""
+    def columns(self, *names: str, at_once: int = 0) -> Iterator[list[tuple[Any, ...]]]:
+        """The values of some columns, `at_once` rows at a time, `BATCH` without."""
         wanted = ", ".join(_SQL[name] for name in names)
         with closing(self._catalog.connection.cursor()) as cursor:
             cursor.execute(f"SELECT {wanted} {self._from} ORDER BY file_id, items.id", self._values)
-            while rows := cursor.fetchmany(BATCH):
+            while rows := cursor.fetchmany(at_once or BATCH):
                 yield rows
 
     def halves(self, ids: Sequence[int]) -> npt.NDArray[np.float16]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -17,16 +17,16 @@ from pathlib import Path
 import numpy as np
 
 from indexer.chunks import fingerprint
-from indexer.encoders import Encoder, load_encoder
+from indexer.encoders import DEFAULT, Encoder, load_encoder
 from indexer.encoders.base import unit_rows
-from indexer.errors import EncoderMismatch, PathError, SourceError
+from indexer.errors import EncoderMismatch, LibraryNotFound, PathError, SourceError
 from indexer.items import Float32Array, Source
 from indexer.library import Library
 from indexer.modalities import MODALITIES
 from indexer.modalities.base import ReadOptions
 from indexer.photos.opening import MAX_PIXELS
 from indexer.report import Watcher
-from indexer.transfer.batches import Batch, Block, Embeddings, Entry
+from indexer.transfer.batches import Batch, Embeddings, Entry, check_rows
 from indexer.transfer.clip_retrieval import ClipRetrieval
 from indexer.transfer.npz import Npz
 from indexer.transfer.parquet import Parquet
@@ -65,15 +65,31 @@ def open_embeddings(path: Path, *, photos: Path | None = None) -> Embeddings:
     return reader(path)
 
 
-def encoder_of(embeddings: Embeddings, model: str | None = None, *, device: str = "auto") -> Encoder:
+def encoder_of(
+    embeddings: Embeddings, model: str | None = None, *, library: Path | None = None, device: str = "auto"
+) -> Encoder:
     """The encoder that made them: the one that `model` names, else the one that they name themselves.
 
-    Raises `PathError` if neither does, and what `load_encoder` raises.
+    A name may be the path of weights, and whoever wrote a file does not choose what is loaded here: without `model`
+    it is the shipped encoder or the one that the `library` has already.
+    Raises `PathError` if it is another one or none is named, and what `load_encoder` raises.
     """
-    name = model or (embeddings.origin and embeddings.origin.encoder)
-    if not name:
-        raise PathError(f"{embeddings.path} does not say which encoder made its vectors: name it with --model.")
-    return load_encoder(name, device=device)
+    named = embeddings.origin and embeddings.origin.encoder
+    if model or (named and named in _trusted(library)):
+        return load_encoder(model or str(named), device=device)
+    if named:
+        raise PathError(
+            f"{embeddings.path} says that {named} made its vectors: if that is right, name it with --model."
+        )
+    raise PathError(f"{embeddings.path} does not say which encoder made its vectors: name it with --model.")
+
+
+def _trusted(library: Path | None) -> set[str]:
+    names = {DEFAULT}
+    if library is not None:
+        with suppress(LibraryNotFound), Library.open(library) as opened:
+            names.add(opened.encoder_name)
+    return names
 
 
 def import_into(library: Path, embeddings: Embeddings, encoder: Encoder, *, watcher: Watcher | None = None) -> Imported:
@@ -86,8 +102,9 @@ def import_into(library: Path, embeddings: Embeddings, encoder: Encoder, *, watc
     """
     started = time.monotonic()
     _check_encoder(embeddings, encoder)
-    for block in embeddings.blocks():
-        _check_rows(block)
+    with closing(embeddings.batches()) as batches:  # what is found wrong is found before anything is stored
+        for batch in batches:
+            check_rows(batch)
     with Library.create(library, encoder) as opened:
         report = _import(opened, embeddings, watcher or Watcher())
     report.seconds = time.monotonic() - started
@@ -108,23 +125,16 @@ def _check_encoder(embeddings: Embeddings, encoder: Encoder) -> None:
         )
 
 
-def _check_rows(block: Block) -> None:
-    """Raises `PathError` for the first row that is no direction."""
-    wrong = ~np.isfinite(block.rows).all(axis=1) | ~block.rows.any(axis=1)
-    if wrong.any():
-        first = int(wrong.argmax())
-        reason = "it holds values that are no numbers" if block.rows[first].any() else "all its values are 0"
-        raise PathError(f"{block.file}, row {block.start + first}: {reason}. Nothing was imported.")
-
-
 def _import(library: Library, embeddings: Embeddings, watcher: Watcher) -> Imported:
     run = _Run(library)
     with library.lock():
         watcher.begin(len(embeddings))
         try:
-            for batch in embeddings.batches():
-                run.store(batch)
-                watcher.advance(len(batch.entries))
+            with closing(embeddings.batches()) as batches:
+                for batch in batches:
+                    check_rows(batch)  # again: the file may be another one by now
+                    run.store(batch)
+                    watcher.advance(len(batch.entries))
             run.end()
             library.save_indexes()
         except KeyboardInterrupt:  # the indexes are caches: whoever stops a run does not wait for them

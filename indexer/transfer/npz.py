@@ -6,20 +6,25 @@
 from __future__ import annotations
 
 import math
-import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
-from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-from indexer.errors import PathError
-from indexer.transfer.batches import BATCH, Batch, Block, Origin, entry
+from indexer.errors import DescryError, PathError
+from indexer.transfer.batches import LONGEST, Batch, Origin, entries_of, is_dimension, origin_of, rows_of_bytes
 from indexer.transfer.contents import COLUMNS, NUMBERS, Contents
+
+# The flag of a member of a zip that wants a password.
+ENCRYPTED = 1
+
+# Bytes of one value, a text of four bytes a character as the longest.
+MOST_BYTES = 4 * LONGEST
 
 
 def write(contents: Contents, path: Path) -> None:
@@ -32,7 +37,7 @@ def write(contents: Contents, path: Path) -> None:
         for name in ("id", *COLUMNS):
             dtype = np.dtype("<i8" if name in NUMBERS else f"<U{max(1, contents.longest(name))}")
             with _column(archive, name, dtype, (count,)) as file:
-                for rows in contents.columns(name):
+                for rows in contents.columns(name, at_once=rows_of_bytes(dtype.itemsize)):
                     file.write(np.array([value for (value,) in rows], dtype).tobytes())
         # halves hardly compress
         with _column(archive, "vector", np.dtype("<f2"), (count, contents.dimension), ZIP_STORED) as file:
@@ -53,20 +58,34 @@ def _column(
 
 
 class Member:
-    """An array of the archive that is read from its beginning, some rows at a time."""
+    """An array of the archive that is read from its beginning, some rows at a time.
 
-    def __init__(self, archive: ZipFile, name: str) -> None:
-        self._file = archive.open(f"{name}.npy")
+    Nothing is unpacked before its size is known to be what its header and `shape` say. Raises `ValueError`.
+    """
+
+    def __init__(self, archive: ZipFile, name: str, kinds: str) -> None:
+        """`kinds` are those of numpy's types that are taken."""
+        member = archive.getinfo(f"{name}.npy")
+        if member.compress_type not in (ZIP_STORED, ZIP_DEFLATED) or member.flag_bits & ENCRYPTED:
+            raise ValueError(f"{name} is not packed as Descry packs")
+        self._file = archive.open(member)
         if npy.read_magic(self._file) != (1, 0):
             raise ValueError(f"{name} is of a newer format")
-        self.shape, self._is_fortran, self._dtype = npy.read_array_header_1_0(self._file)
-        if self._dtype.hasobject or self._is_fortran:
-            raise ValueError(f"{name} is no plain array")
+        self.shape, is_fortran, self.dtype = npy.read_array_header_1_0(self._file)
+        if self.dtype.kind not in kinds or is_fortran:
+            raise ValueError(f"{name} is {self.dtype}")
+        if any(side < 0 for side in self.shape):
+            raise ValueError(f"{name} has the shape {self.shape}")
+        self.row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
+        if self.row_bytes > MOST_BYTES:
+            raise ValueError(f"{name} has values of {self.row_bytes:,} bytes")
+        if member.file_size != self._file.tell() + math.prod(self.shape) * self.dtype.itemsize:
+            raise ValueError(f"{name} is not as long as its shape {self.shape} says")
 
     def take(self, count: int) -> npt.NDArray[Any]:
         """The next rows. Raises `ValueError` if there are fewer."""
         shape = (count, *self.shape[1:])
-        return np.frombuffer(self._file.read(math.prod(shape) * self._dtype.itemsize), self._dtype).reshape(shape)
+        return np.frombuffer(self._file.read(count * self.row_bytes), self.dtype).reshape(shape)
 
 
 class Npz:
@@ -75,41 +94,51 @@ class Npz:
     def __init__(self, path: Path) -> None:
         self.path = path
         with self._readable():
-            self._archive = ZipFile(path)
-            with np.load(path) as arrays:
-                self.origin: Origin | None = Origin(str(arrays["encoder"]), str(arrays["checksum"]))
-            self._count, self.dimension = Member(self._archive, "vector").shape
-            for name in COLUMNS:
-                if (shape := Member(self._archive, name).shape) != (self._count,):
-                    raise ValueError(f"{name} has the shape {shape}, not {(self._count,)}")
+            with path.open("rb") as file, ZipFile(file) as archive:
+                self.origin: Origin | None = origin_of(*(_told(archive, name) for name in Origin._fields))
+                vectors, columns = _members(archive)
+            if len(vectors.shape) != 2 or not is_dimension(vectors.shape[1]):
+                raise ValueError(f"vector has the shape {vectors.shape}")
+            self._count, self.dimension = vectors.shape
+            for name, column in zip(COLUMNS, columns, strict=True):
+                if column.shape != (self._count,):
+                    raise ValueError(f"{name} has the shape {column.shape}, not {(self._count,)}")
+            self._rows = rows_of_bytes(max(column.row_bytes for column in (vectors, *columns)))
 
     def __len__(self) -> int:
         return self._count
 
-    def blocks(self) -> Iterator[Block]:
-        """The vectors, `BATCH` rows at a time."""
-        with self._readable():
-            vectors = Member(self._archive, "vector")
-            for start, count in self._pieces():
-                yield Block(self.path.name, start + 1, vectors.take(count))
-
-    def batches(self) -> Iterator[Batch]:
-        """All columns, `BATCH` rows at a time."""
-        with self._readable():
-            members = [Member(self._archive, name) for name in COLUMNS]
-            vectors = Member(self._archive, "vector")
-            for _, count in self._pieces():
+    def batches(self) -> Generator[Batch, None, None]:
+        """All columns, some thousand rows at a time."""
+        with self._readable(), self.path.open("rb") as file, ZipFile(file) as archive:
+            vectors, members = _members(archive)
+            for start in range(0, self._count, self._rows):
+                count = min(self._rows, self._count - start)
                 columns = [member.take(count).tolist() for member in members]
-                entries = [entry(*values) for values in zip(*columns, strict=True)]
-                yield Batch(entries, vectors.take(count).astype(np.float32))
-
-    def _pieces(self) -> Iterator[tuple[int, int]]:
-        for start in range(0, self._count, BATCH):
-            yield start, min(BATCH, self._count - start)
+                with np.errstate(over="ignore"):  # what is too large for float32 is refused as infinite
+                    rows = vectors.take(count).astype(np.float32)
+                entries = entries_of(self.path.name, start + 1, columns)
+                yield Batch(entries, rows, self.path.name, range(start + 1, start + 1 + count))
 
     @contextmanager
     def _readable(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, BadZipFile, zlib.error, KeyError, ValueError) as error:
-            raise PathError(f"{self.path} is no whole export of Descry ({error}).") from error
+        except DescryError:
+            raise
+        except Exception as error:  # foreign bytes make zipfile, zlib and numpy raise some twenty kinds
+            reason = str(error).strip() or type(error).__name__
+            raise PathError(f"{self.path} is no whole export of Descry ({reason.splitlines()[0][:200]}).") from error
+
+
+def _members(archive: ZipFile) -> tuple[Member, list[Member]]:
+    """The vectors and the columns."""
+    columns = [Member(archive, name, "iu" if name in NUMBERS else "U") for name in COLUMNS]
+    return Member(archive, "vector", "f"), columns
+
+
+def _told(archive: ZipFile, name: str) -> str:
+    member = Member(archive, name, "U")
+    if member.shape != ():
+        raise ValueError(f"{name} is no single text")
+    return str(member.take(1)[0])

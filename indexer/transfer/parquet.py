@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from indexer.errors import PathError
-from indexer.transfer.batches import BATCH, Batch, Block, Origin, entry
+from indexer.errors import DescryError, PathError
+from indexer.transfer.batches import BATCH, Batch, Origin, entries_of, is_dimension, origin_of
 from indexer.transfer.contents import COLUMNS, NUMBERS, Contents
+
+# Bytes of a group of rows, unpacked, that are taken: a group is what a reader may have to hold in memory.
+LARGEST_GROUP = 1 << 30
 
 
 def pyarrow_for(path: Path) -> Any:
@@ -48,36 +51,62 @@ class Parquet:
     def __init__(self, path: Path) -> None:
         self.path, self._pa = path, pyarrow_for(path)
         with readable(path):
-            self._file = self._pa.parquet.ParquetFile(path)
+            self._file = opened(path)
             schema = self._file.schema_arrow
             missing = {*COLUMNS, "vector"} - set(schema.names)
             if missing:
                 raise ValueError(f"it lacks {', '.join(sorted(missing))}")
             told = schema.metadata or {}
-            self.origin = Origin(told[b"encoder"].decode(), told[b"checksum"].decode()) if b"encoder" in told else None
+            self.origin: Origin | None = (
+                origin_of(told[b"encoder"].decode(), told[b"checksum"].decode()) if b"encoder" in told else None
+            )
+            self._check_types(schema)
             self.dimension = int(schema.field("vector").type.list_size)
 
     def __len__(self) -> int:
         return int(self._file.metadata.num_rows)
 
-    def blocks(self) -> Iterator[Block]:
-        """The vectors, `BATCH` rows at a time."""
-        start = 1
-        with readable(self.path):
-            for batch in self._file.iter_batches(BATCH, columns=["vector"]):
-                yield Block(self.path.name, start, self._rows(batch))
-                start += batch.num_rows
-
-    def batches(self) -> Iterator[Batch]:
+    def batches(self) -> Generator[Batch, None, None]:
         """All columns, `BATCH` rows at a time."""
+        start = 1
         with readable(self.path):
             for batch in self._file.iter_batches(BATCH, columns=[*COLUMNS, "vector"]):
                 columns = [batch.column(name).to_pylist() for name in COLUMNS]
-                yield Batch([entry(*values) for values in zip(*columns, strict=True)], self._rows(batch))
+                entries = entries_of(self.path.name, start, columns)
+                numbers = range(start, start + batch.num_rows)
+                yield Batch(entries, self._rows(batch), self.path.name, numbers)
+                start += batch.num_rows
+
+    def _check_types(self, schema: Any) -> None:
+        types = self._pa.types
+        for name in COLUMNS:
+            kind = schema.field(name).type
+            if not (
+                types.is_integer(kind) if name in NUMBERS else types.is_string(kind) or types.is_large_string(kind)
+            ):
+                raise ValueError(f"{name} is {kind}")
+        vector = schema.field("vector").type
+        is_list = types.is_fixed_size_list(vector) and types.is_floating(vector.value_type)
+        if not is_list or not is_dimension(vector.list_size):
+            raise ValueError(f"vector is {vector}, no list of numbers of fixed length")
 
     def _rows(self, batch: Any) -> Any:
-        values = batch.column("vector").flatten().to_numpy(zero_copy_only=False)
-        return values.reshape(batch.num_rows, self.dimension).astype(np.float32)
+        vectors = batch.column("vector")
+        if vectors.null_count:
+            raise ValueError("a vector is missing")
+        values = vectors.flatten().to_numpy(zero_copy_only=False)
+        with np.errstate(over="ignore"):  # what is too large for float32 is refused as infinite
+            return values.reshape(batch.num_rows, self.dimension).astype(np.float32)
+
+
+def opened(path: Path) -> Any:
+    """The file, of which only the description has been read. Raises `ValueError` where that asks for too much."""
+    file = pyarrow_for(path).parquet.ParquetFile(path)
+    for number in range(file.metadata.num_row_groups):
+        size = file.metadata.row_group(number).total_byte_size
+        if not 0 <= size <= LARGEST_GROUP:
+            raise ValueError(f"a group of its rows takes {size:,} bytes")
+    return file
 
 
 @contextmanager
@@ -85,6 +114,8 @@ def readable(path: Path) -> Iterator[None]:
     """Turns what pyarrow says of a file that it cannot make sense of into a `PathError`."""
     try:
         yield
-    # what pyarrow raises; an AttributeError comes of vectors that are no lists of fixed length
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise PathError(f"{path} cannot be read as embeddings ({error}).") from error
+    except DescryError:
+        raise
+    except Exception as error:  # foreign bytes make pyarrow and numpy raise a dozen kinds
+        reason = str(error).strip() or type(error).__name__
+        raise PathError(f"{path} cannot be read as embeddings ({reason.splitlines()[0][:200]}).") from error

@@ -16,7 +16,7 @@ from search.terminal import INTERRUPTED, leave, say, write
     "--model",
     metavar="NAME",
     shell_complete=models,
-    help="The encoder that made them, if they do not say: see `descry models`.",
+    help="The encoder that made them, if they do not say, or say another than the shipped one: see `descry models`.",
 )
 @click.option("--photos", type=click.Path(path_type=Path), metavar="FOLDER", help="Where relative paths begin.")
 @device_option
@@ -34,7 +34,7 @@ def import_(library: Path, source: Path, model: str | None, photos: Path | None,
     from search.progress import imported, watcher
 
     embeddings = open_embeddings(source, photos=photos)
-    encoder = encoder_of(embeddings, model, device=device)
+    encoder = encoder_of(embeddings, model, library=library, device=device)
     report = import_into(library, embeddings, encoder, watcher=watcher("vectors"))
     write(imported(report) + "\n")
     if report.interrupted:

@@ -142,16 +142,19 @@ def test_many_batches_are_one_library(
 def test_an_import_that_was_stopped_goes_on(
     library: Library, encoder: Encoder, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(npz, "BATCH", 3)
+    monkeypatch.setattr(batches, "BATCH", 3)
     paint_many(photos, 2)
     (photos / "captions.jsonl").write_text("".join(f'{{"caption": "{number} red"}}\n' for number in range(10)))
     index_sources(library, [photos], encoder)
     export(library, tmp_path / "items.npz")
 
     class Stopped(npz.Npz):
+        passes = 0
+
         def batches(self) -> Any:
+            self.passes += 1
             for number, batch in enumerate(super().batches()):
-                if number == 2:
+                if (self.passes, number) == (2, 2):  # the first pass only looks
                     raise KeyboardInterrupt
                 yield batch
 
@@ -345,8 +348,14 @@ def test_the_encoder_is_the_one_that_is_named_or_the_embeddings_name_it(
         encoder_of(open_embeddings(folder))
     assert encoder_of(open_embeddings(folder), "embedded").name == "embedded"
     export(filled, tmp_path / "items.npz")
-    with pytest.raises(UnknownEncoder, match="'colors'"):
-        encoder_of(open_embeddings(tmp_path / "items.npz"))
+    exported = open_embeddings(tmp_path / "items.npz")
+    with pytest.raises(PathError, match="says that colors made its vectors: if that is right, name it with --model"):
+        encoder_of(exported)
+    for names_it in ({"model": "colors"}, {"library": filled.path}):
+        with pytest.raises(UnknownEncoder, match="'colors'"):  # it is looked for, and there is none of that name
+            encoder_of(exported, **names_it)
+    with pytest.raises(PathError, match="name it with --model"):
+        encoder_of(exported, library=tmp_path / "none")
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -381,7 +390,7 @@ def test_an_empty_library_and_a_full_disk_leave_no_file(
     with pytest.raises(PathError, match="nothing to export"):
         export(library, tmp_path / "items.npz", modality="sound")
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, os.strerror(28))
 
     monkeypatch.setattr(contents.Contents, "columns", full)
