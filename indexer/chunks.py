@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -36,7 +36,8 @@ Work = Iterator[tuple[Item, npt.NDArray[Any]]]
 class Chunk:
     """Consecutive items of one file, each with its prepared array; `error` instead if the file cannot be read.
 
-    With a `donor`, whose content is the same, `rows` `[n, dim]` holds the vectors and nothing needs embedding.
+    With a `donor`, whose content is the same, `rows` `[n, dim]` holds the vectors and nothing needs embedding. `notes`
+    say what is amiss with the file all the same; those of its last chunk are all.
     """
 
     source: Source
@@ -47,6 +48,7 @@ class Chunk:
     donor: Donor | None = None
     error: str | None = None
     rest: tuple[ReadFile, Work] | None = None
+    notes: Sequence[str] = ()
 
     def __len__(self) -> int:
         """What the chunk weighs in a batch; a file without items is work too."""
@@ -98,7 +100,7 @@ class ChunkReader:
         if len(pairs) == CHUNK:
             return Chunk(file.source, file.fingerprint, items, prepared, rest=(file, work))
         file.check_unchanged()
-        return Chunk(file.source, file.fingerprint, items, prepared)
+        return Chunk(file.source, file.fingerprint, items, prepared, notes=file.notes)
 
     def _donated(self, file: ReadFile, donor: Donor) -> Chunk | None:
         """The whole file with the donor's vectors; None if they do not fit (prose that has become a caption)."""
@@ -109,7 +111,7 @@ class ChunkReader:
             return None
         file.check_unchanged()
         rows = np.stack([vectors[item.part] for item in items])
-        return Chunk(file.source, file.fingerprint, items, rows=rows, donor=donor)
+        return Chunk(file.source, file.fingerprint, items, rows=rows, donor=donor, notes=file.notes)
 
 
 class ReadFile:
@@ -129,7 +131,9 @@ class ReadFile:
 
     def values(self) -> Iterator[tuple[Item, Any]]:
         """The items, each with the value that its tower prepares."""
-        options = ReadOptions(self._tower.fits, self._max_pixels, self._content, self.source.sidecars)
+        self.notes: list[str] = []
+        note = self.notes.append
+        options = ReadOptions(self._tower.fits, self._max_pixels, self._content, self.source.sidecars, note)
         return self._modality.read(self.source.path, options)
 
     def prepared(self) -> Work:

@@ -196,6 +196,10 @@ class _Run:
         for chunk in batch:
             if chunk.error is not None:
                 self._fail(Failure(chunk.source.path, chunk.error))
+            elif chunk.is_last and chunk.notes:
+                note = Failure(chunk.source.path, "; ".join(chunk.notes))
+                self.report.notes.append(note)
+                self.watcher.noted(note)
         self.watcher.stored(sum(len(chunk.items) for chunk in batch))
         self.watcher.advance(sum(chunk.is_last for chunk in batch))
 

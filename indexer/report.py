@@ -14,7 +14,8 @@ class Report:
 
     A copied file is a new one with the content of a known one; neither it nor a moved one is embedded.
     `old_failures` counts files that failed before and have not changed since. `absent` are places that
-    could not be looked at (a drive that is not mounted): what the library holds of them is kept.
+    could not be looked at (a drive that is not mounted): what the library holds of them is kept. `notes` say what is
+    amiss with files that were read all the same.
     """
 
     embedded: int = 0
@@ -24,6 +25,7 @@ class Report:
     unchanged: int = 0
     old_failures: int = 0
     failures: list[Failure] = field(default_factory=list)
+    notes: list[Failure] = field(default_factory=list)
     absent: list[Path] = field(default_factory=list)
     seconds: float = 0.0
     interrupted: bool = False
@@ -46,6 +48,9 @@ class Watcher:
 
     def failed(self, failure: Failure) -> None:
         """A file could not be indexed."""
+
+    def noted(self, note: Failure) -> None:
+        """A file is indexed, but something is amiss with it."""
 
     def end(self) -> None:
         """The run is over, well or not; comes only after `begin`."""

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import click
 
-from indexer.errors import QueryError
+from indexer.errors import QueryError, SourceError
 from indexer.library import Library
+from indexer.texts import decoded, short_lines
 from search.empty import why_empty
 from search.options import SearchOptions
 from search.output import FORMATS, json_text, records, table
@@ -63,13 +64,14 @@ def answer(library: Path, question: Sequence[str], options: SearchOptions, ask: 
 
 def _queries(file: BinaryIO, ask: Ask) -> Iterator[Asked]:
     """The queries of a file's lines. Raises `QueryError`, naming the line."""
-    for number, line in enumerate(file, start=1):
-        if question := line.decode("utf-8", errors="replace").strip():
-            place = f"{file.name}, line {number}: "
-            try:
+    place = f"{file.name}: "
+    try:
+        for number, line in short_lines(decoded(file)):
+            if question := line.strip():
+                place = f"{file.name}, line {number}: "
                 yield Asked(ask([question]), place)
-            except QueryError as error:
-                raise QueryError(f"{place}{error}") from error
+    except (OSError, SourceError, QueryError) as error:
+        raise QueryError(f"{place}{error}") from error
 
 
 def _found(engine: Engine, batch: Sequence[Asked], find: Find) -> list[list[Hit]]:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer.errors import QueryError
+from indexer.errors import QueryError, SourceError
 from indexer.items import Float32Array, Item
+from indexer.texts import open_text, short_lines
 from search.engine import Engine
 from search.hits import Hit
 from search.query import Query
@@ -37,10 +38,11 @@ def ranker(labels: Path) -> Callable[[Engine, Sequence[Query]], list[list[Hit]]]
 def read_labels(labels: Path) -> list[tuple[int, str]]:
     """The lines that say something, each with its number in the file. Raises `QueryError` if there is none."""
     try:
-        text = labels.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        with open_text(labels) as text:
+            read = [(number, line.strip()) for number, line in short_lines(text)]
+    except (OSError, SourceError) as error:
         raise QueryError(f"The labels {labels} cannot be read ({error}).") from error
-    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
-    if not lines:
+    told = [(number, label) for number, label in read if label]
+    if not told:
         raise QueryError(f"The labels {labels} are empty: write one a line.")
-    return lines
+    return told

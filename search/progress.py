@@ -50,6 +50,11 @@ class Bar(Watcher):
         with tqdm.external_write_mode(file=sys.stderr):
             _name(failure)
 
+    def noted(self, note: Failure) -> None:
+        """Says it above the bar."""
+        with tqdm.external_write_mode(file=sys.stderr):
+            _note(note)
+
     def end(self) -> None:
         """Takes the bar away."""
         self._bar.close()
@@ -95,6 +100,10 @@ class Lines(Watcher):
         """Names the file."""
         _name(failure)
 
+    def noted(self, note: Failure) -> None:
+        """Says it."""
+        _note(note)
+
 
 def watcher(unit: str = "files") -> Watcher:
     """The one that suits where stderr goes."""
@@ -131,3 +140,7 @@ def imported(report: Imported) -> str:
 
 def _name(failure: Failure) -> None:
     say(f"skipped {shown(failure.path)}: {failure.reason}")
+
+
+def _note(note: Failure) -> None:
+    say(f"note: {shown(note.path)}: {note.reason}")

@@ -193,11 +193,10 @@ def name_that_is_not_utf8(folder: Path) -> Bad | None:
 
 
 def broken_captions(folder: Path) -> Bad:
-    """Captions as JSON Lines, the third of them cut off."""
-    path = folder / "captions.jsonl"
-    lines = ('{"caption": "A cat."}', '{"caption": "A dog."}', '{"caption": "A ho', '{"caption": "A cow."}')
-    path.write_text("\n".join(lines), encoding="utf-8")
-    return Bad(path, "line 3")
+    """Captions as JSON, cut off in the middle."""
+    path = folder / "captions.json"
+    path.write_text('{"images": [], "annotations": [{"image_id": 1, "caption": "A ho', encoding="utf-8")
+    return Bad(path, "unterminated string")
 
 
 def zeros_named_text(folder: Path) -> Bad:

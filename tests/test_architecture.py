@@ -17,7 +17,7 @@ LAYERS = ("indexer", "search", "descry", "evaluation", "training", "benchmarks")
 # Inside `indexer`, what stands higher may import what stands lower, never the other way round.
 INDEXER = (
     ("errors", "items", "shipped", "threads", "memory", "places"),
-    ("storage", "photos", "atomic"),
+    ("storage", "photos", "atomic", "texts"),
     ("nearest",),
     ("encoders", "modalities"),
     ("walk", "report", "testing", "wording"),

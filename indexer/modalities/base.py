@@ -14,13 +14,14 @@ class ReadOptions(NamedTuple):
     """What reading a file depends on beside the file: the tower's context and the limit on pixels.
 
     `content` are the bytes of a file of a modality that `is_whole`, if they were read already; `sidecars` are the
-    files that tell about it.
+    files that tell about it. `note` is told what is amiss with a file that is read all the same.
     """
 
     fits: Callable[[Any], bool]
     max_pixels: int
     content: bytes | None = None
     sidecars: Sequence[Path] = ()
+    note: Callable[[str], None] = lambda _: None
 
 
 def _none(_names: Collection[str]) -> Mapping[str, Collection[str]]:

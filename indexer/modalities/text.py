@@ -1,59 +1,63 @@
 """Texts: prose as passages that fit the encoder's context, captions as one item each.
 
-Captions come from JSON Lines, CSV and TSV, COCO's JSON, and from a `.txt` beside a photo of the same
-stem. A caption's fact `photo` names its photo relative to the file's folder, so that the link
-survives when both move together.
+Captions come from all the layouts of `indexer.modalities.captions`, and from a `.txt` beside a photo of the same stem.
+A caption's fact `photo` names its photo relative to the file's folder, so that the link survives when both move.
 """
 
 from __future__ import annotations
 
-import codecs
-import csv
-import json
 import re
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from indexer.errors import SourceError
 from indexer.items import Item
 from indexer.modalities import image
 from indexer.modalities.base import Modality, ReadOptions
+from indexer.modalities.captions import PhotoFinder, is_table, read_captions
+from indexer.texts import read_text
 
-# How the field's corpora call the two columns, tried in this order.
-CAPTION_KEYS = ("captions", "caption", "text", "sentences", "sentence", "title", "description")
-PHOTO_KEYS = ("image", "photo", "file_name", "filename", "file", "image_path", "filepath", "path", "url")
-
-Caption = tuple[str, str | None]  # what it says, and its photo as the file names it
+if TYPE_CHECKING:
+    from markdown_it.token import Token
 
 # How the suffix of a photo beside a text may be written: .jpg, .JPG and .Jpg.
 CASES = (str.lower, str.upper, str.title)
 
-csv.field_size_limit(sys.maxsize)  # the default refuses a caption of more than 128 KB
+# Characters beyond which nothing is a passage, and nobody need ask the encoder: its context is a hundred words or so.
+LONGEST_PASSAGE = 8192
+
+# Problems of one file that are named; the others are counted.
+NAMED = 3
+
+# Sentences end with a mark and a blank; full-width marks, and the quotes that close behind them, need none.
+SENTENCE_ENDS = re.compile(r"(?<=[.!?…]\s)|(?<=[。！？])(?![。！？…」』”）\s])|(?<=[。！？][」』”）\s])")  # noqa: RUF001
 
 
 def read(path: Path, options: ReadOptions) -> Iterator[tuple[Item, str]]:
     """The texts of a file, each with itself as the value to embed."""
     reader = READERS[path.suffix.lower()]
     try:
-        for item in reader(path, options.fits):
+        for item in reader(path, options):
             yield item, item.text
     except OSError as error:
         raise SourceError((error.strerror or str(error)).lower()) from error
 
 
-def _prose(path: Path, fits: Callable[[str], bool]) -> Iterator[Item]:
+def _prose(path: Path, options: ReadOptions) -> Iterator[Item]:
     photo = _photo_beside(path)
-    text = path.read_text(_encoding(path), errors="replace")
     if photo is not None:
-        yield from _captions(path, ((line, photo.name) for line in text.splitlines()))
-        return
-    if path.suffix.lower() == ".md":
-        text = _without_markup(text)
-    for number, passage in enumerate(passages(text, fits), start=1):
-        yield Item("text", path, f"p{number}", passage)
+        said = ((" ".join(line.split()), photo.name) for line in read_text(path).splitlines())
+        yield from _items(path, (caption for caption in said if caption[0]))
+    elif path.suffix.lower() == ".txt" and is_table(path):
+        yield from _captions(path, options)
+    else:
+        text = read_text(path)
+        blocks = _blocks(text) if path.suffix.lower() == ".md" else [text]
+        pieces = chain.from_iterable(passages(block, options.fits) for block in blocks)
+        for number, passage in enumerate(pieces, start=1):
+            yield Item("text", path, f"p{number}", passage)
 
 
 def _photo_beside(path: Path) -> Path | None:
@@ -61,142 +65,130 @@ def _photo_beside(path: Path) -> Path | None:
     return next((candidate for candidate in candidates if candidate.exists()), None)
 
 
-def _encoding(path: Path) -> str:
-    """How a text is encoded: by its byte order mark, else UTF-8, else Windows-1252; binary data is no text."""
-    utf8 = codecs.getincrementaldecoder("utf-8")()
-    encoding = "utf-8-sig"
-    with path.open("rb") as file:
-        if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-            return "utf-16"
-        file.seek(0)
-        while block := file.read(1 << 20):
-            if b"\0" in block:
-                raise SourceError("it is not text: it holds zero bytes")
-            encoding = encoding if _decodes(utf8, block) else "cp1252"
-    return encoding if _decodes(utf8, b"", final=True) else "cp1252"
+def _blocks(text: str) -> Iterator[str]:
+    """What the blocks of a markdown document say (headings, paragraphs, items of lists), without marks and code."""
+    from markdown_it import MarkdownIt  # late: 40 ms, and few libraries hold markdown
+
+    parser = MarkdownIt("commonmark").disable("inline")  # of the whole at once, that would take 30 times the memory
+    references: dict[str, Any] = {}
+    for block in parser.parse(text, references):
+        if block.type == "inline":
+            tokens: list[Token] = []
+            parser.inline.parse(block.content, parser, references, tokens)
+            yield "".join(_said(tokens))
+        elif block.type == "html_block":  # what stands between the tags
+            first, *others = block.content.split("<")
+            yield " ".join([first, *(tag.partition(">")[2] for tag in others)])
+        elif block.type == "code_block":
+            yield block.content
 
 
-def _decodes(decoder: codecs.IncrementalDecoder, block: bytes, *, final: bool = False) -> bool:
-    try:
-        decoder.decode(block, final)
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _without_markup(text: str) -> str:
-    """Markdown as plain text: no fenced code, no marks of headings, lists, emphasis and links."""
-    text = re.sub(r"(?ms)^(```|~~~).*?^\1.*?$", "", text)
-    text = re.sub(r"(?m)^\s*(#{1,6}|[-*+]|\d+\.|>)\s+(.*)$", r"\n\2\n", text)
-    text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
-    return re.sub(r"[*_`]{1,3}(\S(?:.*?\S)?)[*_`]{1,3}", r"\1", text)
+def _said(tokens: Iterable[Token]) -> Iterator[str]:
+    for token in tokens:
+        if token.children:  # the words that stand for an image
+            yield from _said(token.children)
+        elif token.type in ("text", "code_inline"):
+            yield token.content
+        elif token.type in ("softbreak", "hardbreak"):
+            yield " "
 
 
 def passages(text: str, fits: Callable[[str], bool]) -> Iterator[str]:
     """Prose in pieces that fit: a paragraph if it does, else as many of its sentences, else of its words.
 
+    A word that does not fit is cut. Takes time in step with the text, whatever it holds.
+
     >>> list(passages("One two. Three four.\\n\\nFive.", lambda piece: len(piece.split()) <= 2))
     ['One two.', 'Three four.', 'Five.']
     """
-    for paragraph in re.split(r"\n\s*\n", text):
-        if words := " ".join(paragraph.split()):
-            yield from _pieces(words, fits)
+    for is_blank, lines in groupby(text.split("\n"), key=lambda line: not line.strip()):
+        if not is_blank:
+            yield from _pieces(" ".join(" ".join(lines).split()), fits)
 
 
 def _pieces(paragraph: str, fits: Callable[[str], bool]) -> Iterator[str]:
-    if fits(paragraph):
-        yield paragraph
+    def is_passage(piece: str) -> bool:
+        return len(piece) <= LONGEST_PASSAGE and fits(piece)
+
+    for sentences in _packed([part for part in SENTENCE_ENDS.split(paragraph) if part], is_passage):
+        if is_passage(sentences):
+            yield sentences
+        else:
+            for words in _packed(re.findall(r"\S+ ?", sentences), is_passage):
+                yield from _cut(words, is_passage)
+
+
+def _packed(parts: Sequence[str], fits: Callable[[str], bool]) -> Iterator[str]:
+    """Consecutive parts joined, as many as fit together; a part that alone is too long stays alone."""
+    start, asked = 0, len(parts)
+    while start < len(parts):  # as many as last time first, then more or fewer in steps that double
+        fitting, beyond, step = 1, len(parts) - start + 1, 1
+        asked = min(asked, beyond - 1)
+        while fitting + 1 < beyond:
+            if fits("".join(parts[start : start + asked]).strip()):
+                fitting, asked = asked, asked + step
+            else:
+                beyond, asked = asked, asked - step
+            step *= 2
+            if not fitting < asked < beyond:
+                asked = (fitting + beyond) // 2
+        yield "".join(parts[start : start + fitting]).strip()
+        start, asked = start + fitting, fitting
+
+
+def _cut(words: str, fits: Callable[[str], bool]) -> Iterator[str]:
+    """What fits as it is, else halves of it."""
+    if len(words) < 2 or fits(words):
+        yield words
         return
-    sentences = re.split(r"(?<=[.!?…。！？])\s+", paragraph)  # noqa: RUF001 - full-width marks end sentences too
-    for piece in _packed(sentences, fits):
-        yield from (piece,) if fits(piece) else _packed(piece.split(), fits)
+    middle = len(words) // 2
+    yield from _cut(words[:middle], fits)
+    yield from _cut(words[middle:], fits)
 
 
-def _packed(parts: Iterable[str], fits: Callable[[str], bool]) -> Iterator[str]:
-    """Consecutive parts joined for as long as they fit together; a part that alone is too long stays alone."""
-    piece = ""
-    for part in parts:
-        longer = f"{piece} {part}".strip()
-        if piece and not fits(longer):
-            yield piece
-            longer = part
-        piece = longer
-    if piece:
-        yield piece
+def _captions(path: Path, options: ReadOptions) -> Iterator[Item]:
+    """The captions of a file of its own; of what is wrong in it, the first places are named."""
+    problems: list[str] = []
+    others = is_broken = 0
+
+    def note(where: str, problem: str) -> None:
+        nonlocal others, is_broken
+        is_broken |= bool(where)
+        if len(problems) < NAMED:
+            place = where.replace(":", "line ", 1) if where[1:].isdigit() else where.removeprefix(":")
+            problems.append(f"{place}: {problem}" if place else problem)
+        else:
+            others += 1
+
+    photos = PhotoFinder(path)
+    found = read_captions(path, note)
+    said = ((text, one.photo and photos.relative(one.photo)) for one in found for text in one.captions)
+    items = _items(path, said)
+    first = next(items, None)
+    if first:
+        yield first
+        yield from items
+    if problems:
+        told = "; ".join(problems) + (f"; and {others} more" if others else "")
+        if is_broken and not first:
+            raise SourceError(told)
+        options.note(f"passed over {told}" if first else told)
 
 
-def _captions(path: Path, captions: Iterable[Caption]) -> Iterator[Item]:
-    """Captions as items, numbered as they stand in the file; empty ones are left out."""
-    spoken = ((_storable(" ".join(text.split())), photo) for text, photo in captions)
-    for number, (text, photo) in enumerate((caption for caption in spoken if caption[0]), start=1):
-        yield Item("text", path, f"c{number}", text, {"photo": _storable(photo)} if photo else {})
+def _items(path: Path, captions: Iterable[tuple[str, str | None]]) -> Iterator[Item]:
+    for number, (text, photo) in enumerate(captions, start=1):
+        yield Item("text", path, f"c{number}", text, {"photo": photo} if photo else {})
 
 
-def _storable(text: str) -> str:
-    """The text without halves of surrogate pairs, which JSON can spell and UTF-8 cannot."""
-    return text.encode(errors="replace").decode()
-
-
-def _json_lines(path: Path, _fits: Callable[[str], bool]) -> Iterator[Item]:
-    return _captions(path, chain.from_iterable(map(_record_captions, _json_records(path))))
-
-
-def _json_records(path: Path) -> Iterator[Mapping[str, Any]]:
-    with path.open(encoding=_encoding(path), errors="replace") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                record = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise SourceError(f"line {number} is not JSON ({error})") from error
-            yield record if isinstance(record, dict) else {"text": record}
-
-
-def _record_captions(record: Mapping[str, Any]) -> Iterator[Caption]:
-    """The captions of one record; none, if it has no field that is known to hold captions."""
-    photo = next((str(record[key]) for key in PHOTO_KEYS if record.get(key)), None)
-    value = next((record[key] for key in CAPTION_KEYS if record.get(key)), None)
-    for text in value if isinstance(value, list) else [value]:
-        if isinstance(text, str):
-            yield text, photo
-
-
-def _table(path: Path, _fits: Callable[[str], bool]) -> Iterator[Item]:
-    """CSV or TSV with a header that names a caption column; any other table holds no captions."""
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    with path.open(encoding=_encoding(path), errors="replace", newline="") as lines:
-        rows = csv.DictReader(lines, delimiter=delimiter)
-        try:
-            rows.fieldnames = [name.strip().lower() for name in rows.fieldnames or ()]
-            yield from _captions(path, chain.from_iterable(map(_record_captions, rows)))
-        except csv.Error as error:
-            raise SourceError(f"line {rows.line_num} is not {path.suffix[1:].upper()} ({error})") from error
-
-
-def _coco(path: Path, _fits: Callable[[str], bool]) -> Iterator[Item]:
-    """COCO's captions JSON; any other JSON (settings, a camera app's notes) holds no captions."""
-    try:
-        document = json.loads(path.read_text(_encoding(path), errors="replace"))
-    except (ValueError, RecursionError) as error:
-        raise SourceError(f"it is not JSON ({error})") from error
-    if not (isinstance(document, dict) and {"images", "annotations"} <= document.keys()):
-        return
-    try:
-        names = {photo["id"]: photo["file_name"] for photo in document["images"]}
-        notes = [note for note in document["annotations"] if "caption" in note]
-        yield from _captions(path, ((str(note["caption"]), names.get(note["image_id"])) for note in notes))
-    except (KeyError, TypeError) as error:
-        raise SourceError(f"it is not COCO captions: {error} is missing or of another kind") from error
-
-
-READERS: dict[str, Callable[[Path, Callable[[str], bool]], Iterator[Item]]] = {
+READERS: dict[str, Callable[[Path, ReadOptions], Iterator[Item]]] = {
     ".txt": _prose,
     ".md": _prose,
-    ".jsonl": _json_lines,
-    ".csv": _table,
-    ".tsv": _table,
-    ".json": _coco,
+    ".jsonl": _captions,
+    ".ndjson": _captions,
+    ".json": _captions,
+    ".csv": _captions,
+    ".tsv": _captions,
+    ".token": _captions,
 }
 
 TEXT = Modality("text", "text", frozenset(READERS), read, beside=frozenset({image.IMAGE.name}))

@@ -847,10 +847,20 @@ def test_a_long_captions_file_is_completed_after_an_interruption(
 
 
 def test_a_captions_file_that_breaks_late_leaves_nothing_of_itself(library: Library, photos: Path, run) -> None:
-    (photos / "captions.jsonl").write_text('{"caption": "red"}\n' * 700 + "{broken")
+    (photos / "captions.jsonl").write_bytes(b'{"caption": "red"}\n' * 700 + b"zero \0 bytes")
     report = run(photos)
-    assert "line 701" in report.failures[0].reason
+    assert "zero bytes" in report.failures[0].reason
     assert library.catalog.counts() == {}
+
+
+def test_a_broken_line_of_captions_costs_that_line_and_is_said(library: Library, photos: Path, run) -> None:
+    (photos / "captions.jsonl").write_text('{"caption": "red"}\n' * 400 + "{broken\n" + '{"caption": "red"}\n' * 400)
+    report = run(photos)
+    assert report.failures == []
+    ((path, reason),) = report.notes
+    assert path.name == "captions.jsonl"
+    assert "line 401: not JSON" in reason
+    assert library.catalog.counts() == {"text": 800}
 
 
 def test_many_captions_and_photos_mix_in_any_order(library: Library, photos: Path, run) -> None:
