@@ -46,6 +46,9 @@ TYPES = {
 # Seconds after which the answer to a question is given up.
 PATIENCE = 30.0
 
+# The same where an encoder may have to be loaded first that looks at parts of photos.
+EXPLAINED_IN = 120.0
+
 # Kept by the client, who asks each time whether it has changed.
 REVALIDATED = "private, no-cache"
 
@@ -258,7 +261,7 @@ def create_app(service: Service) -> FastAPI:
     )
     async def explain(id: Id, sentence: Annotated[str, Query(min_length=1, max_length=QUESTION)]) -> Response:
         content = await asyncio.to_thread(service.content, id)
-        heat = await _in_time(service.explain(content, sentence))
+        heat = await _in_time(service.explain(content, sentence), EXPLAINED_IN)
         return JSONResponse(
             {
                 "sentence": heat.sentence,
@@ -335,12 +338,12 @@ def _filters(let_through: Sequence[str], kept_out: Sequence[str]) -> tuple[Filte
     return tuple(Filter(field, value, negated) for (field, _, value), negated in pairs)
 
 
-async def _in_time(future: Future[Value]) -> Value:
+async def _in_time(future: Future[Value], seconds: float = PATIENCE) -> Value:
     """What a thread gives. Raises `Busy` if it takes too long."""
     try:
-        return await asyncio.wait_for(asyncio.wrap_future(future), PATIENCE)
+        return await asyncio.wait_for(asyncio.wrap_future(future), seconds)
     except TimeoutError:
-        raise Busy(f"No answer within {PATIENCE:.0f} seconds: ask again in a moment, or for less.") from None
+        raise Busy(f"No answer within {seconds:.0f} seconds: ask again in a moment, or for less.") from None
 
 
 def _unless_known(request: Request, stamp: str, make: Callable[[], Response], kept: str = REVALIDATED) -> Response:

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from indexer.encoders import Encoder, load_encoder
+from indexer.encoders import Encoder
 from indexer.errors import EncoderMismatch, LibraryError, QueryError
 from indexer.items import Int64Array, Item
 from indexer.library import CATALOG, Library
@@ -325,7 +325,7 @@ class Service:
         if not last:
             return []
         _, counts = self.facets(wanted="image", filters=())
-        offered = [
+        offered: list[dict[str, Any]] = [
             {"field": field, "value": value, "count": count}
             for field, values in counts.items()
             for value, count in values.items()
@@ -419,8 +419,7 @@ class Service:
         stamp = self._stamp()
         if self._seeing is None or self._seeing[1] != stamp:
             with self.reading() as engine:
-                encoder = self._encoder or load_encoder(engine.library.encoder_name, device=self._device)
-                engine.library.check(encoder)
+                encoder = self._encoder or engine.library.encoder(device=self._device)
             self._seeing = encoder, stamp
         (heat,) = heats(self._seeing[0], path, [sentence])
         return heat

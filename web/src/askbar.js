@@ -247,7 +247,7 @@ export function Cropper() {
       const from = at(event);
       setBox([...from, ...from]);
     }} onPointerMove=${(event) => event.buttons && box && setBox([box[0], box[1], ...at(event)])}>
-      <img ref=${image} src=${src} alt="" draggable="false" />
+      <img ref=${image} src=${src} alt="" draggable=${false} />
       ${shape && html`<i style=${{ left: percent(shape.left), top: percent(shape.top), width: percent(shape.width), height: percent(shape.height) }}></i>`}
     </div>
     <div class="buttons">

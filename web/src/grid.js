@@ -79,7 +79,6 @@ export function Grid() {
     Grid.move = list ? move : null;
   });
 
-  void told.value;
   return html`<div class="stage">
     <div class="scroll" ref=${box} onScroll=${onScroll} id="grid">
       <div
@@ -134,7 +133,7 @@ function Tile({ photo, id, left, width, isFast, isApart }) {
   const [state, setState] = useState("");
   const wasSeen = useRef(false);
   wasSeen.current ||= !isFast;
-  const item = items.get(id);
+  const item = told.value >= 0 ? items.get(id) : null; // drawn anew when more is told
   const isChosen = selected.value.has(id);
   const label = described(item);
   return html`<div
@@ -150,7 +149,7 @@ function Tile({ photo, id, left, width, isFast, isApart }) {
     onFocus=${() => (active.value = photo)}
     onClick=${(event) => (event.shiftKey || event.ctrlKey || event.metaKey || selected.value.size ? choose(photo, event.shiftKey) : ask({ open: id }))}
   >
-    ${wasSeen.current && html`<img src=${thumbnail(id)} alt="" decoding="async" draggable="false"
+    ${wasSeen.current && html`<img src=${thumbnail(id)} alt="" decoding="async" draggable=${false}
       onLoad=${() => setState("loaded")} onError=${() => setState("broken")} />`}
     ${state === "broken" && html`<span class="why">${item?.missing ? "the file is gone" : "no picture"}</span>`}
     ${item?.alike > 0 && html`<span class="badge">+${item.alike}</span>`}

@@ -59,7 +59,7 @@ function Heading() {
     state === "loading" && !list
       ? "Looking…"
       : state === "error" || !list
-        ? ""
+        ? "Photos"
         : asked
           ? fits === 0
             ? "Nothing fits"

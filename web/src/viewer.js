@@ -110,6 +110,7 @@ async function open(list, place) {
     if (shown.value?.ids === list && last >= 0) Grid.move?.(last);
   });
   viewer.init();
+  viewer.element.setAttribute("aria-label", "A photo, large");
 }
 
 function like(id, weight) {

@@ -1,8 +1,8 @@
-import{E as b,F as O,G as W,H as E,I as H,J as M,K as q,L as I,a as k,b as C,c as S,e as p,f as s,g as T,j as c,k as m,l as h,m as L,n as d,o as x,p as D,q as y,r as j,s as g,t as A,u as $,x as N,y as w,z as F}from"./chunk.js";var P=7,G={on:"When",in:"Folders",tag:"Tags",place:"Places",camera:"Cameras",type:"Types"};function R(){if(!h.value)return null;let e=A.value?.facets;return s`<aside class="facets" aria-label="Filters">
+import{E as b,F as O,G as W,H as E,I as H,J as M,K as P,L as q,a as k,b as C,c as S,e as p,f as s,g as T,j as c,k as m,l as h,m as L,n as d,o as x,p as D,q as y,r as j,s as g,t as A,u as $,x as N,y as w,z as F}from"./chunk.js";var I=7,G={on:"When",in:"Folders",tag:"Tags",place:"Places",camera:"Cameras",type:"Types"};function R(){if(!h.value)return null;let e=A.value?.facets;return s`<aside class="facets" aria-label="Filters">
     ${e&&Object.entries(G).map(([o,t])=>{let n=o==="on"?z(e.on):Object.entries(e[o]??{});return n.length>0&&s`<${B} key=${o} ...${{field:o,title:t,values:n}} />`})}
     ${$.value&&s`<p class="about">${Object.entries($.value.items).map(([o,t])=>`${t.toLocaleString("en")} ${o} items`).join(", ")}
       ${$.value.failed>0&&s`<br />${$.value.failed} files could not be read`}</p>`}
-  </aside>`}function z(e={}){let o=c.value.filters.find(({field:a,value:i})=>a==="on"&&/^\d{4}/.test(i)),t=new Map,n=[];for(let[a,i]of Object.entries(e)){let r=a.slice(0,4);t.set(r,(t.get(r)??0)+i),o?.value.startsWith(r)&&n.push([a,i])}return n.length?n:[...t].sort(([a],[i])=>i.localeCompare(a))}function B({field:e,title:o,values:t}){let[n,a]=C(!1),{filters:i}=c.value,r=(l,u)=>i.some(v=>v.field===e&&v.value===l&&v.negated===u),f=n?t:t.slice(0,P);return s`<section>
+  </aside>`}function z(e={}){let o=c.value.filters.find(({field:a,value:i})=>a==="on"&&/^\d{4}/.test(i)),t=new Map,n=[];for(let[a,i]of Object.entries(e)){let r=a.slice(0,4);t.set(r,(t.get(r)??0)+i),o?.value.startsWith(r)&&n.push([a,i])}return n.length?n:[...t].sort(([a],[i])=>i.localeCompare(a))}function B({field:e,title:o,values:t}){let[n,a]=C(!1),{filters:i}=c.value,r=(l,u)=>i.some(v=>v.field===e&&v.value===l&&v.negated===u),f=n?t:t.slice(0,I);return s`<section>
     <h2>${o}</h2>
     <ul>
       ${f.map(([l,u])=>s`<li key=${l}>
@@ -11,7 +11,7 @@ import{E as b,F as O,G as W,H as E,I as H,J as M,K as q,L as I,a as k,b as C,c a
         </button>
       </li>`)}
     </ul>
-    ${t.length>P&&s`<button class="plain" onClick=${()=>a(!n)}>${n?"Fewer":`All ${t.length}`}</button>`}
+    ${t.length>I&&s`<button class="plain" onClick=${()=>a(!n)}>${n?"Fewer":`All ${t.length}`}</button>`}
   </section>`}function K(e,o,t){if(e==="on"&&o.length===7)return new Date(`${o}-15`).toLocaleDateString("en",{month:"long",year:"numeric"});if(e!=="in")return o;let n=o.split("/").at(-1)||o;return t.filter(([i])=>i.split("/").at(-1)===n).length>1?o.split("/").slice(-2).join("/"):n}function Q(){return S(()=>{F();let e=o=>{o.key==="Escape"&&m.value.size&&!c.value.open&&(m.value=new Set)};return addEventListener("keydown",e),()=>removeEventListener("keydown",e)},[]),s`
     <a class="skip" href="#grid" onClick=${e=>{e.preventDefault(),document.querySelector("[data-photo][tabindex='0']")?.focus()}}>To the photos</a>
     <header>
@@ -26,19 +26,19 @@ import{E as b,F as O,G as W,H as E,I as H,J as M,K as q,L as I,a as k,b as C,c a
         <${E} />
         <${J} />
         <${V} />
-        <${I} />
+        <${q} />
         <${X} />
       </main>
     </div>
     <${H} />
     ${O.value&&s`<${M} />`}
     <p class="toast" role="status" aria-live="polite">${L.value}</p>
-  `}function J(){let{state:e,total:o,fits:t,hits:n,notes:a}=g.value,i=x(c.value),r=w.value,f=r?.good??o,l=e==="loading"&&!r?"Looking\u2026":e==="error"||!r?"":i?t===0?"Nothing fits":t==null?`${f.toLocaleString("en")} photos`:`${f.toLocaleString("en")} ${f===1?"photo fits":"photos fit"}`:`${(o??0).toLocaleString("en")} photos`;return s`<div class="heading-line" aria-live="polite">
+  `}function J(){let{state:e,total:o,fits:t,hits:n,notes:a}=g.value,i=x(c.value),r=w.value,f=r?.good??o,l=e==="loading"&&!r?"Looking\u2026":e==="error"||!r?"Photos":i?t===0?"Nothing fits":t==null?`${f.toLocaleString("en")} photos`:`${f.toLocaleString("en")} ${f===1?"photo fits":"photos fit"}`:`${(o??0).toLocaleString("en")} photos`;return s`<div class="heading-line" aria-live="polite">
     <h1>${l}</h1>
     ${e==="loading"&&s`<span class="busy" role="progressbar" aria-label="Loading"></span>`}
     ${i&&t!==null&&t!==void 0&&n?.length>0&&s`<${U} />`}
     <span class="space"></span>
-    <${q} />
+    <${P} />
     ${a?.filter(u=>!u.startsWith("Nothing fits")).map(u=>s`<p class="note">${u}</p>`)}
   </div>`}function U(){let{fits:e}=c.value,o=g.value.hits.map(a=>a.probability).filter(a=>a!=null),t=o.length?Math.min(...o):.5,n=e??t;return s`<label class="relevance" title="How sure a photo has to be to count as fitting">
     <span>all</span>

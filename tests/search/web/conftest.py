@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import uvicorn
 from painting import paint
 from starlette.testclient import TestClient
 
@@ -13,6 +17,7 @@ from indexer import Encoder, Library, index_sources
 from indexer.testing import COLORS
 from search.web.app import create_app
 from search.web.guard import Guard
+from search.web.server import Protocol
 from search.web.service import Service
 
 ADDRESS = "http://127.0.0.1:7700"
@@ -33,3 +38,32 @@ def service(library: Library, encoder: Encoder, photos: Path) -> Iterator[Servic
 def client(service: Service) -> Iterator[TestClient]:
     with TestClient(Guard(create_app(service)), base_url=ADDRESS) as client:
         yield client
+
+
+@pytest.fixture
+def address(service: Service) -> Iterator[str]:
+    """Where the service is served by a real server."""
+    config = uvicorn.Config(Guard(create_app(service)), port=0, http=Protocol, ws="none", log_config=None)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.01)
+    (port,) = {socket.getsockname()[1] for one in server.servers for socket in one.sockets}
+    yield f"http://127.0.0.1:{port}/"
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[object]:
+    """A browser without a window; where there is none, what needs it is skipped."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install .[dev]")
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("there is no chromium here: apt install chromium")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()

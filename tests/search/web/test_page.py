@@ -1,0 +1,351 @@
+"""The page in a real browser: what a person does with it works, with a mouse, a keyboard or a finger."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from painting import paint
+from PIL import Image
+
+from indexer import Encoder, Library, index_sources
+from indexer.storage.tags import Tag
+
+AXE = Path(__file__).parents[3] / "web" / "node_modules" / "axe-core" / "axe.min.js"
+
+HOSTILE = "<img src=x onerror=alert(1)>.png"
+
+# A slow machine takes its time to start a page.
+PATIENCE = 20_000
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture
+def opened(chromium: Any, address: str) -> Iterator[Open]:
+    """Opens the page in a window of its own; what its scripts complain of fails the test."""
+    complaints: list[str] = []
+    contexts = []
+
+    def open(
+        path: str = "", *, wait: str = ".tile.loaded", before: Callable[[Any], object] = id, **options: Any
+    ) -> Any:
+        context = chromium.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: complaints.append(dialog.message))
+        page.on("console", lambda said: complaints.append(said.text) if "Content Security" in said.text else None)
+        before(page)
+        page.goto(f"{address}{path}")
+        if wait:
+            page.wait_for_selector(wait)
+        return page
+
+    yield open
+    for context in contexts:
+        context.close()
+    assert not complaints
+
+
+def grid(days: np.ndarray, shapes: np.ndarray) -> bytes:
+    """What the server says of photos of those days and shapes."""
+    ids = np.arange(1, len(days) + 1)
+    return ids.astype("<u4").tobytes() + days.astype("<i4").tobytes() + shapes.astype("<u2").tobytes()
+
+
+def until(page: Any, expression: str) -> None:
+    """Waits for an expression of the page to be true. The page itself is not allowed to evaluate words."""
+    deadline = time.monotonic() + PATIENCE / 1000
+    while not page.evaluate(expression):
+        assert time.monotonic() < deadline, expression
+        page.wait_for_timeout(30)
+
+
+def first(page: Any) -> str:
+    """What the first photo is called, once it is known."""
+    until(page, "document.querySelector('[data-photo=\"0\"]')?.ariaLabel?.includes('.')")
+    return str(page.get_attribute('[data-photo="0"]', "aria-label")).split(",")[0]
+
+
+def ask(page: Any, words: str) -> None:
+    with page.expect_response(re.compile("api/search")):
+        page.get_by_role("combobox", name="Ask").fill(words)
+        page.keyboard.press("Enter")
+    page.wait_for_selector("h1:has-text('photo'), h1:has-text('Nothing')")
+
+
+def test_one_types_and_sees_the_right_photo_and_goes_back(opened: Open) -> None:
+    page = opened()
+    ask(page, "cyan")
+    assert first(page) == "cyan.png"
+    assert page.url.endswith("?q=cyan")
+    ask(page, "red -blue")
+    assert first(page) == "red.png"
+    assert page.locator(".chip").count() == 2
+    ask(page, "+ green")
+    assert first(page) == "yellow.png"
+    page.reload()
+    assert first(page) == "yellow.png"
+    page.go_back()
+    page.go_back()
+    until(page, "document.querySelectorAll('.chip').length == 1")
+    until(page, "document.querySelector('[data-photo=\"0\"]')?.ariaLabel?.startsWith('cyan.png')")
+    page.get_by_role("button", name="Clear").click()
+    page.wait_for_selector("h1:has-text('8 photos')")
+
+
+def test_a_chip_is_turned_round_weighed_and_removed(opened: Open) -> None:
+    page = opened("?q=red&q=green", wait=".chip")
+    assert first(page) == "yellow.png"
+    page.locator(".chip").nth(1).get_by_role("button", name="Added").click()
+    page.wait_for_url("**/?q=red&q=-1%3Agreen")
+    page.locator(".chip").nth(0).get_by_role("button", name="Weight").click()
+    page.wait_for_url("**/?q=2%3Ared&q=-1%3Agreen")
+    page.locator(".chip").nth(1).get_by_role("button", name="Remove").click()
+    page.wait_for_url("**/?q=2%3Ared")
+    assert first(page) == "red.png"
+
+
+def test_a_photo_is_picked_dropped_or_pasted(opened: Open, photos: Path, tmp_path: Path) -> None:
+    mine = paint(tmp_path / "mine.png", (10, 240, 20))
+    page = opened()
+    page.set_input_files('input[type="file"]', mine)
+    page.wait_for_selector(".chip .what img")
+    page.wait_for_selector("h1:has-text('fit')")
+    assert first(page) == "green.png"
+    transfer = page.evaluate_handle(
+        """async (bytes) => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([new Uint8Array(bytes)], "dropped.png", { type: "image/png" }));
+            return transfer;
+        }""",
+        list((photos / "blue.png").read_bytes()),
+    )
+    with page.expect_response(re.compile("api/search")):
+        page.dispatch_event("body", "dragover", {"dataTransfer": transfer})
+        page.wait_for_selector(".drop")
+        page.dispatch_event("body", "drop", {"dataTransfer": transfer})
+    until(page, "document.querySelector('[data-photo=\"0\"]')?.ariaLabel?.startsWith('blue.png')")
+
+
+def test_a_detail_is_marked_and_found(opened: Open, library: Library, encoder: Encoder, photos: Path) -> None:
+    halves = Image.new("RGB", (80, 40), "blue")
+    halves.paste((255, 0, 0), (40, 0, 80, 40))
+    halves.save(photos / "halves.png")
+    index_sources(library, [photos / "halves.png"], encoder)
+    page = opened("?filter=path%3Dhalves*")
+    page.click(".tile")
+    page.get_by_role("button", name="Find a detail").click()
+    picture = page.locator(".cropper img")
+    picture.wait_for()
+    box = picture.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + box["height"] * 0.1)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.95, box["y"] + box["height"] * 0.9, steps=4)
+    page.mouse.up()
+    with page.expect_response(re.compile("api/search")):
+        page.get_by_role("button", name="Find this").click()
+    page.wait_for_selector(".pswp", state="detached")
+    page.locator(".chip.filter").get_by_role("button", name="Remove").click()
+    until(page, "document.querySelector('[data-photo=\"0\"]')?.ariaLabel?.startsWith('red.png')")
+
+
+def test_facets_narrow_and_chips_widen_again(opened: Open, library: Library) -> None:
+    red = next(iter(library.catalog.ids("image", "files.name = 'red.png'"))).item()
+    library.catalog.tags.replace(["warm"], [Tag(red, "warm", 0.9)])
+    page = opened()
+    page.get_by_role("complementary").get_by_role("button", name="warm").click()
+    page.wait_for_selector("h1:has-text('1 photos')")
+    assert first(page) == "red.png"
+    page.locator(".chip.filter").get_by_role("button", name="Only these").click()
+    page.wait_for_selector("h1:has-text('7 photos')")
+    page.locator(".chip.filter").get_by_role("button", name="Remove").click()
+    page.wait_for_selector("h1:has-text('8 photos')")
+
+
+def test_words_and_filters_are_offered_while_one_types(opened: Open) -> None:
+    page = opened()
+    page.get_by_role("combobox", name="Ask").press_sequentially("a happy do")
+    page.get_by_role("option", name="a happy dog", exact=True).wait_for()
+    page.get_by_role("combobox", name="Ask").fill("pn")
+    page.get_by_role("option", name="png").wait_for()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/?filter=type%3Dpng")
+
+
+def test_everything_goes_by_keyboard(opened: Open) -> None:
+    page = opened("?sort=name")
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Ask"
+    page.keyboard.press("Escape")
+    page.focus('[data-photo="0"]')
+    at = "document.activeElement.dataset.photo"
+    page.keyboard.press("End")
+    until(page, f"{at} == 7")
+    page.keyboard.press("ArrowLeft")
+    until(page, f"{at} == 6")
+    page.keyboard.press("Home")
+    until(page, f"{at} == 0")
+    page.keyboard.press("x")
+    page.wait_for_selector(".selection:has-text('1 selected')")
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".selection", state="detached")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".panel h2:has-text('blue.png')")
+    until(page, "document.activeElement.closest('.pswp') !== null")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector(".panel h2:has-text('cyan.png')")
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".pswp", state="detached")
+    until(page, f"{at} == 1")
+    with page.expect_response(re.compile("api/search")):
+        page.keyboard.press("s")
+    page.wait_for_url(re.compile(r"\?q=id%3A\d+$"))
+
+
+def test_the_viewer_tells_leads_on_and_is_a_link(opened: Open, photos: Path) -> None:
+    page = opened("?q=red")
+    page.click('[data-photo="0"]')
+    page.wait_for_selector(".panel h2:has-text('red.png')")
+    assert "8 \N{MULTIPLICATION SIGN} 8" in page.inner_text(".panel dl")
+    assert str(photos) in page.inner_text(".panel dl")
+    link = page.url
+    assert re.search(r"photo=\d+$", link)
+    page.get_by_role("button", name="Where?").click()
+    page.wait_for_selector("canvas.heat")
+    with page.expect_response(re.compile("api/search")):
+        page.get_by_role("button", name="Less like this").click()
+    page.wait_for_selector(".pswp", state="detached")
+    page.wait_for_selector(".chip.minus")
+    page.goto(link)
+    page.wait_for_selector(".panel h2:has-text('red.png')")
+    page.get_by_role("button", name="Close").click()
+    page.wait_for_selector(".pswp", state="detached")
+
+
+def test_months_are_headed_and_the_scrubber_goes_to_them(
+    opened: Open, library: Library, encoder: Encoder, photos: Path
+) -> None:
+    for number, photo in enumerate(sorted(photos.iterdir())):
+        moment = datetime(2020 + number // 2, 1 + 6 * (number % 2), 15, 12).timestamp()
+        os.utime(photo, (moment, moment))
+    index_sources(library, [photos], encoder)
+    page = opened(viewport={"width": 1000, "height": 400})
+    assert page.inner_text(".row.heading h2 >> nth=0") == "July 2023"
+    scrubber = page.get_by_role("slider", name="Date")
+    box = scrubber.bounding_box()
+    page.mouse.click(box["x"] + 40, box["y"] + box["height"] - 2)
+    page.wait_for_selector(".row.heading h2:has-text('January 2020')")
+    scrubber.press("ArrowUp")
+    assert scrubber.get_attribute("aria-valuetext") != "January 2020"
+
+
+def test_a_hundred_thousand_photos_scroll_with_only_those_in_sight_in_the_document(opened: Open) -> None:
+    count = 100_000
+    content = grid(2_460_000 - np.arange(count) // 40, np.resize([384, 192, 256], count))
+
+    def before(page: Any) -> None:
+        page.route("**/api/grid*", lambda route: route.fulfill(body=content, content_type="application/octet-stream"))
+
+    page = opened(wait=".tile", before=before)
+    page.wait_for_selector("h1:has-text('100,000 photos')")
+    for share in (0, 0.5, 1):
+        page.evaluate(
+            "(share) => { const box = document.querySelector('.scroll'); box.scrollTop = share * box.scrollHeight }",
+            share,
+        )
+        page.wait_for_timeout(300)
+        shown = page.evaluate("[...document.querySelectorAll('.tile')].map((tile) => +tile.dataset.photo)")
+        assert 5 < len(shown) < 200
+        assert min(shown) <= share * count <= max(shown) + 1
+    page.focus(".tile >> nth=-1")
+    page.keyboard.press("Home")
+    until(page, "document.activeElement.dataset.photo == 0")
+
+
+def test_half_a_million_photos_go_beyond_the_height_of_an_element_and_can_all_be_reached(opened: Open) -> None:
+    count = 500_000
+    content = grid(np.full(count, 2_460_000), np.full(count, 256))
+
+    def before(page: Any) -> None:
+        page.route("**/api/grid*", lambda route: route.fulfill(body=content, content_type="application/octet-stream"))
+
+    page = opened(wait=".tile", before=before)
+    assert page.evaluate("document.querySelector('.scroll').scrollHeight") < 16_000_000
+    page.focus('[data-photo="0"]')
+    page.keyboard.press("End")
+    until(page, f"document.activeElement.dataset.photo == {count - 1}")
+    bottom = page.evaluate("document.activeElement.getBoundingClientRect().bottom")
+    assert bottom <= 800
+
+
+def test_a_phone_shows_two_columns_and_nothing_sticks_out(opened: Open) -> None:
+    page = opened(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    top = page.evaluate("document.querySelector('[data-photo]').getBoundingClientRect().top")
+    tops = page.evaluate("[...document.querySelectorAll('[data-photo]')].map((one) => one.getBoundingClientRect().top)")
+    assert 2 <= tops.count(top) <= 3
+    page.tap('[data-photo="0"]')
+    page.wait_for_selector(".pswp__img")
+    page.get_by_role("button", name="What is known of it").tap()
+    page.wait_for_selector(".panel h2")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_follows_the_systems_colours(opened: Open, scheme: str) -> None:
+    page = opened(color_scheme=scheme)
+    back = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, re.findall(r"\d+", back)[:3])) < 200) == (scheme == "dark")
+
+
+def test_a_name_that_is_a_script_is_a_name(opened: Open, library: Library, encoder: Encoder, photos: Path) -> None:
+    folder = photos / "<script>alert(2)</script>"[:-9]
+    folder.mkdir()
+    paint(folder / HOSTILE, "red")
+    index_sources(library, [photos], encoder)
+    page = opened("?filter=path%3D*onerror*")
+    assert first(page).startswith("<img src=x")
+    page.click(".tile")
+    page.wait_for_selector(".panel h2")
+    assert page.inner_text(".panel h2") == HOSTILE
+    page.wait_for_timeout(200)  # an alert would be a complaint
+
+
+def test_what_went_wrong_is_said_and_can_be_tried_again(opened: Open) -> None:
+    page = opened("?filter=colour%3Dred", wait="[role=alert]")
+    assert "Nothing is filtered by 'colour'" in page.inner_text("[role=alert]")
+    page.route("**/api/grid*", lambda route: route.abort())
+    page.get_by_role("link", name="Descry").click()
+    until(page, "!document.querySelector('[role=alert]')?.innerText.includes('colour')")
+    page.unroute("**/api/grid*")
+    page.get_by_role("button", name="Try again").click()
+    page.wait_for_selector(".tile.loaded")
+
+
+def test_nothing_found_says_what_to_do(opened: Open) -> None:
+    page = opened("?filter=camera%3Dnone", wait=".trouble")
+    assert "No photo passes these filters" in page.inner_text(".trouble")
+    page.get_by_role("button", name="Remove all filters").click()
+    page.wait_for_selector(".tile.loaded")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", ["", "?q=red&q=-1%3Agreen&filter=type%3Dpng", "?q=red&photo=1", "?filter=colour%3Dx"])
+def test_axe_finds_nothing_amiss(opened: Open, path: str, scheme: str) -> None:
+    if not AXE.is_file():
+        pytest.skip("axe-core is not here: npm ci in web/")
+    page = opened(path, wait=".panel h2" if "photo" in path else ".tile.loaded, [role=alert]", color_scheme=scheme)
+    page.wait_for_timeout(400)
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run().then(({ violations }) => violations)")
+    assert [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found] == []
