@@ -22,7 +22,7 @@ from indexer.errors import SourceError
 from indexer.items import Float32Array, Item, Source
 from indexer.modalities import MODALITIES
 from indexer.modalities.base import ReadOptions
-from indexer.photos.opening import source_errors
+from indexer.photos.opening import source_errors, whole_file
 from indexer.storage.catalog import Catalog
 from indexer.storage.files import Donor
 
@@ -126,7 +126,7 @@ class ReadFile:
         self._content: bytes | None = None
         if self._modality.is_whole:  # fingerprint and decoder share the bytes
             with source_errors():
-                self._content = source.path.read_bytes()
+                self._content = whole_file(source.path)
         self.fingerprint = fingerprint(source.path, self._content)
 
     def values(self) -> Iterator[tuple[Item, Any]]:

@@ -24,6 +24,7 @@ from indexer.items import Source
 from indexer.library import Library
 from indexer.memory import keep_freed_memory
 from indexer.modalities import MODALITIES
+from indexer.photos.memory import BUDGET
 from indexer.photos.opening import MAX_PIXELS
 from indexer.report import Report, Watcher
 from indexer.storage.files import Failure
@@ -78,7 +79,8 @@ class _Run:
         self.max_pixels = max_pixels
         self.watcher = watcher
         self.report = Report()
-        self.survey = Survey(self.catalog, self.report, watcher, max_pixels=max_pixels)
+        self.limits = {"max_pixels": max_pixels, "max_memory": BUDGET.total}
+        self.survey = Survey(self.catalog, self.report, watcher, limits=self.limits)
         self.unfinished: dict[Path, int] = {}  # files of which more chunks come, with their ids
         self.under_way: deque[tuple[list[Chunk], Future[None]]] = deque()  # batches being embedded, not stored yet
         # threads of their own, so that Ctrl-C need not wait for the end of a batch
@@ -102,7 +104,7 @@ class _Run:
         self._forget_vanished()
         self.catalog.files.forget_displaced()
         for root in self.survey.roots:
-            self.catalog.files.set_limit(root, self.max_pixels)
+            self.catalog.files.set_limits(root, self.limits)
 
     def _index(self, sources: Iterable[Source]) -> None:
         """Embeds batch after batch, and stores each while the next one is embedded."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,11 +73,11 @@ class Survey:
     nothing and end there. Fills the report with what is unchanged, absent or cannot be looked at.
     """
 
-    def __init__(self, catalog: Catalog, report: Report, watcher: Watcher, *, max_pixels: int) -> None:
+    def __init__(self, catalog: Catalog, report: Report, watcher: Watcher, *, limits: Mapping[str, int]) -> None:
         self._files = catalog.files
         self._report = report
         self._watcher = watcher
-        self._max_pixels = max_pixels
+        self._limits = limits
         # the roots that were on a drive that is not mounted now: what the library holds of them stays
         self._unmounted = [root for root, volume in self._files.roots().items() if not os.path.ismount(volume)]
         self.roots: list[Path] = []
@@ -146,7 +146,8 @@ class Survey:
 
     def _retries(self, root: Path) -> bool:
         """Whether what failed there is worth another try unchanged: a higher limit may let it pass."""
-        return self._max_pixels > self._files.limit(root)
+        before = self._files.limits(root, self._limits)
+        return any(limit > before[name] for name, limit in self._limits.items())
 
 
 def _roots(files: Files, paths: Iterable[Path | str]) -> list[Path]:

@@ -18,8 +18,18 @@ from torch import Tensor
 from torch.nn import functional
 
 from indexer.photos.colours import srgb_pixels
+from indexer.photos.memory import memory_for
 from indexer.photos.opening import source_errors
-from indexer.photos.pixels import SIDEWAYS, jpeg_pixels, orientation, true_size, upright, upright_rgb, upright_size
+from indexer.photos.pixels import (
+    SIDEWAYS,
+    decoding_scale,
+    jpeg_pixels,
+    orientation,
+    true_size,
+    upright,
+    upright_rgb,
+    upright_size,
+)
 from indexer.photos.recipe import ImageRecipe
 
 # The methods that torch has for 8-bit photos; Pillow keeps the others.
@@ -49,7 +59,7 @@ class TorchRecipe(ImageRecipe):
         if self.interpolation not in METHODS or max(scaled) > LONGEST * self.size:
             # called by its name: slots make dataclasses anew, and `super()` looks for the old one
             return ImageRecipe.prepare(self, image)
-        with source_errors():
+        with source_errors(), memory_for(image, decoding_scale(image, self.size)):
             square = self._middle(self._upright(image, whole, scaled), scaled)
             return srgb_pixels(square, image).transpose(2, 0, 1)
 

@@ -13,6 +13,7 @@ from PIL import AvifImagePlugin, Image, Jpeg2KImagePlugin, PngImagePlugin, Unide
 from PIL.TiffImagePlugin import TiffImageFile
 
 from indexer.errors import SourceError
+from indexer.photos.memory import BUDGET
 from indexer.photos.tiffs import TIFF_MAGIC, DeepTiff, pillow_reads, seek_photo
 
 # Pillow's own guard is one number for the process and only warns up to twice it; ours is per call and firm.
@@ -60,6 +61,14 @@ def source_errors() -> Iterator[None]:
         raise SourceError(f"it is damaged ({type(error).__name__}: {error})") from error
 
 
+def whole_file(path: Path) -> bytes:
+    """The bytes of a file. Raises `SourceError` for one larger than the memory that photos may take."""
+    size = path.stat().st_size
+    if size > BUDGET.total:
+        raise SourceError(f"it has {size / 1e9:.1f} GB, the limit is {BUDGET.total / 1e9:.1f}; --max-memory raises it")
+    return path.read_bytes()
+
+
 def open_photo(path: Path, *, max_pixels: int = MAX_PIXELS, content: bytes | None = None) -> Image.Image:
     """The photo at `path`, its header read and its pixels not yet decoded; of its `content`, if that was read already.
 
@@ -67,7 +76,7 @@ def open_photo(path: Path, *, max_pixels: int = MAX_PIXELS, content: bytes | Non
     """
     with source_errors():
         if content is None:
-            content = path.read_bytes()  # read once: what is decoded later is what was opened, and no file stays open
+            content = whole_file(path)  # read once: what is decoded later is what was opened, and no file stays open
         if not content:
             raise SourceError("it is empty")
         image = (

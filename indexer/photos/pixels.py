@@ -17,6 +17,7 @@ from PIL import ExifTags, Image, ImageOps
 from PIL.TiffImagePlugin import TiffImageFile
 
 from indexer.photos.colours import can_wait, srgb
+from indexer.photos.memory import memory_for
 from indexer.photos.opening import source_errors
 from indexer.photos.tiffs import eight_bits
 
@@ -34,13 +35,20 @@ REVERSED_DOWN = (3, 4, 7, 8)
 SCALES = (8, 4, 2, 1)
 
 
+def decoding_scale(image: Image.Image, side: int | None) -> int:
+    """By how much width and height of a JPEG are divided when it is decoded for a square of `side`; 1 for others."""
+    if side is None or image.format not in ("JPEG", "MPO"):
+        return 1
+    return next(scale for scale in SCALES if scale == 1 or min(image.size) >= scale * DECODE_MARGIN * side)
+
+
 def upright_rgb(image: Image.Image, *, side: int | None = None, convert: bool = True) -> Image.Image:
     """The image's pixels: upright by its EXIF orientation, sRGB, alpha laid over white.
 
     With `side`, a JPEG may come at a reduced scale, no smaller than `DECODE_MARGIN * side` in either direction.
     Without `convert`, what `srgb_pixels` can convert later, when it is small, keeps the colours of its profile.
     """
-    with source_errors():
+    with source_errors(), memory_for(image, decoding_scale(image, side)):
         if side is not None:
             image.draft(None, (DECODE_MARGIN * side, DECODE_MARGIN * side))
         image.load()
@@ -102,7 +110,7 @@ def jpeg_pixels(image: Image.Image, *, side: int) -> npt.NDArray[np.uint8] | Non
     file = getattr(image, "fp", None)
     if not isinstance(file, BytesIO):
         return None
-    scale = next(scale for scale in SCALES if scale == 1 or min(image.size) >= scale * DECODE_MARGIN * side)
+    scale = decoding_scale(image, side)
     width, height = (-(-length // scale) for length in image.size)
     try:
         pixels: npt.NDArray[np.uint8] = simplejpeg.decode_jpeg(

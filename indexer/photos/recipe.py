@@ -9,8 +9,17 @@ import numpy.typing as npt
 from PIL import Image
 
 from indexer.photos.colours import srgb_pixels
+from indexer.photos.memory import memory_for
 from indexer.photos.opening import source_errors
-from indexer.photos.pixels import REVERSED_ACROSS, REVERSED_DOWN, orientation, true_size, upright_rgb, upright_size
+from indexer.photos.pixels import (
+    REVERSED_ACROSS,
+    REVERSED_DOWN,
+    decoding_scale,
+    orientation,
+    true_size,
+    upright_rgb,
+    upright_size,
+)
 
 INTERPOLATIONS = {
     "bilinear": Image.Resampling.BILINEAR,
@@ -38,8 +47,8 @@ class ImageRecipe:
     def prepare(self, image: Image.Image) -> npt.NDArray[np.uint8]:
         """The image as `[3, size, size]` uint8, RGB; the tower scales and normalises on its device."""
         whole = upright_size(image)
-        pixels = upright_rgb(image, side=self.size, convert=False)
-        with source_errors():
+        with source_errors(), memory_for(image, decoding_scale(image, self.size)):
+            pixels = upright_rgb(image, side=self.size, convert=False)
             square = srgb_pixels(self._square(pixels, whole, orientation(image)), image)
         return square.transpose(2, 0, 1)  # (h, w, 3) -> (3, h, w)
 

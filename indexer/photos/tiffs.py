@@ -88,6 +88,7 @@ class DeepTiff(ImageFile.ImageFile):
         has_alpha = colours in ("L", "RGB") and page.extrasamples[:1] and page.extrasamples[0] in (PREMULTIPLIED, ALPHA)
         self._mode = "RGB" if colours == "P" else f"{colours}A" if has_alpha else colours
         self._size = page.imagewidth, page.imagelength
+        self.bytes_a_pixel = page.samplesperpixel * page.dtype.itemsize if page.dtype is not None else 0
         for name, tag in (("icc_profile", ICC_PROFILE), ("xmp", XMP)):
             if tag in page.tags:
                 self.info[name] = bytes(page.tags[tag].value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -85,15 +85,16 @@ class Files:
             # plain SQL: after an insert, sqlite-utils asks for a rowid, which this table has not
             self._connection.execute("INSERT OR REPLACE INTO roots VALUES (?, ?)", (str(path), str(volume)))
 
-    def limit(self, root: Path) -> float:
-        """The limit on pixels of the last whole run over the root; infinity before the first."""
-        return float(self._database.meta().get(f"max_pixels {root}", "inf"))
+    def limits(self, root: Path, names: Iterable[str]) -> dict[str, float]:
+        """The limits by those names of the last whole run over the root; infinity before the first."""
+        meta = self._database.meta()
+        return {name: float(meta.get(f"{name} {root}", "inf")) for name in names}
 
-    def set_limit(self, root: Path, max_pixels: int) -> None:
-        """Records the limit on pixels of a whole run over the root."""
-        if self.limit(root) != max_pixels:
+    def set_limits(self, root: Path, limits: Mapping[str, int]) -> None:
+        """Records the limits of a whole run over the root."""
+        if self.limits(root, limits) != limits:
             with self._database.atomic():
-                self._database.set_meta(**{f"max_pixels {root}": max_pixels})
+                self._database.set_meta(**{f"{name} {root}": limit for name, limit in limits.items()})
 
     def folders_under(self, root: Path) -> list[Path]:
         """The folders at or under `root` that hold files."""

@@ -29,8 +29,21 @@ if TYPE_CHECKING:
     type=Finite(0, 1e6, min_open=True),
     help="Skip photos that are larger.",
 )
+@click.option(
+    "--max-memory",
+    metavar="GB",
+    type=Finite(0, 1e6, min_open=True),
+    help="Memory that decoding photos may take; without it, a sixth of the machine's, 4 GB at most.",
+)
 @click.pass_context
-def index(ctx: click.Context, paths: tuple[Path, ...], model: str | None, device: str, max_megapixels: float) -> None:
+def index(
+    ctx: click.Context,
+    paths: tuple[Path, ...],
+    model: str | None,
+    device: str,
+    max_megapixels: float,
+    max_memory: float | None,
+) -> None:
     """Add folders and files, or bring them up to date.
 
     Only what is new, changed or gone since the last run costs time. Without PATHS, all that was indexed
@@ -39,9 +52,12 @@ def index(ctx: click.Context, paths: tuple[Path, ...], model: str | None, device
     \b
     descry index ~/Photos ~/notes
     """
+    from indexer.photos.memory import BUDGET
     from indexer.pipeline import index_sources
     from search.progress import summary, watcher
 
+    if max_memory is not None:
+        BUDGET.total = int(max_memory * 1e9)
     library, encoder = _for_indexing(ctx.obj, paths, model, device)
     with library:
         roots = paths or tuple(library.catalog.files.roots())
