@@ -56,13 +56,6 @@ def half_photo(folder: Path) -> Bad:
     return Bad(path, "truncated")
 
 
-def photo_without_its_end(folder: Path) -> Bad:
-    """A JPEG that lacks its last 100 bytes."""
-    path = folder / "without_its_end.jpg"
-    path.write_bytes(_photo(path, like="baseline.jpg")[:-100])
-    return Bad(path, "truncated")
-
-
 def text_named_photo(folder: Path) -> Bad:
     """A sentence under a photo's suffix: a saved error page, say."""
     path = folder / "text.jpg"
@@ -206,6 +199,13 @@ def zeros_named_text(folder: Path) -> Bad:
     return Bad(path, "not text")
 
 
+def photo_without_its_end(folder: Path) -> Path:
+    """A JPEG that lacks its last 100 bytes, as a copy that was broken off leaves behind."""
+    path = folder / "without_its_end.jpg"
+    path.write_bytes(_photo(path, like="baseline.jpg")[:-100])
+    return path
+
+
 def empty_text(folder: Path) -> Path:
     """A text without a byte."""
     path = folder / "blank.txt"
@@ -256,7 +256,6 @@ BAD_FILES: dict[str, Callable[[Path], Bad | None]] = {
     for maker in (
         empty_photo,
         half_photo,
-        photo_without_its_end,
         text_named_photo,
         noise_named_photo,
         corrupt_pixels,
@@ -278,5 +277,13 @@ BAD_FILES: dict[str, Callable[[Path], Bad | None]] = {
 
 ODD_FILES: dict[str, Callable[[Path], Path]] = {
     maker.__name__: maker
-    for maker in (empty_text, utf16_text, latin1_text, undecodable_table, folder_named_photo, folder_in_itself)
+    for maker in (
+        photo_without_its_end,
+        empty_text,
+        utf16_text,
+        latin1_text,
+        undecodable_table,
+        folder_named_photo,
+        folder_in_itself,
+    )
 }

@@ -54,6 +54,8 @@ IPTC_KEYWORDS, IPTC_CAPTION = (2, 25), (2, 120)
 def photo_facts(image: Image.Image) -> dict[str, Any]:
     """Width and height (upright), taken, camera, lens, latitude, longitude, description, keywords, as far as known.
 
+    `incomplete` is true for a JPEG that was cut off.
+
     `taken` is the camera's local time as ISO 8601 without a zone. EXIF is believed first, then XMP, then IPTC; the
     time of the satellites is UTC and comes behind these, EXIF's time of the last change last.
     """
@@ -69,7 +71,8 @@ def photo_facts(image: Image.Image) -> dict[str, Any]:
     with suppress(Exception):
         if isinstance(image, ImageFile):
             iptc = _iptc_facts(IptcImagePlugin.getiptcinfo(image) or {})
-    return {"width": width, "height": height, **late, **iptc, **xmp, **exif}
+    facts = {"width": width, "height": height, **late, **iptc, **xmp, **exif}
+    return facts | {"incomplete": True} if image.info.get("incomplete") else facts
 
 
 def exif_facts(exif: Image.Exif) -> tuple[dict[str, Any], dict[str, Any]]:

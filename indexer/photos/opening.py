@@ -31,6 +31,9 @@ MAX_PIXELS = 250_000_000
 # one, would be handed to another program.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF", "JPEG2000", "PPM")
 
+JPEG_MAGIC, JPEG_TABLE, JPEG_SCAN, JPEG_END = b"\xff\xd8\xff", b"\xff\xc4", b"\xff\xda", b"\xff\xd9"
+# Segments of a JPEG that are looked at before its pixels; real ones have some dozens.
+MOST_SEGMENTS = 10_000
 JPEG_XL_MAGIC = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 
 SUFFIXES = frozenset(
@@ -79,11 +82,15 @@ def open_photo(path: Path, *, max_pixels: int = MAX_PIXELS, content: bytes | Non
             content = whole_file(path)  # read once: what is decoded later is what was opened, and no file stays open
         if not content:
             raise SourceError("it is empty")
+        ended = _ended(content) if content.startswith(JPEG_MAGIC) else None
+        content = ended or content
         image = (
             _tiff(content)
             if content.startswith(TIFF_MAGIC)
             else Image.open(BytesIO(content), formats=_formats(content))
         )
+    if ended is not None:
+        image.info["incomplete"] = True
     if image.width * image.height > max_pixels:
         image.close()
         megapixels = image.width * image.height / 1e6
@@ -91,6 +98,32 @@ def open_photo(path: Path, *, max_pixels: int = MAX_PIXELS, content: bytes | Non
             f"it has {megapixels:.0f} megapixels, the limit is {max_pixels / 1e6:.0f}; --max-megapixels raises it"
         )
     return image
+
+
+def _ended(content: bytes) -> bytes | None:
+    """A JPEG that was cut off within its pixels, ended so that what is there can be decoded; None for other JPEGs.
+
+    The rest comes out of one colour. What may come behind the end of the pixels is not looked at.
+    """
+    if content.endswith(JPEG_END):
+        return None
+    place = len(JPEG_MAGIC) - 1
+    for _ in range(MOST_SEGMENTS):
+        if content[place : place + 1] != b"\xff" or content[place : place + 2] == JPEG_SCAN:
+            break
+        place = _segment_end(content, place)
+    pixels = _segment_end(content, place)
+    if pixels >= len(content) or content.find(JPEG_END, pixels) >= 0:  # the marker cannot stand within pixels
+        return None
+    last = max(content.rfind(marker, pixels) for marker in (JPEG_TABLE, JPEG_SCAN))
+    if last >= 0 and _segment_end(content, last) > len(content):  # cut off between two scans
+        content = content[:last]
+    return content + JPEG_END
+
+
+def _segment_end(content: bytes, place: int) -> int:
+    """Where the segment that begins with a marker at a place ends."""
+    return place + 2 + max(int.from_bytes(content[place + 2 : place + 4], "big"), 2)
 
 
 def _tiff(content: bytes) -> Image.Image:

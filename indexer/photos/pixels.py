@@ -16,6 +16,7 @@ import simplejpeg
 from PIL import ExifTags, Image, ImageOps
 from PIL.TiffImagePlugin import TiffImageFile
 
+from indexer.errors import SourceError
 from indexer.photos.colours import can_wait, srgb
 from indexer.photos.memory import memory_for
 from indexer.photos.opening import source_errors
@@ -25,6 +26,9 @@ from indexer.photos.tiffs import eight_bits
 # target the prepared tensor stays within cosine 0.9999 of plain decoding and a 12-megapixel photo takes
 # a third of the time; at the target itself the loss is visible (0.998).
 DECODE_MARGIN = 2
+
+# The share of its rows that a JPEG which was cut off has to have to be searched.
+LEAST_THERE = 0.75
 
 # EXIF's orientations of photos that are stored lying on a side, from the upright image's right, from its bottom.
 SIDEWAYS = (5, 6, 7, 8)
@@ -52,6 +56,8 @@ def upright_rgb(image: Image.Image, *, side: int | None = None, convert: bool = 
         if side is not None:
             image.draft(None, (DECODE_MARGIN * side, DECODE_MARGIN * side))
         image.load()
+        if image.info.get("incomplete") and (there := _share_there(image)) < LEAST_THERE:
+            raise SourceError(f"it is truncated: {there:.0%} of it is there")
         with suppress(Exception):  # an EXIF block that cannot be read does not make the photo unreadable
             if orientation(image) != 1:  # else it would make a copy
                 image = ImageOps.exif_transpose(image)
@@ -73,6 +79,13 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
         if exif.get(ExifTags.Base.Orientation, 1) in SIDEWAYS and not isinstance(image, TiffImageFile):
             return image.height, image.width
     return image.size
+
+
+def _share_there(image: Image.Image) -> float:
+    """The share of the rows of a cut off JPEG above those that its decoder made up: of one colour, all alike."""
+    pixels = np.asarray(image)
+    made_up = (pixels == pixels[-1, -1]).reshape(len(pixels), -1).all(axis=1)
+    return 1 - int(made_up[::-1].cumprod().sum()) / len(pixels)
 
 
 def _rgb(image: Image.Image, convert: bool) -> Image.Image:
