@@ -150,6 +150,18 @@ def test_importing_it_leaves_out_what_a_query_does_not_need(module: str, heavy: 
     assert not heavy & set(loaded.stdout.split())
 
 
+def test_photos_are_opened_by_declared_formats_only() -> None:
+    wrong = [
+        str(path)
+        for package in ("indexer", "search", "training")
+        for path in (*modules(package), *(ROOT / "evaluation" / "readers").glob("*.py"))
+        for node in ast.walk(_tree(path))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Image.open"
+        if "formats" not in {keyword.arg for keyword in node.keywords}
+    ]
+    assert not wrong
+
+
 def test_every_suffix_of_a_photo_is_written_and_read_by_the_tests() -> None:
     from make_photos import PHOTOS
 

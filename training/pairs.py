@@ -19,7 +19,7 @@ from torch.nn import functional
 from evaluation.class_names import phrases
 from evaluation.datasets import READERS, DataError, Example, held_out
 from indexer.errors import SourceError
-from indexer.photos.opening import open_photo
+from indexer.photos.opening import ALL_FORMATS, open_photo
 from indexer.photos.recipe import ImageRecipe
 from training.settings import DataSource
 
@@ -81,7 +81,7 @@ def check_photos(examples: Sequence[Example], workers: int) -> None:
 def _unreadable(example: Example) -> str:
     try:
         # Of a file only the header: a folder of camera photos is not read twice.
-        with example.picture() if isinstance(example.photo, bytes) else Image.open(example.photo):
+        with example.picture() if isinstance(example.photo, bytes) else Image.open(example.photo, formats=ALL_FORMATS):
             return ""
     except OSError as error:
         return error.strerror or "it is no photo"

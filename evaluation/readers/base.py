@@ -15,6 +15,7 @@ from typing import Any
 from PIL import Image
 
 from indexer.errors import DescryError
+from indexer.photos.opening import ALL_FORMATS
 
 
 class DataError(DescryError):
@@ -37,7 +38,8 @@ class Example:
 
     def picture(self) -> Image.Image:
         """The photo, opened but not yet decoded."""
-        return Image.open(BytesIO(self.photo if isinstance(self.photo, bytes) else self.photo.read_bytes()))
+        content = self.photo if isinstance(self.photo, bytes) else self.photo.read_bytes()
+        return Image.open(BytesIO(content), formats=ALL_FORMATS)
 
 
 def captioned(where: str, photo: Path, captions: Any, split: str = "") -> Example:

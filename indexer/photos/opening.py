@@ -30,6 +30,7 @@ MAX_PIXELS = 250_000_000
 # The formats, by Pillow's names, that are decoded: no others are tried, whatever a file's name says. PostScript, for
 # one, would be handed to another program.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF", "JPEG2000", "PPM")
+ALL_FORMATS = (*FORMATS, "TIFF")
 
 JPEG_MAGIC, JPEG_TABLE, JPEG_SCAN, JPEG_END = b"\xff\xd8\xff", b"\xff\xc4", b"\xff\xda", b"\xff\xd9"
 # Segments of a JPEG that are looked at before its pixels; real ones have some dozens.

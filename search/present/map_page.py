@@ -97,7 +97,7 @@ def _sheets(paths: Sequence[Path], side: int, watcher: Watcher) -> Iterator[str]
         sheet = Image.new("RGB", (min(count, columns) * side, math.ceil(count / columns) * side), "#888")
         for place in range(count):
             if jpeg := next(photos):
-                tile = ImageOps.fit(Image.open(BytesIO(jpeg)), (side, side), Image.Resampling.LANCZOS)
+                tile = ImageOps.fit(Image.open(BytesIO(jpeg), formats=["JPEG"]), (side, side), Image.Resampling.LANCZOS)
                 sheet.paste(tile, (place % columns * side, place // columns * side))
             watcher.advance(1)
         content = BytesIO()

@@ -93,7 +93,10 @@ def rows(photos: Sequence[tuple[int, Hit]], across: int, width: int) -> Iterator
         for column, (_, jpeg) in enumerate(zip(row, jpegs, strict=False)):
             if jpeg is not None:
                 # a character's width stays free between two
-                strip.paste(ImageOps.fit(Image.open(BytesIO(jpeg)), (side - CELL, strip.height)), (side * column, 0))
+                strip.paste(
+                    ImageOps.fit(Image.open(BytesIO(jpeg), formats=["JPEG"]), (side - CELL, strip.height)),
+                    (side * column, 0),
+                )
         captions = (f"{rank} {_score(hit)}{visible(hit.item.path.name)}"[: width - 1] for rank, hit in row)
         yield strip, "".join(caption.ljust(width) for caption in captions).rstrip()
 
