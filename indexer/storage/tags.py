@@ -29,6 +29,18 @@ class Tags:
             self._forget(tags)
             self._connection.executemany("INSERT INTO tags (item_id, tag, probability) VALUES (?, ?, ?)", found)
 
+    def add(self, tag: str, item_ids: Sequence[int], probability: float = 1.0) -> None:
+        """Gives items a tag beside those that they bear, in one transaction; ids that are not there are passed over."""
+        sql = "INSERT OR IGNORE INTO tags (item_id, tag, probability) SELECT id, ?, ? FROM items WHERE id = ?"
+        with self._database.atomic():
+            self._connection.executemany(sql, [(tag, probability, int(id)) for id in item_ids])
+
+    def take_off(self, tag: str, item_ids: Sequence[int]) -> None:
+        """Takes a tag off some items, in one transaction."""
+        with self._database.atomic():
+            pairs = [(tag, int(id)) for id in item_ids]
+            self._connection.executemany("DELETE FROM tags WHERE tag = ? AND item_id = ?", pairs)
+
     def remove(self, tags: Sequence[str]) -> int:
         """Takes tags off all items, in one transaction; how often they were borne."""
         with self._database.atomic():

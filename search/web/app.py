@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -17,21 +18,27 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from urllib.parse import quote
 
-from fastapi import FastAPI, Query, Request
+from fastapi import FastAPI, Form, Query, Request
 from fastapi import Path as InPath
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import ValidationError
 from pydantic.json_schema import models_json_schema
 from starlette.datastructures import UploadFile
 
+from indexer.errors import QueryError
 from indexer.threads import processors
 from search.filters import Filter
 from search.web import schemas
+from search.web.downloads import zipped
+from search.web.indexing import Indexing
+from search.web.overview import Overview
 from search.web.problems import Busy, declared, speak
-from search.web.schemas import GREATEST_ID, HITS_AT_MOST, PHOTOS_AT_MOST, QUESTION, SearchIn
+from search.web.schemas import GREATEST_ID, HITS_AT_MOST, PHOTOS_AT_MOST, QUESTION, IndexIn, SearchIn, TagIn
 from search.web.service import SHOWN, Service, found, item_record
+from search.web.telemetry import Metrics
 
 STATIC = Path(__file__).parent / "static"
 
@@ -48,6 +55,8 @@ PATIENCE = 30.0
 
 # The same where an encoder may have to be loaded first that looks at parts of photos.
 EXPLAINED_IN = 120.0
+
+LIVE = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 # Kept by the client, who asks each time whether it has changed.
 REVALIDATED = "private, no-cache"
@@ -77,14 +86,20 @@ OF_AN_ITEM = declared(404)
 OF_A_FILE = declared(404, 410)
 
 
-def create_app(service: Service) -> FastAPI:
-    """The application that serves a library. It closes the service when it ends."""
+def create_app(service: Service, *, roots: Sequence[Path] = (), metrics: Metrics | None = None) -> FastAPI:
+    """The application that serves a library. It closes the service when it ends.
+
+    Folders at or below `roots` may be indexed; `metrics` are those that `/metrics` tells.
+    """
+    overview, indexing, metrics = Overview(service), Indexing(service.path, roots), metrics or Metrics()
     painters = ThreadPoolExecutor(processors(), thread_name_prefix="descry-thumbnails")
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
+        await asyncio.to_thread(indexing.close)
         painters.shutdown(wait=True, cancel_futures=True)
+        overview.close()
         service.close()
 
     app = FastAPI(
@@ -108,6 +123,10 @@ def create_app(service: Service) -> FastAPI:
     def health() -> dict[str, str]:
         service.revision()
         return {"status": "ok"}
+
+    @app.get("/metrics", tags=["server"], summary="Counters for Prometheus", response_class=PlainTextResponse)
+    def counters() -> Response:
+        return PlainTextResponse(metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/api/status", response_model=schemas.Status, tags=["library"], summary="What the library holds")
     def status() -> Response:
@@ -286,7 +305,94 @@ def create_app(service: Service) -> FastAPI:
             answers = await _in_time(service.ask(service.query(asked, paths), judge=asked.judge))
         return JSONResponse(found(answers), headers={"Cache-Control": "no-store"})
 
+    @app.get("/api/tags", response_model=schemas.Tags, tags=["library"], summary="The tags there are")
+    def tags() -> Response:
+        return JSONResponse({"tags": service.tags()})
+
+    @app.post(
+        "/api/tags",
+        response_model=schemas.Tags,
+        responses=declared(409, 507),
+        tags=["library"],
+        summary="Tag items, or take a tag off them",
+    )
+    def tag(asked: TagIn) -> Response:
+        return JSONResponse({"tags": service.tag(asked.tag, asked.ids, remove=asked.remove)})
+
+    @app.get("/api/groups", response_model=schemas.Groups, tags=["overview"], summary="Groups of alike photos")
+    async def groups(number: Annotated[int | None, Query(ge=1, le=1000)] = None) -> Response:
+        return JSONResponse({"groups": await _in_time(await asyncio.to_thread(overview.groups, number))})
+
+    @app.get("/api/map", response_model=schemas.Map, tags=["overview"], summary="Where photos lie by likeness")
+    async def likeness_map() -> Response:
+        return JSONResponse(await _in_time(await asyncio.to_thread(overview.map)))
+
+    @app.get(
+        "/api/duplicates",
+        response_model=schemas.Duplicates,
+        tags=["overview"],
+        summary="Photos that are one picture several times",
+    )
+    async def duplicates() -> Response:
+        return JSONResponse({"groups": await _in_time(await asyncio.to_thread(overview.duplicates))})
+
+    @app.post(
+        "/api/download",
+        response_class=StreamingResponse,
+        responses={200: {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}},
+        tags=["files"],
+        summary="The files of items as a zip, streamed",
+    )
+    def download(
+        ids: Annotated[str, Form(max_length=20 * HITS_AT_MOST, pattern="^[0-9]{1,18}(,[0-9]{1,18})*$")],
+    ) -> Response:
+        wanted = list(dict.fromkeys(map(int, ids.split(","))))
+        if len(wanted) > HITS_AT_MOST:
+            raise QueryError(f"At most {HITS_AT_MOST} files come at once.")
+        headers = {"Content-Disposition": 'attachment; filename="photos.zip"', "Cache-Control": "no-store"}
+        return StreamingResponse(zipped(service.items(wanted)), media_type="application/zip", headers=headers)
+
+    @app.get("/api/folders", response_model=schemas.Folders, tags=["indexing"], summary="Folders that may be indexed")
+    def folders(path: Annotated[str | None, Query(max_length=4096)] = None) -> Response:
+        return JSONResponse({"folders": indexing.folders(path)})
+
+    events = {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
+
+    @app.post(
+        "/api/index",
+        response_class=StreamingResponse,
+        responses={200: events},
+        tags=["indexing"],
+        summary="Index a folder; progress as server-sent events",
+        description="Events `progress` with total, files, items and failed; in the end `failed` for each file that "
+        "could not be read (the last 100), and `end` with the report or a `problem`. Hanging up does not stop the run.",
+    )
+    async def index(asked: IndexIn) -> Response:
+        await asyncio.to_thread(indexing.start, asked.path)
+        return StreamingResponse(_as_events(indexing.events()), media_type="text/event-stream", headers=LIVE)
+
+    @app.get(
+        "/api/index",
+        response_class=StreamingResponse,
+        responses={200: events},
+        tags=["indexing"],
+        summary="Follow the last run; no event where there was none",
+    )
+    async def follow() -> Response:
+        return StreamingResponse(_as_events(indexing.events()), media_type="text/event-stream", headers=LIVE)
+
+    @app.delete(
+        "/api/index", response_model=schemas.Cancelled, tags=["indexing"], summary="Stop the run; what is done is kept"
+    )
+    def cancel() -> Response:
+        return JSONResponse({"cancelled": indexing.cancel()})
+
     return app
+
+
+async def _as_events(told: AsyncIterator[tuple[str, dict[str, Any]]]) -> AsyncIterator[str]:
+    async for name, data in told:
+        yield f"event: {name}\ndata: {json.dumps(data)}\n\n"
 
 
 _SEARCH_BODY = {

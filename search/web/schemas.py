@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -64,6 +64,20 @@ class SearchIn(Asked):
     best_of_each: bool = Field(False, description="What resembles any of the terms instead of their sum.")
     include_self: bool = Field(False, description="Lets an item find itself.")
     judge: bool = Field(False, description="Gives the hits that fit their probability, and keeps the others.")
+
+
+class TagIn(Asked):
+    """A tag for items, or to be taken off them."""
+
+    tag: str = Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]*\S[^\x00-\x1f]*$")
+    ids: list[Annotated[int, Field(ge=1, le=GREATEST_ID)]] = Field(min_length=1, max_length=HITS_AT_MOST)
+    remove: bool = False
+
+
+class IndexIn(Asked):
+    """A folder to index, at or below a folder that `GET /api/folders` tells of."""
+
+    path: str = Field(min_length=1, max_length=4096)
 
 
 class Item(BaseModel):
@@ -170,6 +184,65 @@ class Status(BaseModel):
     failed: int
     thumbnails: Kept
     folders: list[Folder]
+
+
+class Tags(BaseModel):
+    """How many items bear each tag."""
+
+    tags: dict[str, int]
+
+
+class GroupOfItems(BaseModel):
+    """Photos that are alike, the most typical first, in words of a vocabulary."""
+
+    name: str
+    photos: int
+    ids: list[int]
+
+
+class Groups(BaseModel):
+    """The library's photos in groups, the largest first."""
+
+    groups: list[GroupOfItems]
+
+
+class Map(BaseModel):
+    """Where photos lie by likeness: id, x and y in 0..1 from the upper left, and the number of the group."""
+
+    photos: list[tuple[int, float, float, int]]
+    groups: list[str]
+
+
+class Copy(Item):
+    """A photo beside the best of its group."""
+
+    reason: str = Field(description="exact, near-exact or burst")
+    detail: str
+
+
+class Duplicate(BaseModel):
+    """Photos that are one picture several times."""
+
+    best: Item
+    others: list[Copy]
+
+
+class Duplicates(BaseModel):
+    """Groups of photos that are one picture. Nothing is changed on disk."""
+
+    groups: list[Duplicate]
+
+
+class Folders(BaseModel):
+    """Folders that may be indexed, or those within one."""
+
+    folders: list[str]
+
+
+class Cancelled(BaseModel):
+    """Whether a run was under way."""
+
+    cancelled: bool
 
 
 class Problem(BaseModel):

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import signal
 import socket
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ from search.terminal import INTERRUPTED, say
 from search.web.app import create_app
 from search.web.guard import Guard, hosts_of, is_loopback
 from search.web.service import Service
+from search.web.telemetry import Metrics, Telemetry
 
 # Connections at once; more are told to come again.
 CONNECTIONS = 256
@@ -90,17 +92,23 @@ def serve(
     port: int,
     token: str | None = None,
     hosts: Sequence[str] = (),
+    roots: Sequence[Path] = (),
     device: str = "auto",
     show: bool = False,
+    log: str = "",
 ) -> int:
-    """Serves a library until it is told to end; the exit code. Raises `PathError`, and what `Library.open` raises."""
+    """Serves a library until it is told to end; the exit code. Raises `PathError`, and what `Library.open` raises.
+
+    `roots` are the folders that may be indexed from the page; `log` is "requests", "queries" or "".
+    """
     if token is None and not is_loopback(host):
         token = secrets.token_urlsafe(24)
     with listening(host, port) as listener:
         service = Service(library, device=device)
-        app = Guard(create_app(service), hosts=hosts_of(host, hosts), token=token)
+        metrics = Metrics()
+        guarded = Guard(create_app(service, roots=roots, metrics=metrics), hosts=hosts_of(host, hosts), token=token)
         config = uvicorn.Config(
-            app,
+            Telemetry(guarded, metrics, log=sys.stderr if log else None, queries=log == "queries"),
             http=Protocol,
             ws="none",
             log_config=None,

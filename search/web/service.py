@@ -30,7 +30,7 @@ from indexer.items import Int64Array, Item
 from indexer.library import CATALOG, Library
 from indexer.photos.opening import open_photo
 from search.engine import Engine
-from search.filters import Filter
+from search.filters import OTHER, Filter
 from search.hits import Hit
 from search.organise.vocabulary import shipped_words
 from search.output import record, records
@@ -370,6 +370,19 @@ class Service:
         if content.fingerprint and content.is_unchanged:
             self.thumbnails.put(content.fingerprint, size, drawn)
         return drawn
+
+    def tag(self, tag: str, ids: Sequence[int], *, remove: bool) -> dict[str, int]:
+        """Gives items a tag, or takes it off; how many bear each tag then. Raises `LibraryLocked`, `LibraryError`."""
+        if tag.strip().casefold() == OTHER:
+            raise QueryError(f"{OTHER!r} is what photos without a tag are called: take another word.")
+        with Library.open(self.path, readonly=False) as library, library.lock():
+            (library.catalog.tags.take_off if remove else library.catalog.tags.add)(tag.strip(), ids)
+            return library.catalog.tags.counts()
+
+    def tags(self) -> dict[str, int]:
+        """How many items bear each tag."""
+        with self.reading() as engine:
+            return engine.library.catalog.tags.counts()
 
     def status(self) -> dict[str, Any]:
         """What the library holds."""

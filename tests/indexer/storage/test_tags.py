@@ -80,3 +80,14 @@ def test_a_reader_of_a_library_from_before_there_were_tags_finds_it_brought_up_t
     reader = Catalog(path, readonly=True)
     assert reader.tags.counts() == {}
     reader.close()
+
+
+def test_items_get_a_tag_beside_those_they_bear_and_lose_it_again(library: Library, ids: dict[str, int]) -> None:
+    tags = library.catalog.tags
+    tags.replace(["warm"], [Tag(ids["red"], "warm", 0.9)])
+    tags.add("Warm", [ids["red"], ids["blue"], 4711])
+    tags.add("sea", [ids["blue"]])
+    assert tags.of(ids["red"]) == {"warm": 0.9}
+    assert tags.of(ids["blue"]) == {"Warm": 1, "sea": 1}
+    tags.take_off("WARM", [ids["blue"], ids["green"]])
+    assert tags.counts() == {"sea": 1, "warm": 1}
