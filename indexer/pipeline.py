@@ -48,9 +48,14 @@ def index_sources(
     encoder: Encoder,
     *,
     max_pixels: int = MAX_PIXELS,
+    exclude: Sequence[str] | None = None,
+    follow_links: bool | None = None,
     watcher: Watcher | None = None,
 ) -> Report:
     """Brings the library up to date with the folders and files at `paths`.
+
+    `exclude` are gitignore's rules of what to leave out, `follow_links` says whether links to folders are followed:
+    both are remembered of each path; None leaves it at what is remembered.
 
     A file that cannot be read is not an error of the run, it is in the report. On Ctrl-C what is done is
     kept, and the report says that it was interrupted. Raises `PathError` for a path that neither exists
@@ -59,7 +64,11 @@ def index_sources(
     started = time.monotonic()
     library.check(encoder)
     keep_freed_memory()
-    run = _Run(library, encoder, max_pixels, watcher or Watcher())
+    watcher = watcher or Watcher()
+    report = Report()
+    limits = {"max_pixels": max_pixels, "max_memory": BUDGET.total}
+    survey = Survey(library.catalog, report, watcher, limits=limits, exclude=exclude, follow_links=follow_links)
+    run = _Run(library, encoder, survey, report, watcher, max_pixels)
     with library.lock():
         try:
             run.refresh(paths)
@@ -73,14 +82,15 @@ def index_sources(
 class _Run:
     """One run of `index_sources`: what it works with, and the report that it fills."""
 
-    def __init__(self, library: Library, encoder: Encoder, max_pixels: int, watcher: Watcher) -> None:
+    def __init__(
+        self, library: Library, encoder: Encoder, survey: Survey, report: Report, watcher: Watcher, max_pixels: int
+    ) -> None:
         self.catalog = library.catalog
         self.encoder = encoder
         self.max_pixels = max_pixels
         self.watcher = watcher
-        self.report = Report()
-        self.limits = {"max_pixels": max_pixels, "max_memory": BUDGET.total}
-        self.survey = Survey(self.catalog, self.report, watcher, limits=self.limits)
+        self.report = report
+        self.survey = survey
         self.unfinished: dict[Path, int] = {}  # files of which more chunks come, with their ids
         self.under_way: deque[tuple[list[Chunk], Future[None]]] = deque()  # batches being embedded, not stored yet
         # threads of their own, so that Ctrl-C need not wait for the end of a batch
@@ -103,8 +113,7 @@ class _Run:
         # last, because a moved file's vector stays at the old place until the new one was read
         self._forget_vanished()
         self.catalog.files.forget_displaced()
-        for root in self.survey.roots:
-            self.catalog.files.set_limits(root, self.limits)
+        self.survey.remember()
 
     def _index(self, sources: Iterable[Source]) -> None:
         """Embeds batch after batch, and stores each while the next one is embedded."""

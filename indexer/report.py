@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +16,7 @@ class Report:
     A copied file is a new one with the content of a known one; neither it nor a moved one is embedded.
     `old_failures` counts files that failed before and have not changed since. `absent` are places that
     could not be looked at (a drive that is not mounted): what the library holds of them is kept. `notes` say what is
-    amiss with files that were read all the same.
+    amiss with files that were read all the same. `passed_over` counts, by suffix, the files of no kind.
     """
 
     embedded: int = 0
@@ -26,6 +27,7 @@ class Report:
     old_failures: int = 0
     failures: list[Failure] = field(default_factory=list)
     notes: list[Failure] = field(default_factory=list)
+    passed_over: Counter[str] = field(default_factory=Counter)
     absent: list[Path] = field(default_factory=list)
     seconds: float = 0.0
     interrupted: bool = False

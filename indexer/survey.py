@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from indexer.errors import PathError
@@ -12,8 +14,8 @@ from indexer.items import Source
 from indexer.modalities import MODALITIES, modality_of
 from indexer.report import Report, Watcher
 from indexer.storage.catalog import Catalog
-from indexer.storage.files import Failure, Files, FileState, as_stored
-from indexer.walk import NOT_UTF8, Folder, is_utf8, mount_point, walk
+from indexer.storage.files import Failure, Files, FileState, Settings, as_stored
+from indexer.walk import NOT_UTF8, Folder, gitignore, is_utf8, mount_point, rules_above, walk
 
 Key = tuple[str, str]  # a file's name and modality
 
@@ -73,28 +75,50 @@ class Survey:
     nothing and end there. Fills the report with what is unchanged, absent or cannot be looked at.
     """
 
-    def __init__(self, catalog: Catalog, report: Report, watcher: Watcher, *, limits: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        report: Report,
+        watcher: Watcher,
+        *,
+        limits: Mapping[str, float],
+        exclude: Sequence[str] | None = None,
+        follow_links: bool | None = None,
+    ) -> None:
         self._files = catalog.files
         self._report = report
         self._watcher = watcher
         self._limits = limits
+        self._exclude = None if exclude is None else tuple(exclude)
+        self._follow_links = follow_links
         # the roots that were on a drive that is not mounted now: what the library holds of them stays
         self._unmounted = [root for root, volume in self._files.roots().items() if not os.path.ismount(volume)]
         self.roots: list[Path] = []
+        self._passed_over: dict[Path, Counter[str]] = {}
         self.total = 0
         self.vanished: set[int] = set()
 
     def look_at(self, paths: Iterable[Path | str]) -> None:
         """Looks at all that lies at or below the paths. Raises `PathError` for one of which nothing is known."""
+        gitignore(self._exclude or ())
         self.roots = [root for root in _roots(self._files, paths) if self._is_present(root)]
         for root in self.roots:
             self._look_below(root)
+        for passed_over in self._passed_over.values():
+            self._report.passed_over += passed_over
+
+    def remember(self) -> None:
+        """Records of each root that was gone through whole with which limit that was, and what was passed over."""
+        settings = self._files.settings()
+        for root in settings.keys() & self._passed_over.keys():
+            seen = dict(self._passed_over[root])
+            self._files.set_settings(root, replace(settings[root], limits=dict(self._limits), passed_over=seen))
 
     def changed(self) -> Iterator[Source]:
         """The files that have to be read, in the order of their paths."""
         for root in self.roots:
             retry = self._retries(root)
-            for folder in walk(root):
+            for folder in self._walk(root):
                 yield from compare(folder, self._files, retry=retry).changed
 
     def is_unmounted(self, path: Path) -> bool:
@@ -107,15 +131,30 @@ class Survey:
         if not _exists(root) or emptied or self.is_unmounted(root):
             self._report.absent.append(root)
             return False
-        self._files.add_root(root, mount_point(root))
+        settings = self._files.settings()
+        # what lies in a root and is walked with it is no root of its own, unless it has rules of its own
+        own = settings.get(root, Settings())
+        told = own if self._exclude is None else replace(own, exclude=self._exclude)
+        told = told if self._follow_links is None else replace(told, follow_links=self._follow_links)
+        if root in settings or told != own or rules_above(root, settings) is None:
+            self._files.add_root(root, mount_point(root))
+            self._files.set_settings(root, told)
         return True
+
+    def _walk(self, root: Path) -> Iterator[Folder]:
+        settings = self._files.settings()
+        return walk(root, settings, rules_above(root, settings))
 
     def _look_below(self, root: Path) -> None:
         visited: set[Path] = set()
         unseen, blocked = [place for place in self._unmounted if place.is_relative_to(root)], []
         self._report.absent += unseen
+        # roots of which this one's walk knows nothing: hidden, left out, or behind a link
+        unseen += self._apart(root)
+        passed_over = self._passed_over[root] = Counter()
         retry = self._retries(root)
-        for folder in walk(root):
+        for folder in self._walk(root):
+            passed_over += folder.passed_over
             changes = compare(folder, self._files, retry=retry)
             self.total += len(changes.changed)
             if not self.is_unmounted(folder.path):
@@ -130,6 +169,11 @@ class Survey:
         for path in self._files.folders_under(root):
             if path not in visited and not any(path.is_relative_to(place) for place in unseen):
                 self.vanished.update(state.id for state in self._files.in_folder(path).values())
+
+    def _apart(self, root: Path) -> list[Path]:
+        settings = self._files.settings()
+        below = [place for place in settings if root in place.parents]
+        return [place for place in below if rules_above(place, {root: settings.get(root, Settings())}) is None]
 
     def _note_volume(self, root: Path, folder: Path) -> None:
         """Remembers a drive that is mounted inside the root, or that a link there leads to."""
@@ -146,21 +190,26 @@ class Survey:
 
     def _retries(self, root: Path) -> bool:
         """Whether what failed there is worth another try unchanged: a higher limit may let it pass."""
-        before = self._files.limits(root, self._limits)
-        return any(limit > before[name] for name, limit in self._limits.items())
+        settings = self._files.settings()
+        nearest = next((settings[place] for place in (root, *root.parents) if place in settings), Settings())
+        return any(limit > nearest.limits.get(name, math.inf) for name, limit in self._limits.items())
 
 
 def _roots(files: Files, paths: Iterable[Path | str]) -> list[Path]:
-    """The paths, absolute, without those that lie inside another."""
+    """The paths, absolute, without those that are come to from another."""
     roots = set(map(as_stored, paths))
     for root in roots:
         if not is_utf8(root):
             raise PathError(f"{str(root)!a} cannot be indexed: {NOT_UTF8}.")
         if _exists(root) and root.is_file() and modality_of(root.name) is None:
             raise PathError(f"{root} is neither a photo nor a text, by its name.")
+        if _exists(root) and not root.is_file() and not root.is_dir():
+            raise PathError(f"{root} is neither a folder nor a file.")
         if not _exists(root) and not files.knows(root):
             raise PathError(f"There is no folder or file {root}, or it may not be looked at.")
-    return sorted(root for root in roots if roots.isdisjoint(root.parents))
+    settings = files.settings()
+    asked = {root: settings.get(root, Settings()) for root in roots}
+    return sorted(root for root in roots if rules_above(root, asked) is None)
 
 
 def _exists(path: Path) -> bool:

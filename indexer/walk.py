@@ -1,20 +1,39 @@
-"""What is on disk: folders walked in order, each with its files that some modality reads."""
+"""What is on disk: folders walked in order, by rules of what to leave out, each with its files that can be read."""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple
 
+from pathspec import GitIgnoreSpec, PathSpec
+
+from indexer.errors import PathError, SourceError
 from indexer.items import Source
 from indexer.modalities import modality_of, sidecars
-from indexer.storage.files import Failure
+from indexer.storage.files import LINK, Failure, Settings
+from indexer.texts import open_text, short_lines
 
 NOT_UTF8 = "its name is not UTF-8: rename it"
+
+# Rules of a folder and what lies below, in a file there.
+IGNORE_FILE = ".descryignore"
+
+# Folders that cameras, systems and servers keep for themselves, in lower case. Hidden ones are passed over anyway.
+NOT_PEOPLES = frozenset(
+    [
+        *("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@__thumb", "thumbs", "lost+found"),
+        *("$recycle.bin", "system volume information", "__macosx"),
+    ]
+)
+
+# Files of theirs, which nobody misses.
+NOT_MISSED = frozenset(["thumbs.db", "ehthumbs.db", "desktop.ini", "picasa.ini"])
 
 FolderKey = tuple[int, int]  # device and inode: the same for every path that leads there
 
@@ -24,13 +43,15 @@ class Folder:
     """One folder: the files to index, and what could not be looked at.
 
     `unseen` are the places that may still hold what the catalog knows of them: the folder itself, if it
-    was not seen whole, or some of what lies in it. What else the catalog knows of the folder is gone.
+    was not seen whole, or some of what lies in it. What else the catalog knows of the folder is gone. `passed_over`
+    counts, by suffix, the files of kinds that nothing reads, and links to folders that are not followed.
     """
 
     path: Path
     sources: list[Source] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     unseen: list[Path] = field(default_factory=list)
+    passed_over: Counter[str] = field(default_factory=Counter)
 
     def refuse(self, path: Path, reason: str) -> None:
         """Notes a place that cannot be looked at, and why."""
@@ -38,12 +59,87 @@ class Folder:
         self.unseen.append(path)
 
 
-def walk(root: Path) -> Iterator[Folder]:
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What holds in a folder: gitignore's rules of it and those above, the nearest last, and whether to follow links.
+
+    By themselves, hidden files and folders are left out, and the folders of `NOT_PEOPLES`; `!name` takes one in.
+    """
+
+    specs: tuple[tuple[Path, Gitignore], ...] = ()
+    follow_links: bool = False
+
+    def inside(self, folder: Path, settings: Mapping[Path, Settings]) -> Rules:
+        """The rules within a folder, with those of the root that it may be, and of its `IGNORE_FILE`.
+
+        Raises `SourceError` where they cannot be read.
+        """
+        own = settings.get(folder)
+        specs = [(folder, gitignore(own.exclude))] if own and own.exclude else []
+        file = folder / IGNORE_FILE
+        if os.path.isfile(file):  # noqa: PTH113 - Path's own raises where the folder is closed
+            try:
+                with open_text(file) as text:
+                    specs.append((folder, gitignore(line.rstrip("\r\n") for _, line in short_lines(text))))
+            except (OSError, SourceError, PathError) as error:
+                raise SourceError(f"its {IGNORE_FILE} cannot be read: {error}") from error
+        return Rules((*self.specs, *specs), own.follow_links if own else self.follow_links)
+
+    def leave_out(self, path: Path, *, is_folder: bool) -> bool:
+        """Whether a file or folder of the rules' folder is passed over."""
+        for folder, rules in reversed(self.specs):
+            name = path.relative_to(folder).as_posix()
+            told = (rules.of_folders.check_file(f"{name}/") if is_folder else rules.of_files.check_file(name)).include
+            if told is not None:
+                return bool(told)
+        return path.name.startswith(".") or (is_folder and path.name.lower() in NOT_PEOPLES)
+
+
+class Gitignore(NamedTuple):
+    """Rules as gitignore has them. Of folders the last that fits counts; of files, pathspec knows what git does."""
+
+    of_folders: PathSpec[Any]
+    of_files: GitIgnoreSpec
+
+
+def gitignore(lines: Iterable[str]) -> Gitignore:
+    """The rules of some lines. Raises `PathError` for one that makes no sense."""
+    rules = list(lines)
+    try:
+        return Gitignore(PathSpec.from_lines("gitignore", rules), GitIgnoreSpec.from_lines(rules))
+    except ValueError as error:
+        raise PathError(f"A rule of what to leave out makes no sense: {error}.") from error
+
+
+def rules_above(path: Path, settings: Mapping[Path, Settings]) -> Rules | None:
+    """The rules that hold around a path that the walk over some root comes to; None if none does."""
+    for root in sorted(root for root in settings if root in path.parents):  # the outermost first
+        with suppress(SourceError, OSError):
+            if rules := _rules_on_the_way(root, path, settings):
+                return rules
+    return None
+
+
+def _rules_on_the_way(root: Path, path: Path, settings: Mapping[Path, Settings]) -> Rules | None:
+    rules = Rules().inside(root, settings)
+    for step in [place for place in (*reversed(path.parents), path) if root in place.parents]:
+        is_folder = os.path.isdir(step)  # noqa: PTH112 - Path's own raises where a folder above is closed
+        if rules.leave_out(step, is_folder=is_folder):
+            return None
+        if is_folder and not rules.follow_links and step.is_symlink():
+            return None
+        if step != path:
+            rules = rules.inside(step, settings)
+    return rules
+
+
+def walk(root: Path, settings: Mapping[Path, Settings] | None = None, rules: Rules | None = None) -> Iterator[Folder]:
     """The folders at and below `root`, in order of name; a file as `root` comes in its folder, alone.
 
-    Hidden files and folders are passed over unless they are the root itself. Links are followed; one
-    that leads back to a folder it lies in is a failure, not a loop.
+    `settings` are those of all roots, `rules` what holds around this one. A link that leads back to a folder it lies
+    in is a failure, not a loop.
     """
+    settings = settings or {}
     if not root.is_dir():
         folder = Folder(root.parent, unseen=[root.parent])
         _look_at(root, root.stat(), folder)
@@ -51,50 +147,66 @@ def walk(root: Path) -> Iterator[Folder]:
             _assign_sidecars(folder, [path.name for path in root.parent.iterdir()])
         yield folder
         return
-    waiting: list[tuple[Path, tuple[FolderKey, ...]]] = [(root, ())]
+    waiting: list[tuple[Path, tuple[FolderKey, ...], Rules]] = [(root, (), rules or Rules())]
     while waiting:
-        path, above = waiting.pop()
+        path, above, rules = waiting.pop()
         folder = Folder(path)
+        below: list[Path] = []
         try:
             inside = (*above, _key(path.stat()))
-            below = _look_into(folder, inside)
+            rules = rules.inside(path, settings)
+            below = _look_into(folder, inside, rules)
         except OSError as error:
             folder.refuse(path, f"the folder cannot be read: {_reason(error)}")
-            below = []
+        except SourceError as error:
+            folder.refuse(path, str(error))
         yield folder
-        waiting += [(child, inside) for child in reversed(below)]
+        waiting += [(child, inside, rules) for child in reversed(below)]
 
 
-def _look_into(folder: Folder, inside: tuple[FolderKey, ...]) -> list[Path]:
+def _look_into(folder: Folder, inside: tuple[FolderKey, ...], rules: Rules) -> list[Path]:
     """Fills `folder` from the disk and gives the folders below it; `inside` are the keys of it and those above."""
-    with os.scandir(folder.path) as entries:
-        visible = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    with os.scandir(folder.path) as found:
+        entries = sorted(found, key=lambda entry: entry.name)
     below: list[Path] = []
-    for entry in visible:
+    names: list[str] = []
+    for entry in entries:
         child = folder.path / entry.name
         try:
             status = entry.stat()
         except OSError as error:
+            if rules.leave_out(child, is_folder=False):
+                continue
             if modality_of(entry.name) or entry.is_dir(follow_symlinks=False):
                 folder.refuse(child, _reason(error))
             else:  # a broken link may lead to a folder on a drive that is away
                 folder.unseen.append(child)
             continue
-        if not stat.S_ISDIR(status.st_mode):
+        is_folder = stat.S_ISDIR(status.st_mode)
+        if rules.leave_out(child, is_folder=is_folder):
+            continue
+        if not is_folder:
+            names.append(entry.name)
             _look_at(child, status, folder)
+        elif entry.is_symlink() and not rules.follow_links:
+            folder.passed_over[LINK] += 1
         elif _key(status) in inside:
             folder.refuse(child, "it is a link to a folder that it lies in")
         elif not is_utf8(child):
             folder.refuse(child, NOT_UTF8)
         else:
             below.append(child)
-    _assign_sidecars(folder, [entry.name for entry in visible])
+    _assign_sidecars(folder, names)
     return below
 
 
 def _look_at(path: Path, status: os.stat_result, folder: Folder) -> None:
     modality = modality_of(path.name)
-    if modality is None or not stat.S_ISREG(status.st_mode):
+    if not stat.S_ISREG(status.st_mode):
+        return
+    if modality is None:
+        if path.name.lower() not in NOT_MISSED:
+            folder.passed_over[path.suffix] += 1
         return
     if not is_utf8(path):
         folder.refuse(path, NOT_UTF8)
@@ -110,6 +222,7 @@ def _assign_sidecars(folder: Folder, names: Collection[str]) -> None:
         for owner in owners:
             told[owner].append(folder.path / name)
     if found:
+        folder.passed_over.subtract(Path(name).suffix for name in found if modality_of(name) is None)
         sources = [source for source in folder.sources if source.path.name not in found]
         folder.sources[:] = [_with_sidecars(source, told[source.path.name]) for source in sources]
 

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from indexer.report import Report, Watcher
 from indexer.storage.files import Failure, shown
+from search.reports import of_no_kind
 from search.terminal import say
 
 if TYPE_CHECKING:
@@ -124,7 +125,8 @@ def summary(report: Report) -> str:
     files = ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "nothing to index"
     rate = f", {report.embedded / report.seconds:.0f} files/s" if report.embedded else ""
     absent = [f"\nnot there now, so its items are kept (`descry remove` drops them): {path}" for path in report.absent]
-    return f"{files} in {report.seconds:.1f} s{rate}{''.join(absent)}"
+    passed_over = of_no_kind(report.passed_over)
+    return f"{files} in {report.seconds:.1f} s{rate}{''.join(absent)}" + (f"\n{passed_over}" if passed_over else "")
 
 
 def imported(report: Imported) -> str:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from indexer.library import Library
-from indexer.storage.files import shown
+from indexer.storage.files import LINK, shown
 from search.output import Rows
+
+# Kinds of files that are named, the most frequent first; the others are counted together.
+NAMED = 8
+
+# What is longer is no suffix, but the rest of a name behind a dot.
+LONGEST_SUFFIX = 10
 
 
 def status(library: Library) -> Rows:
@@ -24,11 +32,41 @@ def status(library: Library) -> Rows:
         "failed": len(catalog.files.failures()),
         "changes not yet in a saved index": library.stale_changes(),
     }
+    if passed_over := of_no_kind(catalog.files.passed_over()):
+        facts["passed over"] = passed_over
     if change:
         facts["unfinished reembed"] = f"{change.encoder}, {change.items} items done; `descry reembed --model` goes on"
     rows = [{"what": what, "is": value} for what, value in facts.items()]
     places = catalog.files.roots()
     return rows + [{"what": "folder", "is": f"{path}{'' if path.exists() else ' (not there now)'}"} for path in places]
+
+
+def of_no_kind(passed_over: Mapping[str, int]) -> str:
+    """What a run passed over, in words; "" for nothing.
+
+    >>> of_no_kind({".NEF": 4, ".nef": 1, ".MP4": 2, ".jxl": 1})
+    '8 files of kinds that Descry does not read: 5 .NEF, 2 .MP4, 1 .jxl'
+    """
+    kinds: Counter[str] = Counter()
+    spelled: dict[str, str] = {}
+    for suffix, count in sorted(passed_over.items(), key=lambda row: -row[1]):
+        if suffix != LINK:
+            is_kind = suffix[1:].isalnum() and len(suffix) <= LONGEST_SUFFIX
+            kinds[suffix.lower() if is_kind else "without a suffix"] += count
+            spelled.setdefault(suffix.lower(), suffix)
+    told = [f"{count} {spelled.get(kind, kind)}" for kind, count in kinds.most_common(NAMED) if count > 0]
+    if rest := sum(kinds.values()) - sum(count for _, count in kinds.most_common(NAMED)):
+        told.append(f"{rest} of others")
+    links = passed_over.get(LINK, 0)
+    files = sum(kinds.values())
+    lines = [f"{_count(files, 'file')} of kinds that Descry does not read: {', '.join(told)}"] if files else []
+    if links:
+        lines.append(f"{_count(links, 'link')} to folders, not followed (--follow-links does)")
+    return "; ".join(lines)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def failures(library: Library) -> Rows:

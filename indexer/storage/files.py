@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +19,12 @@ DONORS_LOOKED_AT = 16
 # Where a stored file waits that had to give its place to another: it may turn up elsewhere in the same run.
 # No file can lie there.
 LIMBO = Path("/dev/null")
+
+# What a link to a folder counts as among what is passed over.
+LINK = "link to a folder"
+
+# What a root's settings are called in the catalog's meta, before its path.
+SETTINGS = "root "
 
 # A path itself and what lies below, in the terms of `range_below`.
 AT_OR_BELOW = "path = ? OR (path >= ? AND path < ?)"
@@ -63,6 +72,21 @@ class Failure(NamedTuple):
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a root is indexed, and what its last whole run saw.
+
+    `exclude` are gitignore's rules of what is left out, `follow_links` says whether links to folders are followed.
+    `limits` are by their names those that held, none before the first run; `passed_over` counts, by suffix, the files
+    of kinds that nothing reads.
+    """
+
+    exclude: tuple[str, ...] = ()
+    follow_links: bool = False
+    limits: Mapping[str, float] = field(default_factory=dict)
+    passed_over: Mapping[str, int] = field(default_factory=dict)
+
+
 class Files:
     """What is known of roots, folders and files. What changes a file works inside `Database.atomic`."""
 
@@ -85,16 +109,22 @@ class Files:
             # plain SQL: after an insert, sqlite-utils asks for a rowid, which this table has not
             self._connection.execute("INSERT OR REPLACE INTO roots VALUES (?, ?)", (str(path), str(volume)))
 
-    def limits(self, root: Path, names: Iterable[str]) -> dict[str, float]:
-        """The limits by those names of the last whole run over the root; infinity before the first."""
+    def settings(self) -> dict[Path, Settings]:
+        """The settings of the roots."""
         meta = self._database.meta()
-        return {name: float(meta.get(f"{name} {root}", "inf")) for name in names}
+        return {root: _settings(meta.get(f"{SETTINGS}{root}")) for root in self.roots()}
 
-    def set_limits(self, root: Path, limits: Mapping[str, int]) -> None:
-        """Records the limits of a whole run over the root."""
-        if self.limits(root, limits) != limits:
+    def set_settings(self, root: Path, settings: Settings) -> None:
+        """Records how a root is indexed."""
+        if self.settings().get(root) != settings:
             with self._database.atomic():
-                self._database.set_meta(**{f"{name} {root}": limit for name, limit in limits.items()})
+                self._database.set_meta(**{f"{SETTINGS}{root}": json.dumps(asdict(settings))})
+
+    def passed_over(self) -> Counter[str]:
+        """The files of kinds that nothing reads, by suffix, in the last runs over the roots."""
+        settings = self.settings()
+        outermost = [root for root in settings if settings.keys().isdisjoint(root.parents)]
+        return sum((Counter(settings[root].passed_over) for root in outermost), Counter())
 
     def folders_under(self, root: Path) -> list[Path]:
         """The folders at or under `root` that hold files."""
@@ -229,6 +259,7 @@ class Files:
         for root in self.roots():
             if root.is_relative_to(path):
                 self._database.db.table("roots").delete(str(root))
+                self._connection.execute("DELETE FROM meta WHERE key = ?", (f"{SETTINGS}{root}",))
         self.forget_empty_folders()
 
     # files of equal content
@@ -248,6 +279,11 @@ class Files:
             parameters,
         )
         return [Donor(file_id, Path(folder, name), *state) for file_id, folder, name, *state in rows]
+
+
+def _settings(told: str | None) -> Settings:
+    values = json.loads(told) if told else {}
+    return Settings(**{**values, "exclude": tuple(values.get("exclude", ()))})
 
 
 def as_stored(path: Path | str) -> Path:

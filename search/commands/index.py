@@ -35,6 +35,17 @@ if TYPE_CHECKING:
     type=Finite(0, 1e6, min_open=True),
     help="Memory that decoding photos may take; without it, a sixth of the machine's, 4 GB at most.",
 )
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="GLOB",
+    help="Leave out what matches, by gitignore's rules; remembered for PATHS ('' forgets). Also: a .descryignore.",
+)
+@click.option(
+    "--follow-links/--no-follow-links",
+    default=None,
+    help="Follow links to folders, or not; remembered for PATHS.",
+)
 @click.pass_context
 def index(
     ctx: click.Context,
@@ -43,6 +54,8 @@ def index(
     device: str,
     max_megapixels: float,
     max_memory: float | None,
+    exclude: tuple[str, ...],
+    follow_links: bool | None,
 ) -> None:
     """Add folders and files, or bring them up to date.
 
@@ -61,7 +74,15 @@ def index(
     library, encoder = _for_indexing(ctx.obj, paths, model, device)
     with library:
         roots = paths or tuple(library.catalog.files.roots())
-        report = index_sources(library, roots, encoder, max_pixels=int(max_megapixels * 1e6), watcher=watcher())
+        report = index_sources(
+            library,
+            roots,
+            encoder,
+            max_pixels=int(max_megapixels * 1e6),
+            exclude=[rule for rule in exclude if rule] if exclude else None,
+            follow_links=follow_links,
+            watcher=watcher(),
+        )
         write(summary(report) + "\n")
         if report.interrupted:
             say("Interrupted. What is done is kept: run the same command again to go on.")

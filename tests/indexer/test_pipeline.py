@@ -131,7 +131,7 @@ def test_odd_files_do_no_harm(library: Library, photos: Path, run) -> None:
     for make in ODD_FILES.values():
         make(photos)
     report = run(photos)
-    assert [failure.path.name for failure in report.failures] == ["again"]
+    assert report.failures == []
     found = {str(path.relative_to(photos)) for path in held(library)}
     assert found == {"circle/cat.jpg", "folder.jpg/cat.jpg", "without_its_end.jpg"}
     assert [note.path.name for note in report.notes if "incomplete" in note.reason] == ["without_its_end.jpg"]
