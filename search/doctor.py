@@ -116,12 +116,11 @@ def _torch() -> Any:
 def _photos(_library: Path) -> Finding:
     from PIL import Image
 
-    from indexer.modalities.image import SUFFIXES
-    from indexer.photos.opening import register_heif
+    from indexer.photos.opening import RARE_SUFFIXES, SUFFIXES, register_heif
 
     register_heif()
     readable = {suffix for suffix, name in Image.registered_extensions().items() if name in Image.OPEN}
-    missing = sorted(SUFFIXES - readable)
+    missing = sorted(SUFFIXES.difference(readable, *RARE_SUFFIXES.values()))  # those have readers of their own
     if missing:
         return Finding(State.PROBLEM, f"cannot be read: {' '.join(missing)}", "pip install --force-reinstall pillow")
     return Finding(State.OK, f"{len(SUFFIXES)} suffixes can be read, HEIC, AVIF, WebP and JPEG 2000 among them")

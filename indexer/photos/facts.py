@@ -11,11 +11,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 from xml.etree import ElementTree
 
 from PIL import ExifTags, Image, IptcImagePlugin
 from PIL.ImageFile import ImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 from indexer.photos.pixels import upright_size
 
@@ -59,18 +60,19 @@ def photo_facts(image: Image.Image) -> dict[str, Any]:
     `taken` is the camera's local time as ISO 8601 without a zone. EXIF is believed first, then XMP, then IPTC; the
     time of the satellites is UTC and comes behind these, EXIF's time of the last change last.
     """
-    width, height = upright_size(image)
+    width, height = image.info.get("whole_size") or upright_size(image)  # the preview of a RAW is smaller
     exif: dict[str, Any] = {}
     xmp: dict[str, Any] = {}
     iptc: dict[str, Any] = {}
     late: dict[str, Any] = {}
     with suppress(Exception):  # each block may be broken in every imaginable way, and none is worth losing a photo
         exif, late = exif_facts(Image.Image.getexif(image))
-    with suppress(Exception):
-        xmp = xmp_facts(image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b"")
-    with suppress(Exception):
-        if isinstance(image, ImageFile):
-            iptc = _iptc_facts(IptcImagePlugin.getiptcinfo(image) or {})
+    if packet := image.info.get("xmp") or image.info.get("XML:com.adobe.xmp"):
+        with suppress(Exception):
+            xmp = xmp_facts(packet)
+    if "photoshop" in image.info or isinstance(image, TiffImageFile):
+        with suppress(Exception):
+            iptc = _iptc_facts(IptcImagePlugin.getiptcinfo(cast(ImageFile, image)) or {})
     facts = {"width": width, "height": height, **late, **iptc, **xmp, **exif}
     return facts | {"incomplete": True} if image.info.get("incomplete") else facts
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from PIL import Image
@@ -21,6 +21,9 @@ LEAST, MOST = 512 << 20, 4 << 30
 
 # Memory where the system does not tell.
 ASSUMED = 8 << 30
+
+# Decoders that take less need not be counted: a photo of 640 x 480, or one of 12 megapixels at a quarter of its scale.
+UNCOUNTED = 16 << 20
 
 # Bytes that a pixel takes from the decoder to the square that is embedded. Peaks of photos of 16 megapixels: PNG 10.5
 # in RGB, 11.4 in grey and palette, 15.2 with 16 bits, 17.6 with alpha; BMP, PPM and HEIC 10, GIF 11, AVIF 12.5,
@@ -83,7 +86,8 @@ BUDGET = Budget(int(min(max(machine_memory() * SHARE, LEAST), MOST)))
 
 def memory_for(image: Image.Image, scale: int = 1) -> AbstractContextManager[None]:
     """Holds what decoding the image takes at 1/`scale` of width and height. Raises `SourceError` beyond the total."""
-    return BUDGET.lent(needed(image, scale))
+    size = needed(image, scale)
+    return BUDGET.lent(size) if size > UNCOUNTED else nullcontext()
 
 
 def needed(image: Image.Image, scale: int = 1) -> int:

@@ -6,15 +6,20 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 
-from PIL import AvifImagePlugin, Image, Jpeg2KImagePlugin, PngImagePlugin, UnidentifiedImageError, WebPImagePlugin  # noqa: F401 - they register their formats
+from PIL import AvifImagePlugin, Image, Jpeg2KImagePlugin, PngImagePlugin, UnidentifiedImageError, WebPImagePlugin
 from PIL.TiffImagePlugin import TiffImageFile
 
 from indexer.errors import SourceError
 from indexer.photos.memory import BUDGET
+from indexer.photos.raws import raw_photo
 from indexer.photos.tiffs import TIFF_MAGIC, DeepTiff, pillow_reads, seek_photo
+
+# These register their formats with Pillow by being imported.
+PLUGINS = (AvifImagePlugin, Jpeg2KImagePlugin, WebPImagePlugin)
 
 # Pillow's own guard is one number for the process and only warns up to twice it; ours is per call and firm.
 Image.MAX_IMAGE_PIXELS = None
@@ -37,12 +42,22 @@ JPEG_MAGIC, JPEG_TABLE, JPEG_SCAN, JPEG_END = b"\xff\xd8\xff", b"\xff\xc4", b"\x
 MOST_SEGMENTS = 10_000
 JPEG_XL_MAGIC = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 
+# What the extra `formats` reads, by the package of it that does.
+RARE_SUFFIXES = {
+    "pillow_jxl": (".jxl",),
+    "rawpy": (
+        *(".arw", ".cr2", ".cr3", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw"),
+        *(".orf", ".pef", ".raf", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),
+    ),
+}
+
 SUFFIXES = frozenset(
     [
         *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".avifs"),
         *(".jp2", ".j2k", ".jpx", ".jpf", ".j2c", ".jpc"),
         *(".pnm", ".pbm", ".pgm", ".ppm"),
         *(".heic", ".heif", ".hif"),
+        *(suffix for package, suffixes in RARE_SUFFIXES.items() if find_spec(package) for suffix in suffixes),
     ]
 )
 
@@ -85,11 +100,12 @@ def open_photo(path: Path, *, max_pixels: int = MAX_PIXELS, content: bytes | Non
             raise SourceError("it is empty")
         ended = _ended(content) if content.startswith(JPEG_MAGIC) else None
         content = ended or content
-        image = (
-            _tiff(content)
-            if content.startswith(TIFF_MAGIC)
-            else Image.open(BytesIO(content), formats=_formats(content))
-        )
+        if path.suffix.lower() in RARE_SUFFIXES["rawpy"]:
+            image = raw_photo(content)
+        elif content.startswith(TIFF_MAGIC):
+            image = _tiff(content)
+        else:
+            image = Image.open(BytesIO(content), formats=_formats(content))
     if ended is not None:
         image.info["incomplete"] = True
     if image.width * image.height > max_pixels:

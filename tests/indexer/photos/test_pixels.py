@@ -1,6 +1,7 @@
 """Photos in every format against plain decoding, and the facts that they carry."""
 
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -218,3 +219,38 @@ def test_postscript_is_no_photo_whatever_its_name(suffix: str, tmp_path: Path, m
     cat().save(path, "EPS")
     with pytest.raises(SourceError, match="not a photo"):
         upright_rgb(open_photo(path))
+
+
+def test_a_jpeg_xl_is_seen(tmp_path: Path) -> None:
+    pytest.importorskip("pillow_jxl", reason="JPEG XL comes with descry[formats]")
+    cat().save(tmp_path / "a.jxl", quality=95)
+    assert ".jxl" in SUFFIXES
+    seen = np.asarray(upright_rgb(open_photo(tmp_path / "a.jxl")), int)
+    assert np.abs(seen - np.asarray(cat())).mean() < 3
+
+
+def test_a_format_whose_reader_is_not_installed_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_jxl", None)
+    monkeypatch.setitem(sys.modules, "rawpy", None)
+    for name, content in (("a.jxl", b"\xff\x0a" + bytes(20)), ("a.nef", b"II*\0" + bytes(20))):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(SourceError, match=r"pip install 'descry\[formats\]'"):
+            open_photo(tmp_path / name)
+
+
+def test_of_an_animation_the_first_frame_is_seen(tmp_path: Path) -> None:
+    black = Image.new("RGB", SIZE)
+    for name in ("a.png", "a.webp", "a.gif", "a.avif"):
+        options = {"lossless": True} if name == "a.webp" else {}
+        cat().save(tmp_path / name, save_all=True, append_images=[black, black], duration=100, **options)
+        seen = np.asarray(upright_rgb(open_photo(tmp_path / name)), int)
+        assert np.abs(seen - np.asarray(cat())).mean() < 16, name
+
+
+def test_of_several_photos_in_a_file_the_first_is_seen(tmp_path: Path) -> None:
+    cat().save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=[Image.new("RGB", SIZE)], quality=95)
+    assert np.abs(np.asarray(upright_rgb(open_photo(tmp_path / "a.jpg")), int) - np.asarray(cat())).mean() < 3
+    cat().save(tmp_path / "a.heic", save_all=True, append_images=[Image.new("RGB", SIZE)], quality=90)
+    assert np.abs(np.asarray(upright_rgb(open_photo(tmp_path / "a.heic")), int) - np.asarray(cat())).mean() < 5
