@@ -116,7 +116,8 @@ def _torch() -> Any:
 def _photos(_library: Path) -> Finding:
     from PIL import Image
 
-    from indexer.photos.opening import RARE_SUFFIXES, SUFFIXES, register_heif
+    from indexer.photos.opening import register_heif
+    from indexer.photos.suffixes import RARE_SUFFIXES, SUFFIXES
 
     register_heif()
     readable = {suffix for suffix, name in Image.registered_extensions().items() if name in Image.OPEN}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 from indexer.library import Library
+from indexer.photos.suffixes import RARE_SUFFIXES
 from indexer.storage.files import LINK, shown
 from search.output import Rows
 
@@ -44,8 +46,10 @@ def status(library: Library) -> Rows:
 def of_no_kind(passed_over: Mapping[str, int]) -> str:
     """What a run passed over, in words; "" for nothing.
 
-    >>> of_no_kind({".NEF": 4, ".nef": 1, ".MP4": 2, ".jxl": 1})
-    '8 files of kinds that Descry does not read: 5 .NEF, 2 .MP4, 1 .jxl'
+    >>> of_no_kind({".MOV": 4, ".mov": 1, ".MP4": 2})
+    '7 files of kinds that Descry does not read: 5 .MOV, 2 .MP4'
+    >>> of_no_kind({".NEF": 5}).partition("; ")[2]
+    "`pip install 'descry[formats]'` gets what reads .NEF"
     """
     kinds: Counter[str] = Counter()
     spelled: dict[str, str] = {}
@@ -60,6 +64,8 @@ def of_no_kind(passed_over: Mapping[str, int]) -> str:
     links = passed_over.get(LINK, 0)
     files = sum(kinds.values())
     lines = [f"{_count(files, 'file')} of kinds that Descry does not read: {', '.join(told)}"] if files else []
+    if rare := sorted(kinds.keys() & chain(*RARE_SUFFIXES.values())):
+        lines.append(f"`pip install 'descry[formats]'` gets what reads {', '.join(spelled[kind] for kind in rare)}")
     if links:
         lines.append(f"{_count(links, 'link')} to folders, not followed (--follow-links does)")
     return "; ".join(lines)

@@ -165,7 +165,7 @@ def test_photos_are_opened_by_declared_formats_only() -> None:
 def test_every_suffix_of_a_photo_is_written_and_read_by_the_tests() -> None:
     from make_photos import PHOTOS
 
-    from indexer.photos.opening import RARE_SUFFIXES, SUFFIXES
+    from indexer.photos.suffixes import RARE_SUFFIXES, SUFFIXES
 
     assert {Path(name).suffix.lower() for name in PHOTOS} == SUFFIXES.difference(*RARE_SUFFIXES.values())
 

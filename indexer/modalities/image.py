@@ -10,9 +10,9 @@ from PIL import Image
 from indexer.items import Item
 from indexer.modalities.base import Modality, ReadOptions
 from indexer.photos.facts import FACTS_VERSION, photo_facts
-from indexer.photos.opening import SUFFIXES as SUFFIXES  # the modality's, for those who ask it
 from indexer.photos.opening import open_photo
 from indexer.photos.sidecars import sidecar_facts, sidecar_owners
+from indexer.photos.suffixes import SUFFIXES as SUFFIXES  # the modality's, for those who ask it
 from indexer.places import gazetteer
 
 

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from indexer.errors import SourceError
 from indexer.photos.memory import BUDGET
 from indexer.photos.raws import raw_photo
+from indexer.photos.suffixes import RARE_SUFFIXES
 from indexer.photos.tiffs import TIFF_MAGIC, DeepTiff, pillow_reads, seek_photo
 
 # These register their formats with Pillow by being imported.
@@ -41,25 +41,6 @@ JPEG_MAGIC, JPEG_TABLE, JPEG_SCAN, JPEG_END = b"\xff\xd8\xff", b"\xff\xc4", b"\x
 # Segments of a JPEG that are looked at before its pixels; real ones have some dozens.
 MOST_SEGMENTS = 10_000
 JPEG_XL_MAGIC = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
-
-# What the extra `formats` reads, by the package of it that does.
-RARE_SUFFIXES = {
-    "pillow_jxl": (".jxl",),
-    "rawpy": (
-        *(".arw", ".cr2", ".cr3", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw"),
-        *(".orf", ".pef", ".raf", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),
-    ),
-}
-
-SUFFIXES = frozenset(
-    [
-        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".avifs"),
-        *(".jp2", ".j2k", ".jpx", ".jpf", ".j2c", ".jpc"),
-        *(".pnm", ".pbm", ".pgm", ".ppm"),
-        *(".heic", ".heif", ".hif"),
-        *(suffix for package, suffixes in RARE_SUFFIXES.items() if find_spec(package) for suffix in suffixes),
-    ]
-)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from indexer.photos.facts import degrees, local_time, xmp_facts
-from indexer.photos.opening import SUFFIXES
+from indexer.photos.suffixes import SUFFIXES
 
 # Google Takeout adds this to the photo's name, and cuts the whole, without ".json", to so many characters.
 TAKEOUT_TAIL = ".supplemental-metadata"

@@ -12,9 +12,10 @@ from PIL import Image, ImageOps
 
 from indexer.errors import SourceError
 from indexer.photos.facts import photo_facts
-from indexer.photos.opening import SUFFIXES, open_photo
+from indexer.photos.opening import open_photo
 from indexer.photos.pixels import upright_rgb
 from indexer.photos.recipe import ImageRecipe
+from indexer.photos.suffixes import SUFFIXES
 
 LOSSLESS = (".png", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
 RECIPES = {

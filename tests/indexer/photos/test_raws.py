@@ -9,8 +9,9 @@ from make_photos import cat
 
 from indexer.errors import SourceError
 from indexer.photos.facts import photo_facts
-from indexer.photos.opening import SUFFIXES, open_photo
+from indexer.photos.opening import open_photo
 from indexer.photos.pixels import upright_rgb
+from indexer.photos.suffixes import SUFFIXES
 
 pytest.importorskip("rawpy", reason="RAW photos come with descry[formats]")
 SIZE = (640, 424)
