@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from evaluation.datasets import DataError, Example, read_captioned_tar, read_captions_jsonl
+from evaluation.datasets import DataError, Example, read_captioned_tar, read_captions_file
 from evaluation.photos import embed_photos
 from indexer.encoders import Encoder
 from indexer.items import Int64Array
@@ -43,7 +43,7 @@ _UP_TO_TWO_WORDS = r"[^\w\n]+(?:[\w'-]+[^\w\n]+){0,2}?"
 
 def held_out_photos(data: Path) -> list[Example]:
     """Flickr8k's validation and test photos and the COCO photos that are held out, with their captions."""
-    flickr8k = read_captions_jsonl(data / "flickr8k" / "captions.jsonl")
+    flickr8k = read_captions_file(data / "flickr8k" / "captions.jsonl")
     held = [example for example in flickr8k if example.split in ("val", "test")]
     return [*held, *read_captioned_tar(data / "captioned" / "coco.tar")[::HELD_OUT_EVERY]]
 

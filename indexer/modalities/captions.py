@@ -42,6 +42,9 @@ NO_DELIMITER = "\x1f"
 # Lines that tell the dialect of a table.
 SAMPLE = 50
 
+# The share of rows that name a photo in the column of photos, where no header tells it; the others are broken.
+MOST = 0.9
+
 # Lines that a quoted cell may run over; a quote that is not closed by then was none.
 LONGEST_CELL = 200
 
@@ -238,17 +241,23 @@ def _named(delimiter: str, names: Sequence[str], skipped: int) -> Layout | None:
 def _found(delimiter: str, rows: Sequence[Sequence[str]], skipped: int) -> Layout | None:
     """The layout told by what the columns hold: photos in one, words in another."""
     has_header = not any(map(_is_photo, rows[0]))
-    body = rows[has_header:]
-    columns = min(map(len, body), default=0)
-    photo = next((place for place in range(columns) if all(_is_photo(row[place]) for row in body)), None)
-    others = [place for place in range(columns) if place != photo]
-    if photo is None or not others:
+    body = [row for row in rows[has_header:] if len(row) > 1]
+    columns = [[row[place].strip() for row in body] for place in range(min(map(len, body), default=0))]
+    photos = [sum(map(_is_photo, column)) for column in columns]
+    photo = next((place for place, count in enumerate(photos) if count > MOST * len(body)), None)
+    if photo is None:
         return None
-    words = {place: sum(len(re.findall(r"[^\W\d]+", row[place])) for row in body) / len(body) for place in others}
-    caption = max(others, key=words.__getitem__)
+    words = {place: _words(column) for place, column in enumerate(columns) if place != photo}
+    caption = max(words, key=words.__getitem__)
     # names of cameras are two or three words, too; of a photo and one thing more, that is what is said of it
-    enough = 4 if has_header else 1 if columns == 2 else 2
-    return Layout(delimiter, columns, photo, caption, skipped + has_header) if words[caption] >= enough else None
+    enough = 4 if has_header else 1 if len(columns) == 2 else 2
+    return Layout(delimiter, len(columns), photo, caption, skipped + has_header) if words[caption] >= enough else None
+
+
+def _words(cells: Sequence[str]) -> float:
+    """The words of a cell that is not empty, on average."""
+    counts = [len(re.findall(r"[^\W\d]+", cell)) for cell in cells if cell]
+    return sum(counts) / max(1, len(counts))
 
 
 def _is_photo(value: str) -> bool:

@@ -58,6 +58,13 @@ def test_a_header_in_another_language_is_told_by_what_stands_below(tmp_path: Pat
     assert read(path) == [("a.jpg", ("Ein Hund läuft am Strand",))]
 
 
+def test_a_broken_row_does_not_hide_the_columns(tmp_path: Path) -> None:
+    rows = "".join(f"{number}.jpg|0|a dog number {number}\n" for number in range(40))
+    path = wrote(tmp_path / "a.csv", f"{rows}broken row\n{rows}")
+    assert len(read(path)) == 80
+    assert problems(path) == [(":41", "an empty caption, or one that is no text")]
+
+
 @pytest.mark.parametrize("delimiter", ";,\t|")
 def test_delimiters_within_captions_do_not_tell_the_dialect(delimiter: str, tmp_path: Path) -> None:
     said = "one, two; three | four"
