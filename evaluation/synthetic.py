@@ -190,7 +190,8 @@ def _put(
         insert("INSERT OR IGNORE INTO folders (path) VALUES (?)", ((folder,) for folder in dict.fromkeys(folders)))
         ids_of = {folder: _folder_id(catalog, folder) for folder in dict.fromkeys(folders)}
         insert(
-            "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
+            "INSERT INTO files (id, folder_id, name, modality, size, mtime_ns, fingerprint) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
                 (id, ids_of[folder], name, modality, 2_000_000 + id % 3_000_000, when, _fingerprint(id))
                 for id, folder, name, when in zip(ids, folders, names, written, strict=True)
