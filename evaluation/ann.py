@@ -16,10 +16,13 @@ from typing import Any
 import numpy as np
 
 from evaluation.synthetic import named_only, write_library
-from indexer.items import Float32Array, Int64Array, Vectors
+from indexer.items import Float32Array, Int64Array
 from indexer.library import Library
 from indexer.nearest.index import VectorIndex
-from indexer.nearest.tuning import K, Truth, build, choose, exact_milliseconds, lists_for, recall_of
+from indexer.nearest.ivf import IVF
+from indexer.nearest.mapped import MappedIVF
+from indexer.nearest.saved import Sealed
+from indexer.nearest.tuning import K, build, choose, exact_milliseconds, nlist_for, recall_of
 from indexer.storage.catalog import Catalog
 
 WISHED = (0.9, 0.95, 0.98, 0.99)
@@ -57,37 +60,31 @@ def _questions(catalog: Catalog, modality: str) -> Float32Array:
 
 def measure(catalog: Catalog, modality: str, questions: Float32Array) -> dict[str, Any]:
     """The table of one modality: every second question tunes, the others tell."""
-    count = catalog.count(modality)
+    ids = catalog.vector_ids(modality)
+    exact = VectorIndex(catalog.stored, ids)
     drawn = {share: _drawn(catalog, modality, share) for share in SHARES}
-    truth, truths = Truth(questions, K), {share: Truth(questions, K) for share in SHARES}
-
-    def seen(vectors: Any) -> Any:
-        for piece in truth.passing(vectors):
-            for share, ids in drawn.items():
-                allowed = np.isin(piece.ids, ids)
-                truths[share].see(Vectors(piece.ids[allowed], piece.rows[allowed]))
-            yield piece
-
-    inverted = build(catalog, modality, lists=lists_for(count), passing=seen)
-    index = VectorIndex.approximate(inverted, revision=catalog.revision)
+    truth = exact.search(questions, K)[1]
+    truths = {share: exact.search(questions, K, allowed=allowed)[1] for share, allowed in drawn.items()}
+    ivf = build(catalog, modality, nlist=nlist_for(len(ids)))
+    index = VectorIndex(catalog.stored, ivf=ivf, revision=catalog.revision)
     table: dict[str, Any] = {
-        "vectors": {"count": count, "dimension": index.dimension},
-        "exact": {"ms": exact_milliseconds(catalog, modality, count, questions)},
+        "vectors": {"count": len(ids), "dimension": ivf.dimension},
+        "exact": {"ms": exact_milliseconds(catalog, ids, questions)},
     }
     chosen = {}
     for wished in WISHED:
-        choose(inverted, questions[::2], truth.ids[::2], wished)
-        chosen[wished] = inverted.depth, inverted.probes
+        choose(ivf, questions[::2], truth[::2], wished)
+        chosen[wished] = ivf.refine_k, ivf.nprobe
         table[f"recall {wished:g}"] = {
-            "lists": index.lists,
-            "probes": index.probes,
-            "depth": index.depth,
-            **_figures(index, questions[1::2], truth.ids[1::2]),
+            "nlist": ivf.nlist,
+            "nprobe": ivf.nprobe,
+            "refine_k": ivf.refine_k,
+            **_figures(index, questions[1::2], truth[1::2]),
         }
-    inverted.depth, inverted.probes = chosen[USUAL]
-    for share, ids in drawn.items():
-        table[f"{share:.1%} allowed"] = _figures(index, questions[1::2], truths[share].ids[1::2], ids)
-    return table | {"file": _as_file(index, catalog, questions)}
+    ivf.refine_k, ivf.nprobe = chosen[USUAL]
+    for share, allowed in drawn.items():
+        table[f"{share:.1%} allowed"] = _figures(index, questions[1::2], truths[share][1::2], allowed)
+    return table | {"file": _as_file(ivf, catalog, questions)}
 
 
 def _drawn(catalog: Catalog, modality: str, share: float) -> Int64Array:
@@ -107,17 +104,17 @@ def _figures(
     return {"recall": recall_of(found, truth), "ms": 1000 * float(np.median(times))}
 
 
-def _as_file(index: VectorIndex, catalog: Catalog, questions: Float32Array) -> dict[str, float]:
+def _as_file(ivf: IVF, catalog: Catalog, questions: Float32Array) -> dict[str, float]:
     """The size of a saved index, how long it takes to open, and the first question after that."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "index.faiss"
-        index.save(path)
+        ivf.save(path, revision=catalog.revision, generation=catalog.generation_name)
         began = time.perf_counter()
-        opened = VectorIndex.open(path, catalog.stored)
+        opened = VectorIndex(catalog.stored, ivf=MappedIVF(Sealed(path)))
         ready = time.perf_counter()
         opened.search(questions[:1], K)
         answered = time.perf_counter()
-        size = path.stat().st_size / max(1, len(index))
+        size = path.stat().st_size / max(1, len(ivf))
         return {"bytes a vector": size, "open ms": 1000 * (ready - began), "first ms": 1000 * (answered - ready)}
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from indexer.errors import PathError
 
 # What temporary files are called; the indexer passes over hidden ones, and `remove_leftovers` knows them.
 PREFIX, SUFFIX = ".descry-", ".part"
+
+# Seconds after which nobody is writing a temporary file any more.
+OLD = 86_400
 
 
 @contextmanager
@@ -66,8 +70,11 @@ def temporary_file(folder: Path) -> Path:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes the temporary files of writers that were killed; for whoever is the only writer in the folder."""
+    """Removes the temporary files of writers that were killed, a day after."""
     for path in folder.glob(f"{PREFIX}*{SUFFIX}"):
+        with suppress(OSError):
+            if path.lstat().st_mtime > time.time() - OLD:
+                continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:

@@ -20,6 +20,7 @@ A message names the thing and the remedy, in one line. Library code raises; only
 (`search.commands`, later `search.web`) print and choose exit codes.
 """
 
+import errno
 from pathlib import Path
 
 
@@ -55,6 +56,14 @@ class LibraryFull(LibraryError):
             f"The disk of the library {library} is full or failing ({reason}); everything committed before is safe: "
             "make room and run the same command again."
         )
+
+
+def cannot_write(library: Path, what: str, error: OSError) -> LibraryError:
+    """What to raise where a file of a library could not be written: a full disk is one thing, no permission another."""
+    reason = error.strerror or str(error)
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return LibraryError(f"{library / what} cannot be written ({reason}): see who may write there.")
+    return LibraryFull(library, f"{what}: {reason}")
 
 
 class EncoderError(DescryError):

@@ -1,4 +1,4 @@
-"""A library: one folder that holds the catalog, a FAISS index a modality and, if it helps, a light text tower."""
+"""A library: one folder that holds the catalog, its indexes and, if it helps, a light text tower."""
 
 from __future__ import annotations
 
@@ -12,17 +12,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from indexer.atomic import atomic_write, remove_leftovers
 from indexer.encoders import load_encoder
 from indexer.encoders.base import Encoder
-from indexer.errors import EncoderMismatch, LibraryError, LibraryFull, LibraryLocked, LibraryNotFound, PathError
-from indexer.items import Float32Array
-from indexer.nearest.light import LightIndex
-from indexer.nearest.probing import Choice
-from indexer.nearest.saved import read_saved, saved_revision
+from indexer.errors import EncoderMismatch, LibraryError, LibraryLocked, LibraryNotFound, PathError, cannot_write
+from indexer.manifest import holds, write_manifest
+from indexer.nearest.cache import IndexCache
 from indexer.storage.catalog import Catalog
 from indexer.storage.files import as_stored
 
 if TYPE_CHECKING:
     from indexer.nearest.index import VectorIndex
-    from indexer.nearest.tuning import Verdict
 
 CATALOG = "catalog.sqlite3"
 LOCK = "lock"
@@ -30,16 +27,6 @@ LOCK = "lock"
 # A library may lie in a folder that it indexes: what looks like texts has names that the walk passes over.
 TEXT_TOWER = ".text_tower"
 LOCK_HOLDER = ".lock-holder.json"
-
-# What `descry optimize` chose, in the catalog's meta, before the modality's name.
-CHOICE = "index "
-
-# A saved index is written anew when this many changes are newer than it: fewer are cheaper to read from
-# the catalog at each opening (10 microseconds a vector) than a large index is to write.
-WORTH_SAVING = 1000
-
-# How many times as many vectors as it was chosen for an approximate index serves.
-OUTGROWN = 2
 
 
 class Removal(NamedTuple):
@@ -55,15 +42,17 @@ class Library:
     def __init__(self, path: Path, catalog: Catalog) -> None:
         self.path = path
         self.catalog = catalog
-        self._indexes: dict[str, VectorIndex] = {}
-        self._asked: set[str] = set()
-        self._stamps: dict[str, tuple[int, int] | None] = {}
+        self.indexes = IndexCache(path, catalog)
 
     @classmethod
     def open(cls, path: Path | str, *, readonly: bool = True) -> Library:
         """The library at `path`. Raises `LibraryNotFound`, `LibraryTooNew` or `LibraryDamaged`."""
         path = Path(path).expanduser().absolute()
-        if not (path / CATALOG).is_file():
+        try:
+            is_there = (path / CATALOG).is_file()
+        except OSError as error:
+            raise LibraryError(f"The library {path} cannot be looked at ({error.strerror}): see who may.") from error
+        if not is_there:
             raise LibraryNotFound(f"There is no library at {path}: `descry index FOLDER` makes one.")
         library = cls(path, Catalog(path / CATALOG, readonly=readonly))
         if not library.catalog.is_begun:
@@ -95,17 +84,30 @@ class Library:
             with self.lock():
                 self._begin(encoder)
         self.check(encoder)
+        if encoder.store_text is not None and not self.has_text_tower():
+            with suppress(LibraryError), self.lock():
+                self.store_text_tower(encoder, self.path / TEXT_TOWER)
 
     def _begin(self, encoder: Encoder) -> None:
         if self.catalog.is_begun:  # by another process, while this one waited
             return
-        if encoder.store_text is not None:
-            try:
-                encoder.store_text(self.path / TEXT_TOWER)
-            except OSError as error:
-                raise LibraryFull(self.path, f"{TEXT_TOWER}: {error}") from error
+        self.store_text_tower(encoder, self.path / TEXT_TOWER)
         with self.catalog.atomic():
             self.catalog.set_meta(encoder=encoder.name, checksum=encoder.checksum, dimension=encoder.dimension)
+
+    def store_text_tower(self, encoder: Encoder, folder: Path) -> None:
+        """Stores the light form of the encoder's text tower in a folder, if it has one. Raises `LibraryError`."""
+        if encoder.store_text is not None:
+            try:
+                encoder.store_text(folder)
+                if folder.is_dir():
+                    write_manifest(folder, encoder.checksum)
+            except OSError as error:
+                raise cannot_write(self.path, TEXT_TOWER, error) from error
+
+    def has_text_tower(self, *, whole: bool = False) -> bool:
+        """Whether a light text tower of the library's encoder is stored, as it was written; byte by byte if `whole`."""
+        return holds(self.path / TEXT_TOWER, str(self.catalog.meta()["checksum"]), whole=whole)
 
     def has(self, encoder: Encoder) -> bool:
         """Whether the library's vectors are this encoder's."""
@@ -141,7 +143,7 @@ class Library:
         Raises `EncoderUnavailable` if its weights cannot be had, `EncoderMismatch` if they have changed.
         """
         stored = self.path / TEXT_TOWER
-        if not stored.is_dir():
+        if not self.has_text_tower():
             encoder = load_encoder(self.encoder_name, device=device)
             self.check(encoder)
             return encoder.for_asking()
@@ -160,185 +162,9 @@ class Library:
         makers = {"text": lambda: load_text_tower(stored), "image": lambda: heavy().tower("image")}
         return Encoder(meta["encoder"], meta["dimension"], meta["checksum"], makers)
 
-    def index_for_asking(self, modality: str) -> VectorIndex | LightIndex:
-        """What `index` gives, but for the first question, if no FAISS is needed for it, an index without."""
-        first = not {modality} & (self._asked | self._indexes.keys())
-        self._asked.add(modality)
-        with self.catalog.snapshot():
-            light = self._light_index(modality) if first else None
-            return light or self.index(modality)
-
-    def _light_index(self, modality: str) -> LightIndex | None:
-        """The vectors of one modality without FAISS; None where FAISS has to look at what was saved, or to save."""
-        file, catalog = self._index_file(modality), self.catalog
-        try:
-            saved = read_saved(file) if file.is_file() else None
-        except (OSError, ValueError):
-            return None
-        light = LightIndex(saved, self.dimension, stored=catalog.stored, heavy=lambda: self.index(modality))
-        if (saved and saved.dimension != self.dimension) or not self._can_catch_up(light):
-            return None
-        if catalog.changes_since(modality, light.revision) >= WORTH_SAVING:
-            return None
-        self._catch_up(light, modality, catalog.revision)
-        return light
-
     def index(self, modality: str) -> VectorIndex:
-        """The vectors of one modality, up to date with the catalog as the reader sees it now.
-
-        A cached index that is missing, damaged or from another state is caught up or made anew; one that another
-        process has saved meanwhile, as `descry optimize` does, takes the place of the one that was open.
-        """
-        with self.catalog.snapshot():
-            index = self._indexes.pop(modality, None)
-            if index is None or not self._can_catch_up(index) or self._stamp(modality) != self._stamps.get(modality):
-                index = self._saved_index(modality) or self._still(index) or self._new_index()
-            revision = self.catalog.revision
-            if index.revision < revision:
-                changes = self._catch_up(index, modality, revision)
-                if changes >= WORTH_SAVING:
-                    self._save_in_passing(index, modality)
-            self._indexes[modality] = index
-            return index
-
-    def _saved_index(self, modality: str) -> VectorIndex | None:
-        from indexer.nearest.index import VectorIndex  # late: FAISS takes longer to import than a question takes
-
-        self._stamps[modality] = self._stamp(modality)
-        with suppress(OSError, ValueError):
-            index = VectorIndex.open(self._index_file(modality), self.catalog.stored)
-            return self._still(index)
-        return None
-
-    def _still(self, index: VectorIndex | None) -> VectorIndex | None:
-        """The index if it fits the catalog."""
-        fits = index is not None and index.dimension == self.dimension and self._can_catch_up(index)
-        return index if fits else None
-
-    def _new_index(self) -> VectorIndex:
-        from indexer.nearest.index import VectorIndex
-
-        return VectorIndex(self.dimension)
-
-    def _stamp(self, modality: str) -> tuple[int, int] | None:
-        """What tells a saved index from another in its place; None where there is none."""
-        with suppress(OSError):
-            status = self._index_file(modality).stat()
-            return status.st_ino, status.st_mtime_ns
-        return None
-
-    def _can_catch_up(self, index: VectorIndex | LightIndex) -> bool:
-        """Whether the catalog can tell what is new since the index: it must not be too old, nor from a newer copy."""
-        return self.catalog.pruned <= index.revision <= self.catalog.revision
-
-    def _catch_up(self, index: VectorIndex | LightIndex, modality: str, revision: int) -> int:
-        """Brings the index from its revision to the catalog's; how many changes that were."""
-        changes = 0
-        for vectors in self.catalog.vectors_since(modality, index.revision):
-            index.add(vectors)
-            changes += len(vectors)
-        removed = self.catalog.removed_since(modality, index.revision)
-        index.remove(removed)
-        index.revision = revision
-        return changes + len(removed)
-
-    def _save_in_passing(self, index: VectorIndex, modality: str) -> None:
-        """Saves a reader's catching up for the next one; it is only a cache, so no place to write is no error.
-
-        Where an approximate index was chosen and lost, the next writer makes it anew: no reader waits for that.
-        """
-        if index.is_exact and self.choice(modality):
-            return
-        with suppress(LibraryError, OSError), self.lock():
-            self._save(index, modality)
-
-    def _save(self, index: VectorIndex, modality: str) -> None:
-        index.save(self._index_file(modality))
-        self._stamps[modality] = self._stamp(modality)
-
-    def _index_file(self, modality: str) -> Path:
-        return self.path / f"{modality}.faiss"
-
-    def save_indexes(self) -> None:
-        """Writes the indexes that have fallen behind. Holding the lock is the caller's part."""
-        for modality in self.catalog.modalities():
-            file = self._index_file(modality)
-            saved = saved_revision(file)
-            choice = self.choice(modality)
-            if choice and self.index(modality).is_exact:  # its file was lost
-                self._indexes[modality], saved = self._built(modality, choice), None
-            if saved is None or self.catalog.changes_since(modality, saved) >= WORTH_SAVING:
-                try:
-                    self._save(self.index(modality), modality)
-                except OSError as error:
-                    raise LibraryFull(self.path, f"{file.name}: {error}") from error
-        seen = [saved_revision(self._index_file(modality)) or 0 for modality in self.catalog.modalities()]
-        self.catalog.prune_removals(min(seen, default=0))
-
-    def choice(self, modality: str) -> Choice | None:
-        """The approximate index that `optimize` chose for this encoder's vectors; None for the exact one."""
-        meta = self.catalog.meta()
-        with suppress(ValueError, TypeError):
-            choice = Choice.from_json(meta.get(CHOICE + modality, ""))
-            return choice if choice.checksum == meta["checksum"] else None
-        return None
-
-    def optimize(self, modality: str, questions: Float32Array, *, recall: float) -> Verdict:
-        """Gives a modality the kind of index that serves it best, for a wished recall of the first ten.
-
-        `questions` `[q, dim]` are unit rows as they will be asked. Searching goes on with the old index until the
-        new one is whole, and so does indexing: what it changes meanwhile is caught up with. Raises `LibraryFull`.
-        """
-        from indexer.nearest.tuning import tune
-
-        with self.catalog.snapshot():
-            verdict, index = tune(self.catalog, modality, questions, wished=recall)
-        self._take_up(index, modality, verdict.choice)
-        return verdict
-
-    def _take_up(self, index: VectorIndex, modality: str, choice: Choice | None) -> None:
-        """Saves an index that was built while others may have written; inside a transaction nobody does."""
-        file = self._index_file(modality)
-        with self.catalog.atomic() as revision:
-            if not self._can_catch_up(index):
-                raise LibraryError(
-                    f"The library {self.path} has changed too much meanwhile: run the same command again."
-                )
-            self._catch_up(index, modality, revision - 1)
-            try:
-                index.save(file)
-            except OSError as error:
-                raise LibraryFull(self.path, f"{file.name}: {error}") from error
-            self.catalog.set_meta(**{CHOICE + modality: choice.as_json() if choice else ""})
-        self._indexes.pop(modality, None)
-
-    def outgrown(self) -> dict[str, Choice]:
-        """The modalities of which there are so many more vectors than when their index was chosen that a new one pays.
-
-        Vectors that came are in its lists, which grow longer and slower. With a new one each time their number has
-        doubled, all new ones together cost at most twice the last.
-        """
-        chosen = {modality: self.choice(modality) for modality in self.catalog.modalities()}
-        return {
-            modality: choice
-            for modality, choice in chosen.items()
-            if choice and self.catalog.count(modality) >= OUTGROWN * choice.vectors
-        }
-
-    def _built(self, modality: str, choice: Choice) -> VectorIndex:
-        from indexer.nearest.index import VectorIndex
-        from indexer.nearest.tuning import build
-
-        with self.catalog.snapshot():
-            inverted = build(self.catalog, modality, lists=choice.lists, probes=choice.probes, depth=choice.depth)
-            return VectorIndex.approximate(inverted, revision=self.catalog.revision)
-
-    def stale_changes(self) -> int:
-        """How many changes the saved indexes lack; each opening catches up with them."""
-        return sum(
-            self.catalog.changes_since(modality, saved_revision(self._index_file(modality)) or 0)
-            for modality in self.catalog.modalities()
-        )
+        """The vectors of one modality, up to date with the catalog as the reader sees it now."""
+        return self.indexes.index(modality)
 
     def remove(self, path: Path) -> Removal:
         """Takes a root, a folder or a file out of the library; nothing on disk is touched.
@@ -350,7 +176,7 @@ class Library:
             raise PathError(f"The library {self.path} holds nothing at {path}.")
         with self.lock():
             removed = self.catalog.remove_under(path)
-            self.save_indexes()
+            self.indexes.save()
         return Removal(removed, next((root for root in self.catalog.files.roots() if path.is_relative_to(root)), None))
 
     @contextmanager
@@ -370,8 +196,9 @@ class Library:
         except OSError as error:
             raise LibraryError(f"The library {self.path} cannot be written ({error.strerror}).") from error
         holder = self.path / LOCK_HOLDER
-        remove_leftovers(self.path)
         try:
+            remove_leftovers(self.path)
+            self.indexes.forget_newer()
             with suppress(OSError), atomic_write(holder) as new:  # the lock holds without it, also on a full disk
                 new.write_text(json.dumps({"pid": os.getpid(), "host": gethostname()}))
             yield

@@ -72,7 +72,7 @@ def index_sources(
     with library.lock():
         try:
             run.refresh(paths)
-            library.save_indexes()
+            library.indexes.save()
         except KeyboardInterrupt:  # the indexes are caches: whoever stops a run does not wait for them
             run.report.interrupted = True
     run.report.seconds = time.monotonic() - started
@@ -98,6 +98,7 @@ class _Run:
 
     def refresh(self, paths: Iterable[Path | str]) -> None:
         """Brings the paths up to date: first what is new or changed or moved, then what is gone."""
+        self._mend()
         self.survey.look_at(paths)
         if self.survey.total:
             self.watcher.begin(self.survey.total)
@@ -114,6 +115,13 @@ class _Run:
         self._forget_vanished()
         self.catalog.files.forget_displaced()
         self.survey.remember()
+
+    def _mend(self) -> None:
+        """Has the files read again whose vectors are damaged."""
+        damaged = self.catalog.damaged()
+        if len(damaged):
+            with self.catalog.atomic():
+                self.catalog.files.doubt(damaged)
 
     def _index(self, sources: Iterable[Source]) -> None:
         """Embeds batch after batch, and stores each while the next one is embedded."""

@@ -67,7 +67,7 @@ def reembed(
         if not report.interrupted:
             run.refuse_gaps()
             run.take_over()
-            library.save_indexes()
+            library.indexes.save()
     report.seconds = time.monotonic() - started
     return report
 
@@ -252,8 +252,7 @@ class _Run:
         library, encoder = self.library, self.encoder
         tower, successor = library.path / TEXT_TOWER, library.path / f"{TEXT_TOWER}.next"
         shutil.rmtree(successor, ignore_errors=True)
-        if encoder.store_text is not None:
-            encoder.store_text(successor)
+        library.store_text_tower(encoder, successor)
         shutil.rmtree(tower, ignore_errors=True)
         library.catalog.begin_generation(
             encoder.name, encoder.checksum, encoder.dimension, fingerprints=self.fingerprints

@@ -14,7 +14,6 @@ from search.hits import Candidate
 
 if TYPE_CHECKING:
     from indexer.nearest.index import VectorIndex
-    from indexer.nearest.light import LightIndex
     from search.relevance import Judge
 
 # How far down the rankings by meaning and by words are fused: at rank 1000 a thing adds a seventeenth of the first.
@@ -31,7 +30,7 @@ class Candidates:
     """
 
     def __init__(
-        self, index: VectorIndex | LightIndex, rows: Float32Array, allowed: Int64Array | None, own: Collection[int]
+        self, index: VectorIndex, rows: Float32Array, allowed: Int64Array | None, own: Collection[int]
     ) -> None:
         self._index = index
         self._rows = rows

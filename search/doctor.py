@@ -14,14 +14,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from indexer.errors import DescryError, EncoderError, LibraryError, LibraryNotFound
-from indexer.library import CATALOG, Library
+from indexer.library import CATALOG, TEXT_TOWER, Library
 from indexer.storage import migrations
-
-# Vectors of a modality that are looked at, and how far from one rounding may leave the length of a sound one.
-LOOKED_AT, ROUNDED = 2000, 0.01
 
 # Room below which a run of any size will soon stop: the catalog and its log of a hundred thousand photos.
 LEAST_FREE = 500e6
@@ -212,14 +207,21 @@ def _catalog(library: Path) -> Finding:
 
 def _vectors(library: Path) -> Finding:
     with Library.open(library) as opened:
-        catalog = opened.catalog
-        rows = [catalog.some_vectors(modality, LOOKED_AT).rows for modality in catalog.modalities()]
-    lengths = np.concatenate([np.linalg.norm(some, axis=1) for some in rows] or [np.empty(0)])
-    wrong = int((abs(lengths - 1) > ROUNDED).sum())
+        wrong, total = len(opened.catalog.damaged()), len(opened.catalog.all_ids())
     if wrong:
-        remedy = f"put back the file that belongs to {CATALOG}, or move {library} away and index again"
-        return Finding(State.PROBLEM, f"{wrong} of {len(lengths)} looked at are damaged", remedy)
-    return Finding(State.OK, f"{len(lengths)} looked at, all sound")
+        return Finding(State.PROBLEM, f"{wrong} of {total} are damaged", "`descry index` makes them anew")
+    return Finding(State.OK, f"{total} looked at, all sound")
+
+
+def _text_tower(library: Path) -> Finding:
+    with Library.open(library) as opened:
+        if not (opened.path / TEXT_TOWER).exists():
+            return Finding(State.OK, "none is stored: the encoder's is light, or is loaded whole")
+        sound = opened.has_text_tower(whole=True)
+    if not sound:
+        says = "the stored text tower is damaged, or another encoder's: remove it"
+        return Finding(State.NOTE, says, f"delete {library / TEXT_TOWER}; `descry index` stores it anew")
+    return Finding(State.OK, "the stored text tower is sound")
 
 
 def _reembedding(library: Path) -> Finding:
@@ -238,7 +240,10 @@ def _reembedding(library: Path) -> Finding:
 
 def _indexes(library: Path) -> Finding:
     with Library.open(library) as opened:
-        behind = opened.stale_changes()
+        damaged, behind = opened.indexes.damaged(), opened.indexes.behind()
+    if damaged:
+        says = f"{', '.join(path.name for path in damaged)} damaged: searches read all vectors instead"
+        return Finding(State.NOTE, says, "`descry index` makes it anew")
     says = f"saved indexes lack {behind} changes, with which each opening catches up" if behind else "up to date"
     return Finding(State.OK, says)
 
@@ -295,6 +300,7 @@ CHECKS: dict[str, Check] = {
     "catalog": _of_a_library(_catalog),
     "vectors": _of_a_library(_vectors),
     "indexes": _of_a_library(_indexes),
+    "text tower": _of_a_library(_text_tower),
     "reembed": _of_a_library(_reembedding),
     "lock": _of_a_library(_lock),
     "files": _of_a_library(_files),

@@ -155,7 +155,7 @@ class Engine:
 
     def _candidates(self, query: Query, terms: Float32Array, allowed: Int64Array | None) -> list[Candidate]:
         """The ids that may answer, best first, as many as the rerankers need."""
-        index = self.library.index_for_asking(query.wanted)
+        index = self.library.index(query.wanted)
         own = set[int]() if query.include_self else self._own_ids(query)
         weights = np.array([term.weight for term in query.terms], np.float32)
         rows = terms[weights > 0] if query.best_of_each else _row(query, terms)[np.newaxis]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from indexer.items import Float32Array, spread
 from indexer.library import Library
-from indexer.nearest.tuning import Verdict
+from indexer.nearest.tuning import TuningResult
 from search.organise.vocabulary import TEMPLATES, shipped_words
 
 # Questions of a modality, of which half choose: see `indexer.nearest.tuning.SURE` for what more of them are worth.
@@ -20,7 +20,7 @@ ASKED_BY = {"image": "text", "text": "image"}
 class Optimized(NamedTuple):
     """What was found of a modality, and what it was asked: "2000 of the library's own text vectors"."""
 
-    verdict: Verdict
+    verdict: TuningResult
     asked: str
 
 
@@ -28,14 +28,14 @@ def optimize(library: Library, *, recall: float) -> Iterator[Optimized]:
     """Tunes every modality of the library for a wished recall@10, see `Library.optimize`."""
     for modality in sorted(library.catalog.counts()):
         rows, asked = _questions(library, modality)
-        yield Optimized(library.optimize(modality, rows, recall=recall), asked)
+        yield Optimized(library.indexes.optimize(modality, rows, recall=recall), asked)
 
 
 def renew(library: Library) -> Iterator[Optimized]:
     """Tunes what has outgrown the index that was chosen for it, for the recall that was wished then."""
-    for modality, choice in library.outgrown().items():
+    for modality, choice in library.indexes.outgrown().items():
         rows, asked = _questions(library, modality)
-        yield Optimized(library.optimize(modality, rows, recall=choice.wished), asked)
+        yield Optimized(library.indexes.optimize(modality, rows, recall=choice.target), asked)
 
 
 def _questions(library: Library, modality: str) -> tuple[Float32Array, str]:
@@ -55,14 +55,14 @@ def explained(optimized: Optimized) -> str:
     name = f"{verdict.modality}: {verdict.vectors:,} vectors"
     if tried is None:
         return f"{name}, exact: {verdict.exact:.2f} ms a query\n  so few are best searched without missing any"
-    measured = f"by half of {optimized.asked}; with the others recall@10 {tried.recall:.3f}, {verdict.wished:g} wished"
+    measured = f"by half of {optimized.asked}; with the others recall@10 {tried.recall:.3f}, {verdict.target:g} wished"
     times = f"{verdict.milliseconds:.2f} ms a query, {verdict.exact:.2f} ms when exact"
     if verdict.pays:
         return (
-            f"{name} in {tried.lists} lists, of which a query scans the nearest {tried.probes}: {times}\n"
-            f"  the cheapest, with the {tried.depth} best ranked exactly, chosen {measured}"
+            f"{name} in {tried.nlist} lists, of which a query scans the nearest {tried.nprobe}: {times}\n"
+            f"  the cheapest, with the {tried.refine_k} best ranked exactly, chosen {measured}"
         )
     return (
         f"{name}, exact: {verdict.exact:.2f} ms a query\n"
-        f"  {tried.probes} of {tried.lists} lists would have to be scanned, judged {measured}"
+        f"  {tried.nprobe} of {tried.nlist} lists would have to be scanned, judged {measured}"
     )

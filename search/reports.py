@@ -32,7 +32,7 @@ def status(library: Library) -> Rows:
         **{f"{modality} items": count for modality, count in catalog.counts().items()},
         "size": f"{library.size() / 1e6:.1f} MB",
         "failed": len(catalog.files.failures()),
-        "changes not yet in a saved index": library.stale_changes(),
+        "changes not yet in a saved index": library.indexes.behind(),
     }
     if passed_over := of_no_kind(catalog.files.passed_over()):
         facts["passed over"] = passed_over

@@ -18,6 +18,7 @@ LAYERS = ("indexer", "search", "descry", "evaluation", "training", "benchmarks")
 INDEXER = (
     ("errors", "items", "shipped", "threads", "memory", "places"),
     ("storage", "photos", "atomic", "texts"),
+    ("manifest",),
     ("nearest",),
     ("encoders", "modalities"),
     ("walk", "report", "testing", "wording"),
@@ -35,13 +36,12 @@ INSIDE = {
         ("catalog",),
     ),
     "nearest": (
-        ("probing", "saved", "gpu", "ranking"),
-        ("halves",),
-        ("rough",),
-        ("exact",),
-        ("inverted",),
+        ("parameters", "saved", "gpu", "ranking"),
+        ("prefilter", "mapped"),
+        ("exact", "ivf"),
         ("index",),
-        ("light", "tuning"),
+        ("tuning",),
+        ("cache",),
     ),
 }
 

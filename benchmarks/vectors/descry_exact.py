@@ -17,4 +17,4 @@ class Engine(descry_index.Engine):
         """Writes the library and its index."""
         write_library(folder / "library", data.count, named_only(data.dimension))
         with Library.open(folder / "library", readonly=False) as library, library.lock():
-            library.save_indexes()
+            library.indexes.save()

@@ -10,7 +10,6 @@ import numpy as np
 
 from benchmarks.vectors.base import WISHED, Data, Float32Array
 from evaluation.synthetic import named_only, write_library
-from indexer.items import Vectors
 from indexer.library import Library
 
 # A library's ids begin with one, the places of vectors with none.
@@ -27,13 +26,13 @@ class Engine:
         write_library(folder / "library", data.count, named_only(data.dimension))
         questions, _ = data.questions("aside")
         with Library.open(folder / "library", readonly=False) as library:
-            library.optimize("image", questions[::2], recall=WISHED)
+            library.indexes.optimize("image", questions[::2], recall=WISHED)
 
     def open(self, folder: Path) -> None:
         """Opens the library and its index of photos."""
         library = Library.open(folder / "library")
-        self._index, choice = library.index("image"), library.choice("image")
-        self.chosen = f"{choice.probes} of {choice.lists} lists" if choice else "exact"
+        self._library, self._index, chosen = library, library.index("image"), library.indexes.parameters("image")
+        self.chosen = f"{chosen.nprobe} of {chosen.nlist} lists" if chosen else "exact"
 
     def turn(self, knob: Any) -> None:
         """Nothing to turn."""
@@ -45,7 +44,9 @@ class Engine:
 
     def add(self, id: int, row: Float32Array) -> None:
         """Beside the index, until the next save takes it over; the library's sentences have the ids that follow."""
-        self._index.add(Vectors(np.array([id + FIRST], np.int64), row[np.newaxis]))
+        ids = np.array([id + FIRST], np.int64)
+        self._library.catalog.stored.write(ids, row[np.newaxis])
+        self._index.add(ids)
 
     def remove(self, id: int) -> None:
         """Passed over from now on."""

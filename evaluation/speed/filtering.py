@@ -13,12 +13,13 @@ import numpy as np
 
 from evaluation.speed.clock import one_core
 from evaluation.speed.figures import Aim, Figure
+from evaluation.speed.searching import exact_index
 from evaluation.speed.setting import RECALL, Setting
 from evaluation.synthetic import CAMERAS, named_only
 from indexer.encoders.base import Tower
 from indexer.items import Int64Array, Vectors
 from indexer.library import Library
-from indexer.nearest.tuning import K, nearest, recall_of
+from indexer.nearest.tuning import K, recall_of
 from search import Engine
 from search.filters import Filter, to_sql
 from search.query import Query, parse
@@ -55,7 +56,7 @@ def _one(engine: Engine, questions: Vectors, share: float, label: str) -> Iterat
     name = f"{share:.1%} allowed, {label}" if filters else f"all, {label}"
     yield Figure(name, 1000 * times, "ms", aim=QUICK)
     allowed = engine.library.catalog.ids("image", *to_sql(filters)) if filters else None
-    truth = nearest(_pieces(engine.library, allowed), questions.rows, K)
+    truth = exact_index(engine.library).search(questions.rows, K, allowed=allowed)[1]
     yield Figure(f"{name}, recall@{K}", recall_of(found, truth), "", aim=FOUND)
 
 
@@ -73,9 +74,3 @@ def _answers(engine: Engine, queries: Sequence[Query]) -> tuple[float, Int64Arra
     for row, ids in zip(found, answers, strict=True):
         row[: len(ids)] = ids
     return min(medians), found
-
-
-def _pieces(library: Library, allowed: Int64Array | None) -> Iterator[Vectors]:
-    for piece in library.catalog.vectors_since("image", -1):
-        kept = slice(None) if allowed is None else np.isin(piece.ids, allowed)
-        yield Vectors(piece.ids[kept], piece.rows[kept])

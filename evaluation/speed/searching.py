@@ -21,7 +21,7 @@ from evaluation.synthetic import SENTENCES
 from indexer.items import Float32Array, Int64Array
 from indexer.library import Library
 from indexer.nearest.index import VectorIndex
-from indexer.nearest.tuning import K, nearest, recall_of
+from indexer.nearest.tuning import K, recall_of
 from indexer.threads import processors
 
 ROUNDS, TIMED = 5, 50
@@ -48,13 +48,16 @@ def asked(library: Library) -> tuple[Float32Array, Int64Array]:
     """Half of the library's sentences `[q, dim]`, and the ids `[q, K]` of the photos nearest to each."""
     (sentences,) = library.catalog.vectors_since("text", -1)
     questions = np.ascontiguousarray(sentences.rows[1:SENTENCES:2])
-    return questions, nearest(library.catalog.vectors_since("image", -1), questions, K)
+    return questions, exact_index(library).search(questions, K)[1]
+
+
+def exact_index(library: Library) -> VectorIndex:
+    """All photos, searched exactly."""
+    return VectorIndex(library.catalog.stored, library.catalog.vector_ids("image"))
 
 
 def _exact(library: Library, questions: Float32Array, truth: Int64Array, label: str) -> Iterator[Figure]:
-    index = VectorIndex(library.dimension)
-    for piece in library.catalog.vectors_since("image", -1):
-        index.add(piece)
+    index = exact_index(library)
     found = np.concatenate([index.search(row[np.newaxis], K)[1] for row in questions[:TIMED]])
     name = f"exact, {label}"
     memory = np.ones((len(index), library.dimension * HALF // 4), np.float32)
@@ -94,7 +97,7 @@ READERS: dict[str, Callable[[Float32Array], object]] = {
 
 
 def _approximate(library: Library, questions: Float32Array, truth: Int64Array, label: str) -> Iterator[Figure]:
-    index, choice = library.index("image"), library.choice("image")
+    index, choice = library.index("image"), library.indexes.parameters("image")
     if choice is None:  # so few are searched exactly
         return
     with one_core():

@@ -119,9 +119,9 @@ def make_library(place: Path, encoder: Encoder, count: int, source: Source | Non
     write_library(place, count, encoder, source)
     with Library.open(place, readonly=False) as library:
         (sentences,) = library.catalog.vectors_since("text", -1)
-        library.optimize("image", sentences.rows, recall=RECALL)
+        library.indexes.optimize("image", sentences.rows, recall=RECALL)
         with library.lock():
-            library.save_indexes()
+            library.indexes.save()
 
 
 def mosaic(tiles: list[Image.Image], width: int, height: int, chance: np.random.Generator) -> Image.Image:

@@ -1,71 +1,84 @@
-"""Nearest neighbours by FAISS: a cache of the catalog's vectors that can be rebuilt at any time.
+"""The vectors of one modality, searched by cosine: exactly, or through an inverted file if one was built.
 
-Every index is built with the inner product, so that its scores are cosines (`IndexHNSWFlat` and its like silently mean
-L2 otherwise). A query never changes an index: what varies from query to query travels in search parameters.
+An index can be made again from the library at any time. A question never changes it: what varies from question to
+question travels in parameters. The first is answered in numpy, before FAISS is imported.
 """
 
 from __future__ import annotations
 
-import os
-from contextlib import nullcontext, suppress
-from pathlib import Path
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import faiss
 import numpy as np
 
-from indexer.atomic import atomic_write
-from indexer.items import Float32Array, Int64Array, Vectors
-from indexer.nearest.exact import Exact
-from indexer.nearest.halves import one_thread
-from indexer.nearest.inverted import Inverted
-from indexer.nearest.saved import STAMP, SavedExact, read_saved, saved_revision
+from indexer.items import Float32Array, Int64Array
+from indexer.nearest.exact import MANY, Exact
+from indexer.nearest.mapped import MappedIVF
+from indexer.nearest.parameters import READ_ALL, REFINE_FACTOR
+from indexer.nearest.ranking import best, nearest_stored
+from indexer.nearest.saved import DamagedIndex, Sealed
 from indexer.storage.stored_vectors import StoredVectors
 
-# How files are opened: FAISS maps inverted lists into memory instead of reading them, and reads all else as ever.
-# Its maps are not for Windows, where all is read.
-MAPPED = 0 if os.name == "nt" else faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY
+if TYPE_CHECKING:
+    from indexer.nearest.ivf import IVF
 
 
 class VectorIndex:
-    """Unit vectors by id, searched by cosine.
+    """Unit vectors by id. `revision` is the catalog's state that they stand for.
 
-    `revision` is the catalog's state that the vectors stand for. Whoever searches does not notice the kind: an exact
-    index finds the nearest, an approximate one nearly all of them, and the scores of both are exact.
+    Whoever searches does not notice the kind: an exact index finds the nearest, an inverted file nearly all of them,
+    and the scores of both are exact. What has come since an inverted file was built is searched exactly.
     """
 
-    def __init__(self, dimension: int, *, revision: int = 0) -> None:
-        self.revision = revision
-        self._kind: Exact | Inverted = Exact.empty(dimension)
+    def __init__(
+        self,
+        stored: StoredVectors,
+        ids: Int64Array | None = None,
+        *,
+        ivf: IVF | MappedIVF | None = None,
+        revision: int = 0,
+        all_ids: Callable[[], Int64Array] | None = None,
+    ) -> None:
+        """`ids` are those that are not in the inverted file `ivf`, all of them if there is none.
 
-    @classmethod
-    def approximate(cls, inverted: Inverted, *, revision: int = 0) -> VectorIndex:
-        """An index of an inverted file."""
-        index = cls.__new__(cls)
-        index._kind, index.revision = inverted, revision
-        return index
-
-    @property
-    def dimension(self) -> int:
-        """The vectors' length."""
-        return self._kind.dimension
+        `all_ids` gives the ids of all vectors, for the case that a saved inverted file proves to be damaged.
+        """
+        self.stored, self.revision = stored, revision
+        self._exact = Exact(stored, np.empty(0, np.int64) if ids is None else ids)
+        self._ivf = ivf
+        self._gone: Int64Array = np.empty(0, np.int64)  # of those in the inverted file
+        self._removed = self._gone  # of all
+        self._was_asked = False
+        self._all_ids = all_ids
 
     def __len__(self) -> int:
-        return len(self._kind)
+        return len(self._exact) + (len(self._ivf) - len(self._gone) if self._ivf is not None else 0)
 
     @property
     def is_exact(self) -> bool:
         """Whether it finds the nearest without fail; otherwise most of them, see `descry optimize`."""
-        return isinstance(self._kind, Exact)
+        return self._ivf is None
 
-    def add(self, vectors: Vectors) -> None:
-        """Adds vectors under ids that the index does not hold yet."""
-        if len(vectors):
-            self._kind.add(vectors)
+    @property
+    def ivf(self) -> IVF | MappedIVF | None:
+        """The inverted file, if there is one."""
+        return self._ivf
+
+    def add(self, ids: Int64Array) -> None:
+        """Adds ids that the index does not hold yet, whose vectors are stored."""
+        self._exact.add(ids)
 
     def remove(self, ids: Int64Array) -> None:
-        """Removes vectors; ids that are not there are no error."""
-        if len(ids):
-            self._kind.remove(ids)
+        """Removes ids; those that are not there are no error."""
+        if not len(ids):
+            return
+        self._exact.remove(ids)
+        self._removed = np.union1d(self._removed, ids)
+        if self._ivf is not None:
+            try:
+                self._gone = np.union1d(self._gone, self._ivf.held(ids))
+            except DamagedIndex:
+                self._search_exactly()
 
     def search(
         self, queries: Float32Array, k: int, *, allowed: Int64Array | None = None
@@ -79,65 +92,73 @@ class VectorIndex:
         ids = np.full((len(queries), k), -1, dtype=np.int64)
         if found and len(queries):
             queries = np.ascontiguousarray(queries, dtype=np.float32)
-            with one_thread() if len(queries) == 1 else nullcontext():
-                scores[:, :found], ids[:, :found] = self._kind.nearest(queries, found, allowed)
-        # half precision may lengthen a vector by a ten-thousandth
-        return np.where(ids < 0, -np.inf, np.clip(scores, -1, 1)).astype(np.float32), ids
+            try:
+                scores[:, :found], ids[:, :found] = self._nearest(queries, found, allowed)
+            except DamagedIndex:
+                self._search_exactly()
+                return self.search(queries, k, allowed=allowed)
+        return scores, ids
+
+    def _search_exactly(self) -> None:
+        """Does without the inverted file, which is damaged: whoever writes next makes it anew."""
+        self._ivf, self._gone = None, self._gone[:0]
+        self._exact = Exact(self.stored, self._all_ids() if self._all_ids else self._exact.ids)
+
+    def _nearest(self, queries: Float32Array, k: int, allowed: Int64Array | None) -> tuple[Float32Array, Int64Array]:
+        if self._ivf is None:
+            return self._exact.nearest(queries, k, allowed)
+        if allowed is not None:
+            allowed = np.setdiff1d(allowed, self._removed) if len(self._removed) else allowed
+            if len(allowed) * self.stored.dimension <= READ_ALL:
+                return Exact(self.stored, self.stored.within(allowed)).nearest(queries, k, None)
+        candidates = self._by_code(self._ivf, queries, k, allowed)
+        found = [
+            nearest_stored(self.stored, own[own >= 0], query, k) for query, own in zip(queries, candidates, strict=True)
+        ]
+        scores, ids = np.stack([scores for scores, _ in found]), np.stack([ids for _, ids in found])
+        if not len(self._exact):
+            return scores, ids
+        more_scores, more_ids = self._exact.nearest(queries, k, allowed)
+        both = zip(np.hstack([scores, more_scores]), np.hstack([ids, more_ids]), strict=True)
+        ranked = [best(row[own >= 0], own[own >= 0], k) for row, own in both]
+        return np.stack([scores for scores, _ in ranked]), np.stack([ids for _, ids in ranked])
+
+    def _by_code(self, ivf: IVF | MappedIVF, queries: Float32Array, k: int, allowed: Int64Array | None) -> Int64Array:
+        """The ids whose codes are nearest: in numpy for a first question without a filter, then in FAISS."""
+        refine_k = max(ivf.refine_k, REFINE_FACTOR * k)
+        if isinstance(ivf, MappedIVF):
+            if not self._was_asked and allowed is None and len(queries) <= MANY:
+                self._was_asked = True
+                return ivf.by_code(queries, refine_k, k, self._gone)
+            ivf = self._ivf = self._in_faiss(ivf.file)
+        from indexer.nearest.prefilter import one_thread
+
+        if len(queries) == 1:
+            with one_thread():
+                return ivf.by_code(queries, refine_k, k, self._gone, allowed)
+        return ivf.by_code(queries, refine_k, k, self._gone, allowed)
+
+    def _in_faiss(self, file: Sealed) -> IVF:
+        from indexer.nearest.ivf import IVF  # late: FAISS takes longer to import than a question takes
+
+        return IVF.opened(file)
+
+    def in_faiss(self) -> IVF | None:
+        """The inverted file in FAISS, to be written with what has changed; None if there is none."""
+        if isinstance(self._ivf, MappedIVF):
+            self._ivf = self._in_faiss(self._ivf.file)
+        return self._ivf
+
+    @property
+    def fresh(self) -> Exact:
+        """What has come since the inverted file was built."""
+        return self._exact
+
+    @property
+    def gone(self) -> Int64Array:
+        """The ids of what has gone from the inverted file since it was built."""
+        return self._gone
 
     def sample(self, count: int) -> Float32Array:
         """Rows `[m, dim]` that stand for all: up to `count` of them, evenly spread."""
-        return self._kind.sample(count)
-
-    @property
-    def lists(self) -> int:
-        """The lists of an inverted file; 1 of an exact index."""
-        return self._kind.lists
-
-    @property
-    def probes(self) -> int:
-        """The lists that a query scans at least."""
-        return self._kind.probes
-
-    @property
-    def depth(self) -> int:
-        """How many of what the lists' codes find is looked at exactly."""
-        return self._kind.depth
-
-    def save(self, path: Path) -> None:
-        """Writes the index, with its revision behind it, all or nothing. Raises `OSError` where it cannot."""
-        try:
-            with atomic_write(path) as new:
-                self._kind.write(new)
-                with new.open("ab") as file:
-                    file.write(self.revision.to_bytes(STAMP, "little"))
-        except RuntimeError as error:  # what FAISS makes of a full disk
-            raise OSError(f"{path} cannot be written") from error
-
-    @classmethod
-    def open(cls, path: Path, stored: StoredVectors) -> VectorIndex:
-        """The index that `save` wrote. Raises `ValueError` for a file that is none, `OSError` for no file.
-
-        An inverted file is not read: its lists are mapped into memory, and a query touches those that it scans.
-        By the vectors that are `stored` it ranks what it finds.
-        """
-        revision = saved_revision(path)
-        if revision is None:
-            raise FileNotFoundError(path)
-        index = cls.__new__(cls)
-        index._kind = _opened(path, stored)
-        index.revision = revision
-        return index
-
-
-def _opened(path: Path, stored: StoredVectors) -> Exact | Inverted:
-    with suppress(ValueError):
-        saved = read_saved(path)
-        if isinstance(saved, SavedExact):
-            return Exact.opened(saved)
-    try:
-        index = faiss.read_index(str(path), MAPPED)
-    except (RuntimeError, MemoryError) as error:
-        raise ValueError(f"{path} is not an index") from error
-    if not Inverted.takes(index):  # of a kind that an earlier version wrote, or cut short
-        raise ValueError(f"{path} is not an index that is used any more")
-    return Inverted.opened(index, path, STAMP, stored)
+        return self._exact.sample(count) if self._ivf is None else self._ivf.sample(count)

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from indexer.items import Source
+from indexer.items import Int64Array, Source
 from indexer.storage.database import Database
 
 # A folder of a thousand equal files would otherwise be looked up a million times.
@@ -199,6 +199,13 @@ class Files:
     def complete(self, file_id: int, source: Source) -> None:
         """Records that all items of the file are stored: from now on it counts as unchanged."""
         self._connection.execute("UPDATE files SET mtime_ns = ? WHERE id = ?", (source.mtime_ns, file_id))
+
+    def doubt(self, item_ids: Int64Array) -> None:
+        """Makes the files of items count as changed, and their vectors as those of no content."""
+        self._connection.executemany(
+            "UPDATE files SET mtime_ns = NULL, fingerprint = NULL WHERE id = (SELECT file_id FROM items WHERE id = ?)",
+            [(id,) for id in item_ids.tolist()],
+        )
 
     def move(self, file_id: int, source: Source) -> bool:
         """Gives a stored file a new place. False if it is still at its old one."""

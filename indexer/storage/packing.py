@@ -57,7 +57,8 @@ def unpack(records: Records, dimension: int) -> Float32Array:
     numbers = np.multiply(_upper(records, dimension), NIBBLE, dtype=np.int16)
     numbers[:, :half] += pairs & (NIBBLE - 1)
     numbers[:, half:] += pairs[:, : dimension - half] >> 4
-    rows: Float32Array = np.multiply(numbers, _units(records), dtype=np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        rows: Float32Array = np.multiply(numbers, _units(records), dtype=np.float32)
     return rows
 
 
@@ -71,7 +72,18 @@ def rough_scores(records: Records, query: Float32Array) -> tuple[Float32Array, F
         block = slice(start, start + BLOCK)
         products[block] = _upper(records[block], len(query)).astype(np.float32) @ query  # (n, dim) @ (dim) -> (n)
     units = _units(records)[:, 0]
-    return units * (NIBBLE * products + LEFT_OUT * query.sum()), units * np.float32(STRAYS * np.linalg.norm(query))
+    with np.errstate(over="ignore", invalid="ignore"):
+        scores = units * (NIBBLE * products + LEFT_OUT * query.sum())
+        return scores, units * np.float32(STRAYS * np.linalg.norm(query))
+
+
+def rough_lengths(records: Records, dimension: int) -> Float32Array:
+    """The lengths `[n]` of vectors by their upper eight bits; that of one that was damaged is another as a rule."""
+    upper = _upper(records, dimension).astype(np.float32)
+    upper += np.float32(LEFT_OUT / NIBBLE)
+    with np.errstate(over="ignore", invalid="ignore"):
+        lengths: Float32Array = NIBBLE * _units(records)[:, 0] * np.sqrt(np.vecdot(upper, upper))
+    return lengths
 
 
 def _half(dimension: int) -> int:
@@ -84,5 +96,6 @@ def _upper(records: Records, dimension: int) -> npt.NDArray[np.int8]:
 
 def _units(records: Records) -> Float32Array:
     """What a one stands for in each record, `[n, 1]`."""
-    units: Float32Array = np.ldexp(np.float32(1), -records[:, :1].view(np.int8).astype(np.int32))
+    with np.errstate(over="ignore"):  # of a damaged record
+        units: Float32Array = np.ldexp(np.float32(1), -records[:, :1].view(np.int8).astype(np.int32))
     return units

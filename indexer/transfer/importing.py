@@ -136,7 +136,7 @@ def _import(library: Library, embeddings: Embeddings, watcher: Watcher) -> Impor
                     run.store(batch)
                     watcher.advance(len(batch.entries))
             run.end()
-            library.save_indexes()
+            library.indexes.save()
         except KeyboardInterrupt:  # the indexes are caches: whoever stops a run does not wait for them
             run.report.interrupted = True
         finally:

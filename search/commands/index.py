@@ -95,7 +95,7 @@ def _renew(library: Library) -> None:
     """Indexes that were chosen for half as many are made anew; all is indexed by then, and others may go on."""
     from search.optimizing import explained, renew
 
-    for modality in library.outgrown():
+    for modality in library.indexes.outgrown():
         say(f"The index of the {modality} vectors was made for half as many: making a new one.")
     for optimized in renew(library):
         say(*explained(optimized).splitlines())

@@ -1,5 +1,6 @@
 """What is written appears whole or not at all, and nobody's file is written through a link or a temporary name."""
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -72,12 +73,14 @@ def test_a_temporary_file_is_never_one_that_is_there(tmp_path: Path, monkeypatch
 
 
 def test_leftovers_of_killed_writers_go(tmp_path: Path) -> None:
-    temporary_file(tmp_path)
+    young, old = temporary_file(tmp_path), temporary_file(tmp_path)
     (tmp_path / ".descry-1.part").mkdir()
     (tmp_path / ".descry-1.part" / "content").touch()
     (tmp_path / ".mine.part").touch()
+    for path in (old, tmp_path / ".descry-1.part", tmp_path / ".mine.part"):
+        os.utime(path, (0, 0))
     remove_leftovers(tmp_path)
-    assert everything(tmp_path) == {".mine.part": b""}
+    assert everything(tmp_path) == {".mine.part": b"", young.name: b""}
 
 
 def _page(folder: Path, _library: Library) -> None:
@@ -87,7 +90,9 @@ def _page(folder: Path, _library: Library) -> None:
 
 WRITERS: dict[str, Callable[[Path, Library], object]] = {
     "index": lambda folder, library: index_sources(library, [folder], color_encoder()),
-    "optimize": lambda _, library: library.optimize("image", color_encoder().embed("text", ["red"]), recall=0.9),
+    "optimize": lambda _, library: library.indexes.optimize(
+        "image", color_encoder().embed("text", ["red"]), recall=0.9
+    ),
     "page": _page,
 }
 

@@ -231,7 +231,9 @@ def test_searching_while_indexing_sees_whole_batches(tmp_path: Path) -> None:
 
 
 def test_a_reader_that_stays_open_follows_removals(tmp_path: Path, encoder: Encoder, monkeypatch) -> None:
-    monkeypatch.setattr("indexer.library.WORTH_SAVING", 10)  # so that the indexes are saved, and removals forgotten
+    monkeypatch.setattr(
+        "indexer.nearest.cache.WORTH_SAVING", 10
+    )  # so that the indexes are saved, and removals forgotten
     folder, place = tmp_path / "photos", tmp_path / "library"
     paths = paint_many(folder, 60)
     with Library.create(place, encoder) as writer, Library.open(place) as reader:

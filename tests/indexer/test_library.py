@@ -10,9 +10,7 @@ from painting import held, later, paint, paint_many
 
 from indexer import Encoder, Library, index_sources
 from indexer.errors import EncoderMismatch, LibraryDamaged, LibraryError, LibraryFull, LibraryNotFound, PathError
-from indexer.nearest.index import VectorIndex
-from indexer.nearest.light import LightIndex
-from indexer.nearest.saved import saved_revision
+from indexer.library import TEXT_TOWER
 from indexer.testing import color_encoder
 
 QUERY = np.full((1, 4), 0.5, np.float32)
@@ -20,12 +18,6 @@ QUERY = np.full((1, 4), 0.5, np.float32)
 
 def answer(library: Library) -> list[int]:
     index = library.index("image")
-    return [int(id) for id in index.search(QUERY, max(1, len(index)))[1][0] if id >= 0]
-
-
-def first_answer(library: Library) -> list[int]:
-    """The answer to the first question, which need not be FAISS's."""
-    index = library.index_for_asking("image")
     return [int(id) for id in index.search(QUERY, max(1, len(index)))[1][0] if id >= 0]
 
 
@@ -89,96 +81,52 @@ def test_odd_places_are_fine(tmp_path: Path, photos: Path, encoder: Encoder) -> 
             assert len(answer(library)) == 1
 
 
-def test_an_index_is_saved_and_used_by_the_next_reader(filled: Library, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert saved_revision(filled.path / "image.faiss") is not None
-    truth = answer(filled)
-    monkeypatch.setattr(Library, "_catch_up", lambda *_: pytest.fail("read what was saved"))
-    with Library.open(filled.path) as library:
-        index = library._saved_index("image")
-        assert index
-        assert len(index) == 30
-    monkeypatch.undo()
-    with Library.open(filled.path) as library:
-        assert answer(library) == truth
-
-
-def test_only_the_first_question_does_without_faiss(filled: Library) -> None:
-    with Library.open(filled.path) as library:
-        assert isinstance(library.index_for_asking("image"), LightIndex)
-        assert isinstance(library.index_for_asking("image"), VectorIndex)
-    with Library.open(filled.path) as library:
-        library.index("image")
-        assert isinstance(library.index_for_asking("image"), VectorIndex)
-
-
-def test_a_first_question_to_an_index_far_behind_saves_it_for_the_next(
-    filled: Library, photos: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+def test_nothing_is_saved_of_an_exact_index_and_a_reader_sees_what_comes_and_goes(
+    filled: Library, photos: Path, encoder: Encoder
 ) -> None:
-    paint_many(photos, 50, start=100)
+    assert not list(filled.path.glob("*.faiss"))
+    with Library.open(filled.path) as reader:
+        before = answer(reader)
+        paint_many(photos, 5, start=100)
+        (photos / "00003.bmp").unlink()
+        paint(photos / "00004.bmp", "white")
+        later(photos / "00004.bmp")
+        index_sources(filled, [photos], encoder)
+        assert sorted(answer(reader)) == sorted(held(reader).values())
+        assert len(answer(reader)) == len(before) + 4
+        with Library.open(filled.path) as other:
+            assert answer(other) == answer(reader)
+
+
+def test_what_an_earlier_version_saved_of_an_exact_index_goes(filled: Library, photos: Path, encoder: Encoder) -> None:
+    (filled.path / "image.faiss").write_bytes(os.urandom(3000))
+    assert len(answer(filled)) == 30
     index_sources(filled, [photos], encoder)
-    monkeypatch.setattr("indexer.library.WORTH_SAVING", 10)
-    for kind in (VectorIndex, LightIndex):
-        with Library.open(filled.path) as library:
-            assert isinstance(library.index_for_asking("image"), kind)
-    assert filled.stale_changes() == 0
+    assert not (filled.path / "image.faiss").exists()
 
 
-@pytest.mark.parametrize("damage", ["missing", "empty", "garbage", "truncated", "other dimension", "folder"])
-def test_a_broken_index_is_made_anew(damage: str, filled: Library) -> None:
-    truth = answer(filled)
-    file = filled.path / "image.faiss"
-    content = file.read_bytes()
-    file.unlink()
-    if damage == "empty":
-        file.touch()
-    if damage == "garbage":
-        file.write_bytes(os.urandom(3000))
-    if damage == "truncated":
-        file.write_bytes(content[: len(content) // 2])
-    if damage == "other dimension":
-        VectorIndex(7, revision=3).save(file)
-    if damage == "folder":
-        file.mkdir()
-    with Library.open(filled.path) as library:
-        assert first_answer(library) == truth
-        assert answer(library) == truth
-
-
-def test_a_stale_index_catches_up_with_what_came_and_went(filled: Library, photos: Path, encoder: Encoder) -> None:
-    saved = (filled.path / "image.faiss").read_bytes()
-    paint_many(photos, 5, start=100)
-    (photos / "00003.bmp").unlink()
-    paint(photos / "00004.bmp", "white")
-    later(photos / "00004.bmp")
-    index_sources(filled, [photos], encoder)
-    assert (filled.path / "image.faiss").read_bytes() == saved  # a few changes are not worth a new one
-    assert filled.stale_changes() == 5 + 1 + 2
-    with Library.open(filled.path) as library:
-        assert sorted(answer(library)) == sorted(held(library).values())
-        assert answer(library) == answer(filled)
-    with Library.open(filled.path) as library:
-        assert first_answer(library) == answer(filled)
-
-
-def test_many_changes_are_saved_by_the_reader_that_meets_them(
-    filled: Library, photos: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+def test_damaged_vectors_are_said_and_the_next_run_makes_them_anew(
+    filled: Library, photos: Path, encoder: Encoder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    paint_many(photos, 50, start=100)
-    index_sources(filled, [photos], encoder)
-    monkeypatch.setattr("indexer.library.WORTH_SAVING", 10)
-    with Library.open(filled.path) as library:
-        assert len(answer(library)) == 80
-    assert saved_revision(filled.path / "image.faiss") == filled.catalog.revision
-    assert filled.stale_changes() == 0
+    first, *others = sorted(held(filled).values())
+    file = filled.catalog.stored
+    content = bytearray(file.path.read_bytes())
+    content[first * file._width : (first + 1) * file._width] = os.urandom(file._width)
+    file.path.write_bytes(content)
+    with Library.open(filled.path) as reader:
+        assert sorted(answer(reader)) == others
+    assert "1 vectors" in caplog.text and "`descry index` makes them anew" in caplog.text
+    with Library.create(filled.path, encoder) as library:
+        assert index_sources(library, [photos], encoder).embedded == 1
+        assert len(answer(library)) == 30
+        assert not len(library.catalog.damaged())
 
 
-def test_a_reader_that_may_not_write_finds_all_the_same(unprivileged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_that_may_not_write_finds_all_the_same(unprivileged: Path) -> None:
     encoder, place = color_encoder(), unprivileged / "library"
     paint_many(unprivileged / "photos", 20)
     with Library.create(place, encoder) as library:
         index_sources(library, [unprivileged / "photos"], encoder)
-    (place / "image.faiss").unlink()
-    monkeypatch.setattr("indexer.library.WORTH_SAVING", 10)
     place.chmod(0o555)
     with Library.open(place) as library:
         assert len(answer(library)) == 20
@@ -186,31 +134,85 @@ def test_a_reader_that_may_not_write_finds_all_the_same(unprivileged: Path, monk
         index_sources(library, [unprivileged / "photos"], encoder)
 
 
-def test_an_older_catalog_under_a_newer_index_is_believed(filled: Library, photos: Path, encoder: Encoder) -> None:
-    filled.catalog.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    backup = (filled.path / "catalog.sqlite3").read_bytes()
-    paint_many(photos, 2000, start=100)
-    index_sources(filled, [photos], encoder)
-    filled.close()
-    for file in filled.path.glob("catalog.sqlite3*"):
+@pytest.fixture
+def optimized(filled: Library, monkeypatch: pytest.MonkeyPatch) -> Library:
+    """A library with an inverted file of its photos."""
+    monkeypatch.setattr("indexer.nearest.tuning.EXACT_IS_QUICK", 0)
+    monkeypatch.setattr("indexer.nearest.tuning.WORTH_IT", 2)
+    filled.indexes.optimize("image", np.repeat(QUERY, 4, axis=0), recall=0.98)
+    assert not filled.index("image").is_exact
+    return filled
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "garbage", "truncated", "a byte", "other generation", "folder"])
+def test_a_broken_inverted_file_is_never_believed_and_made_anew_by_the_next_run(
+    damage: str, optimized: Library, photos: Path, encoder: Encoder
+) -> None:
+    truth = answer(optimized)
+    file = optimized.path / "image.faiss"
+    content, ivf = file.read_bytes(), optimized.index("image").in_faiss()
+    file.unlink()
+    if damage == "empty":
+        file.touch()
+    if damage == "garbage":
+        file.write_bytes(os.urandom(3000))
+    if damage == "truncated":
+        file.write_bytes(content[: len(content) // 2])
+    if damage == "a byte":
+        file.write_bytes(content[:500] + bytes([content[500] ^ 1]) + content[501:])
+    if damage == "other generation":
+        assert ivf is not None
+        ivf.save(file, revision=optimized.catalog.revision, generation="another")
+    if damage == "folder":
+        file.mkdir()
+    with Library.open(optimized.path) as library:
+        for _ in range(3):
+            assert answer(library) == truth
+        assert library.index("image").is_exact
+    if damage == "folder":
+        file.rmdir()
+    index_sources(optimized, [photos], encoder)
+    with Library.open(optimized.path) as library:
+        assert answer(library) == truth
+        assert not library.index("image").is_exact
+        assert library.indexes.damaged() == []
+
+
+def test_an_older_catalog_under_a_newer_inverted_file_is_believed(
+    optimized: Library, photos: Path, encoder: Encoder
+) -> None:
+    optimized.catalog.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    backup = (optimized.path / "catalog.sqlite3").read_bytes()
+    paint_many(photos, 200, start=100)
+    index_sources(optimized, [photos], encoder)
+    optimized.indexes.optimize("image", np.repeat(QUERY, 4, axis=0), recall=0.98)
+    optimized.close()
+    for file in optimized.path.glob("catalog.sqlite3*"):
         file.unlink()
-    (filled.path / "catalog.sqlite3").write_bytes(backup)
-    with Library.open(filled.path) as library:
+    (optimized.path / "catalog.sqlite3").write_bytes(backup)
+    with Library.open(optimized.path) as library:
         assert sorted(answer(library)) == sorted(held(library).values())
         assert len(answer(library)) == 30
+    for path in photos.glob("001*.bmp"):
+        path.unlink()
+    paint_many(photos, 400, start=1000)  # more changes than the lost ones were
+    with Library.create(optimized.path, encoder) as library:
+        index_sources(library, [photos], encoder)
+    with Library.open(optimized.path) as library:
+        assert sorted(answer(library)) == sorted(held(library).values())
 
 
-def test_an_old_index_whose_removals_are_forgotten_is_made_anew(
-    filled: Library, photos: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+def test_an_old_inverted_file_whose_removals_are_forgotten_is_not_believed(
+    optimized: Library, photos: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    old = (filled.path / "image.faiss").read_bytes()
-    monkeypatch.setattr("indexer.library.WORTH_SAVING", 1)
+    old = (optimized.path / "image.faiss").read_bytes()
+    monkeypatch.setattr("indexer.nearest.cache.WORTH_SAVING", 1)
     (photos / "00003.bmp").unlink()
     for _ in range(2):
-        index_sources(filled, [photos], encoder)
-    assert list(filled.catalog.removed_since("image", 0)) == []
-    (filled.path / "image.faiss").write_bytes(old)
-    with Library.open(filled.path) as library:
+        index_sources(optimized, [photos], encoder)
+    assert list(optimized.catalog.removed_since("image", 0)) == []
+    (optimized.path / "image.faiss").write_bytes(old)
+    with Library.open(optimized.path) as library:
         assert sorted(answer(library)) == sorted(held(library).values())
 
 
@@ -260,3 +262,40 @@ def test_a_text_tower_that_cannot_be_stored_leaves_a_library_that_was_not_begun(
     with pytest.raises(LibraryNotFound, match="never begun"):
         Library.open(tmp_path)
     Library.create(tmp_path, colors).close()
+
+
+def test_a_stored_text_tower_that_is_damaged_or_another_encoders_is_not_used_and_stored_anew(tmp_path: Path) -> None:
+    def store_text(folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        (folder / "weights").write_bytes(b"weights")
+
+    colors = color_encoder()
+    encoder = Encoder("colors", 4, "0", colors.makers, store_text)
+    with Library.create(tmp_path, encoder) as library:
+        assert library.has_text_tower(whole=True)
+        weights = library.path / TEXT_TOWER / "weights"
+        weights.write_bytes(b"weightz")
+        assert library.has_text_tower()  # sizes only are looked at before a question
+        assert not library.has_text_tower(whole=True)
+        weights.write_bytes(b"weight")
+        assert not library.has_text_tower()
+    with Library.create(tmp_path, encoder) as library:
+        assert library.has_text_tower(whole=True)
+        library.catalog.set_meta(checksum="1")
+        assert not library.has_text_tower()
+
+
+@pytest.mark.parametrize("closed", ["catalog.1.vectors", "catalog.sqlite3", "image.faiss", "."])
+def test_what_may_not_be_read_is_named(closed: str, unprivileged: Path) -> None:
+    place = unprivileged / "library"
+    paint_many(unprivileged / "photos", 20)
+    with Library.create(place, color_encoder()) as library:
+        index_sources(library, [unprivileged / "photos"], color_encoder())
+    (place / "image.faiss").write_bytes(bytes(100))
+    (place / closed).chmod(0)
+    if closed == "image.faiss":
+        with Library.open(place) as library:
+            assert len(answer(library)) == 20
+        return
+    with pytest.raises(LibraryError, match=r"library|vectors"), Library.open(place) as library:
+        answer(library)

@@ -88,7 +88,7 @@ def test_vectors_that_are_damaged_or_missing_are_found_out(demo: Path, tmp_path:
     file = vectors_file(library / CATALOG, 1)
     file.write_bytes(bytes(file.stat().st_size))
     row = told(library)["vectors"]
-    assert (row["state"], row["says"]) == ("problem", "1 of 1 looked at are damaged")
+    assert (row["state"], row["says"]) == ("problem", "1 of 1 are damaged")
     file.unlink()
     assert "missing or cut short" in told(library)["vectors"]["says"]
 

@@ -49,18 +49,18 @@ def test_a_large_one_is_told_what_was_chosen_and_why(filled: Library, monkeypatc
     monkeypatch.setattr(tuning, "EXACT_IS_QUICK", 0)
     monkeypatch.setattr(tuning, "WORTH_IT", 2)
     found = next(optimizing.optimize(filled, recall=0.9))
-    choice = filled.choice("image")
+    choice = filled.indexes.parameters("image")
     assert choice is not None
     first, second = optimizing.explained(found).splitlines()
-    assert first.startswith(f"image: 60 vectors in {choice.lists} lists, of which a query scans the nearest ")
-    assert f"with the {choice.depth} best ranked exactly" in second
+    assert first.startswith(f"image: 60 vectors in {choice.nlist} lists, of which a query scans the nearest ")
+    assert f"with the {choice.refine_k} best ranked exactly" in second
     assert "chosen by half of 20 of the library's own text vectors; " in second
     assert f"with the others recall@10 {choice.recall:.3f}, 0.9 wished" in second
     monkeypatch.setattr(tuning, "WORTH_IT", 0)
     first, second = optimizing.explained(next(optimizing.optimize(filled, recall=0.9))).splitlines()
     assert first.startswith("image: 60 vectors, exact: ")
     assert "lists would have to be scanned" in second
-    assert filled.choice("image") is None
+    assert filled.indexes.parameters("image") is None
 
 
 def test_answers_stay_the_same_where_all_lists_are_scanned(filled: Library, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,13 +89,13 @@ def test_indexing_twice_as_many_makes_the_index_anew_and_says_so(
     monkeypatch.setattr(tuning, "WORTH_IT", 2)
     for _ in optimizing.optimize(filled, recall=0.9):
         pass
-    before = filled.choice("image")
+    before = filled.indexes.parameters("image")
     assert [found.verdict.modality for found in optimizing.renew(filled)] == []
     paint_many(photos, 150)
     encoder = filled.encoder()
     index_sources(filled, [photos], encoder)
     assert [found.verdict.modality for found in optimizing.renew(filled)] == ["image"]
-    after = filled.choice("image")
+    after = filled.indexes.parameters("image")
     assert before is not None
     assert after is not None
-    assert (before.vectors, after.vectors, after.wished) == (60, 150, 0.9)
+    assert (before.vectors, after.vectors, after.target) == (60, 150, 0.9)

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 import faiss
 import numpy as np
 import pytest
+from stored import stored
 
 from indexer.items import Vectors
-from indexer.nearest import gpu, inverted
+from indexer.nearest import gpu, ivf
 from indexer.nearest.exact import Exact
-from indexer.nearest.inverted import learn_centroids
+from indexer.nearest.ivf import learn_centroids
 
 DIMENSION, LISTS = 32, 16
 
@@ -25,13 +26,17 @@ def rows(count: int, *, seed: int = 0) -> np.ndarray:
 
 
 def exact(count: int) -> Exact:
-    index = Exact.empty(DIMENSION)
-    index.add(Vectors(np.arange(count, dtype=np.int64) * 3, rows(count)))
-    return index
+    ids = np.arange(count, dtype=np.int64) * 3
+    return Exact(stored(Vectors(ids, rows(count))), ids)
 
 
 def lists() -> faiss.IndexIVFRaBitQ:
-    return inverted._faiss_index(rows(LISTS, seed=9), LISTS)
+    return ivf._faiss_index(rows(LISTS, seed=9), LISTS)
+
+
+@pytest.fixture(autouse=True)
+def _library(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path_factory.mktemp("library"))
 
 
 @pytest.fixture
@@ -86,8 +91,9 @@ def test_many_questions_find_the_same_there_and_the_copy_is_made_once(
     scores, ids = index.nearest(asked, 7, None)
     index.nearest(asked, 7, None)
     assert woken == ["float16"]
-    index.add(Vectors(np.array([1], np.int64), asked[:1]))  # then the copy is not of all any more
-    assert index.nearest(asked, 1, None)[1][0] == 1
+    index.stored.write(np.array([1]), asked[:1])
+    index.add(np.array([1]))  # then the copy is not of all any more
+    assert index.nearest(asked, 1, None)[1][0, 0] == 1
     assert woken == ["float16"] * 2
     monkeypatch.setattr(faiss, "get_num_gpus", lambda: 0)
     processor_scores, processor_ids = exact(3000).nearest(asked, 7, None)
@@ -96,7 +102,7 @@ def test_many_questions_find_the_same_there_and_the_copy_is_made_once(
 
 
 def test_filtered_questions_and_more_neighbours_than_it_selects_are_the_processors(woken: list[str]) -> None:
-    index, asked = exact(3000), rows(3, seed=1)
+    index, asked = exact(3000), rows(40, seed=1)
     assert index.nearest(asked, 2, np.arange(0, 900, 3))[1].max() < 900
     assert (index.nearest(asked, gpu.MOST, None)[1] >= 0).all()
     assert woken == []
@@ -105,9 +111,9 @@ def test_filtered_questions_and_more_neighbours_than_it_selects_are_the_processo
 def test_where_its_memory_does_not_suffice_the_processor_answers(
     woken: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    index, asked = exact(500), rows(3, seed=1)
+    index, asked = exact(500), rows(40, seed=1)
     expected = index.nearest(asked, 5, None)[1]
-    del index._gpu
+    index._gpu = None
 
     def full(*_: object, **__: object) -> None:
         woken.append("full")
@@ -120,7 +126,7 @@ def test_where_its_memory_does_not_suffice_the_processor_answers(
     gpu.add_to_lists(there, rows(200), np.arange(200))
     here.add_with_ids(rows(200), np.arange(200))
     assert held(there) == held(here)
-    assert woken == ["float16", "full", "full"]  # the copy is not tried again before the vectors change
+    assert woken == ["float16", "full", "full"]
 
 
 def test_vectors_come_into_the_lists_that_the_processor_would_choose(woken: list[str]) -> None:

@@ -1,7 +1,6 @@
-"""Every kind of FAISS index that may be chosen against brute force: ids, order and scores."""
+"""Every kind of index that may be chosen against brute force: ids, order and scores."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import faiss
 import numpy as np
@@ -10,8 +9,8 @@ from stored import rounded, stored
 
 from indexer.items import Vectors
 from indexer.nearest.index import VectorIndex
-from indexer.nearest.inverted import Inverted, learn_centroids
-from indexer.nearest.saved import saved_revision
+from indexer.nearest.ivf import IVF, learn_centroids
+from indexer.storage.stored_vectors import StoredVectors
 
 DIMENSION = 16
 
@@ -28,18 +27,21 @@ def random_vectors(count: int, seed: int = 0) -> Vectors:
 
 
 def exact(vectors: Vectors) -> VectorIndex:
-    index = VectorIndex(DIMENSION)
-    index.add(vectors)
+    return VectorIndex(stored(vectors), vectors.ids)
+
+
+def asked_before(vectors: Vectors) -> VectorIndex:
+    """An exact index that has its int8 prefilter."""
+    index = exact(vectors)
+    index.search(vectors.rows[:1], 1)
     return index
 
 
 def inverted(vectors: Vectors) -> VectorIndex:
     """One that looks at everything: then it is exact."""
-    centroids = learn_centroids(vectors.rows, 8)
-    lists = Inverted.empty(centroids, vectors.rows, stored(vectors), probes=8, depth=10_000)
-    index = VectorIndex.approximate(lists)
-    index.add(vectors)
-    return index
+    ivf = IVF.empty(learn_centroids(vectors.rows, 8), vectors.rows, nprobe=8, refine_k=10_000)
+    ivf.add(vectors)
+    return VectorIndex(stored(vectors), ivf=ivf)
 
 
 Kind = Callable[[Vectors], VectorIndex]
@@ -50,20 +52,20 @@ def _library(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path_factory.mktemp("library"))
 
 
-@pytest.fixture(params=["exact, few", "exact, many", "inverted"])
+@pytest.fixture(params=["exact", "exact, with a prefilter", "inverted"])
 def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Kind:
-    """What makes an index; of an exact one of many, codes are scanned first, here also where there are few."""
+    """What makes an index."""
     if request.param == "inverted":
         return inverted
-    if request.param == "exact, many":
-        scan_first(monkeypatch)
+    if request.param == "exact, with a prefilter":
+        with_a_prefilter(monkeypatch)
+        return asked_before
     return exact
 
 
-def scan_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("indexer.nearest.exact.DEPTH", 3)
-    monkeypatch.setattr("indexer.nearest.exact.DEEPER", 2)
-    monkeypatch.setattr("indexer.nearest.exact.AGAIN", 2)
+def with_a_prefilter(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"PREFILTER_FROM": 0, "DEPTH": 3, "DEEPER": 2, "AGAIN": 2}.items():
+        monkeypatch.setattr(f"indexer.nearest.exact.{name}", value)
 
 
 def brute_force(vectors: Vectors, query: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -144,7 +146,7 @@ def test_asked_for_more_than_there_is_it_gives_all(kind: Kind) -> None:
 
 
 def test_an_empty_index_finds_nothing() -> None:
-    index = VectorIndex(DIMENSION)
+    index = VectorIndex(stored(random_vectors(1)))
     scores, ids = index.search(np.ones((3, DIMENSION), np.float32), 5)
     assert (ids == -1).all()
     assert (scores == -np.inf).all()
@@ -177,53 +179,6 @@ def test_what_is_removed_is_not_found_any_more(kind: Kind) -> None:
     np.testing.assert_array_equal(index.search(query, 133)[1][0], brute_force(kept(vectors, ~gone), query[0], 133)[1])
 
 
-def test_a_saved_index_is_opened_with_its_revision(kind: Kind, tmp_path: Path) -> None:
-    vectors = random_vectors(100)
-    index = kind(vectors)
-    index.revision = 7_000_000_000
-    index.save(tmp_path / "image.faiss")
-    opened = VectorIndex.open(tmp_path / "image.faiss", stored(vectors))
-    assert opened.revision == saved_revision(tmp_path / "image.faiss") == 7_000_000_000
-    assert (len(opened), opened.dimension) == (100, DIMENSION)
-    for one, other in zip(opened.search(vectors.rows, 10), index.search(vectors.rows, 10), strict=True):
-        np.testing.assert_array_equal(one, other)
-    assert [path.name for path in tmp_path.iterdir()] == ["image.faiss"]
-
-
-def test_an_opened_index_can_be_added_to(tmp_path: Path) -> None:
-    vectors = random_vectors(100)
-    index = exact(kept(vectors, np.arange(100) < 60))
-    index.save(tmp_path / "image.faiss")
-    opened = VectorIndex.open(tmp_path / "image.faiss", stored(vectors))
-    opened.add(kept(vectors, np.arange(100) >= 60))
-    np.testing.assert_array_equal(
-        opened.search(vectors.rows[:1], 100)[1][0], brute_force(vectors, vectors.rows[0], 100)[1]
-    )
-
-
-def test_a_file_that_is_no_index_is_a_value_error(tmp_path: Path) -> None:
-    path = tmp_path / "image.faiss"
-    exact(random_vectors(100)).save(path)
-    content = path.read_bytes()
-    broken = [b"", b"x", bytes(5000), content[:10], content[: len(content) // 2], content[:-9], b"\xff" * 100]
-    for number, damage in enumerate(broken):
-        path.write_bytes(damage)
-        with pytest.raises(ValueError, match="is not an index"):
-            VectorIndex.open(path, stored(random_vectors(1)))
-            pytest.fail(f"damage {number} went unnoticed")
-    with pytest.raises(FileNotFoundError):
-        VectorIndex.open(tmp_path / "none.faiss", stored(random_vectors(1)))
-
-
-def test_an_index_that_cannot_be_written_is_an_os_error_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="nowhere"):
-        exact(random_vectors(10)).save(tmp_path / "nowhere" / "image.faiss")
-    (tmp_path / "image.faiss").mkdir()
-    with pytest.raises(OSError):  # a folder is in its place
-        exact(random_vectors(10)).save(tmp_path / "image.faiss")
-    assert [path.name for path in tmp_path.iterdir()] == ["image.faiss"]
-
-
 def clusters(count: int, dimension: int, seed: int = 0) -> Vectors:
     """Vectors close to each other, as photos' are, with dimensions in which all lie far out or none differ."""
     chance = np.random.default_rng(seed)
@@ -231,23 +186,28 @@ def clusters(count: int, dimension: int, seed: int = 0) -> Vectors:
     rows = centres[chance.integers(len(centres), size=count)] + 0.3 * chance.normal(size=(count, dimension))
     rows[:, 0] += 8
     rows[:, 1] = 0
-    return Vectors(chance.permutation(count).astype(np.int64), unit(rows).astype(np.float16).astype(np.float32))
+    return Vectors(chance.permutation(count).astype(np.int64), rounded(unit(rows)))
 
 
-def test_among_many_none_is_missed_by_looking_at_a_byte_of_each_number(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("questions", [1, 40])
+def test_none_of_many_is_missed(questions: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("indexer.nearest.exact.PREFILTER_FROM", 0)
     monkeypatch.setattr("indexer.nearest.exact.DEPTH", 20)
     vectors = clusters(20_000, 64)
-    index = VectorIndex(64)
-    for part in np.array_split(np.arange(20_000), 3):
-        index.add(kept(vectors, np.isin(np.arange(20_000), part)))
-        index.search(vectors.rows[:1], 1)  # its codes are there, and what comes is added to them
+    index = VectorIndex(stored(vectors))
+    for part in np.array_split(vectors.ids, 3):
+        index.add(part)
+        index.search(vectors.rows[:1], 1)
     index.remove(vectors.ids[::7])
     left = kept(vectors, np.arange(20_000) % 7 != 0)
-    allowed = left.ids[::3]
     some = kept(left, np.arange(len(left)) % 3 == 0)
-    for query in np.concatenate([vectors.rows[:20], unit(np.random.default_rng(1).normal(size=(20, 64)))]):
-        assert_nearest(index.search(query[np.newaxis], 10), left, query)
-        assert_nearest(index.search(query[np.newaxis], 10, allowed=allowed), some, query)
+    asked = np.concatenate([vectors.rows[:20], unit(np.random.default_rng(1).normal(size=(20, 64)))])
+    for start in range(0, 40, questions):
+        few = asked[start : start + questions]
+        for truth, allowed in ((left, None), (some, some.ids)):
+            found = index.search(few, 10, allowed=allowed)
+            for query, scores, ids in zip(few, *found, strict=True):
+                assert_nearest((scores[np.newaxis], ids[np.newaxis]), truth, query)
 
 
 def assert_nearest(found: tuple[np.ndarray, np.ndarray], vectors: Vectors, query: np.ndarray) -> None:
@@ -256,39 +216,42 @@ def assert_nearest(found: tuple[np.ndarray, np.ndarray], vectors: Vectors, query
     np.testing.assert_array_equal(found[1][0], ids)
 
 
-def test_vectors_unlike_all_before_are_found_among_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    scan_first(monkeypatch)
-    chance = np.random.default_rng(0)
-    few = Vectors(np.arange(50), unit(np.eye(64)[:1] + 0.01 * chance.normal(size=(50, 64))))
-    index = VectorIndex(64)
-    index.add(few)
-    index.search(few.rows[:1], 5)
-    others = Vectors(np.arange(50, 550), unit(chance.normal(size=(500, 64))))
-    index.add(others)
-    rows = np.concatenate([few.rows, others.rows]).astype(np.float16).astype(np.float32)
-    for query in others.rows[:5]:
-        assert_nearest(index.search(query[np.newaxis], 10), Vectors(np.arange(550), rows), query)
-
-
 def test_several_threads_find_what_one_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_a_prefilter(monkeypatch)
     vectors = clusters(5000, 64)
-    index = VectorIndex(64)
-    index.add(vectors)
-    monkeypatch.setattr("indexer.nearest.rough.processors", lambda: 3)
+    index = asked_before(vectors)
+    monkeypatch.setattr("indexer.nearest.prefilter.processors", lambda: 3)
     for share in (10**9, 64):
-        monkeypatch.setattr("indexer.nearest.rough.SHARE", share)
+        monkeypatch.setattr("indexer.nearest.prefilter.SHARE", share)
         for query in vectors.rows[:5]:
             assert_nearest(index.search(query[np.newaxis], 10), vectors, query)
             even = kept(vectors, vectors.ids % 2 == 0)
             assert_nearest(index.search(query[np.newaxis], 10, allowed=even.ids), even, query)
 
 
-def test_an_exact_index_is_written_as_faiss_writes_it(tmp_path: Path) -> None:
-    vectors = random_vectors(100)
-    exact(vectors).save(tmp_path / "image.faiss")
-    read = faiss.read_index(str(tmp_path / "image.faiss"))
-    np.testing.assert_array_equal(faiss.vector_to_array(read.id_map), vectors.ids)
-    np.testing.assert_array_equal(read.index.reconstruct_n(0, 100), vectors.rows)
+def test_damaged_vectors_are_said_and_no_answer_and_hide_no_other(kind: Kind, caplog: pytest.LogCaptureFixture) -> None:
+    vectors = random_vectors(500)
+    index = kind(vectors)
+    damaged = vectors.ids[::50]
+    damage(index.stored, damaged)
+    again = VectorIndex(StoredVectors(index.stored.path, DIMENSION), index.fresh.ids, ivf=index.ivf)
+    left = kept(vectors, ~np.isin(vectors.ids, damaged))
+    for query in unit(np.random.default_rng(6).normal(size=(10, DIMENSION))):
+        for _ in range(2):
+            found = again.search(query[np.newaxis], 10)[1][0]
+            np.testing.assert_array_equal(found, brute_force(left, query, 10)[1])
+    assert "are damaged" in caplog.text
+    assert "`descry index` makes them anew" in caplog.text
+
+
+def damage(stored: StoredVectors, ids: np.ndarray) -> None:
+    """Noise in the places of ids."""
+    content = bytearray(stored.path.read_bytes())
+    chance = np.random.default_rng(5)
+    width = stored._width
+    for id in ids.tolist():
+        content[id * width : (id + 1) * width] = chance.bytes(width)
+    stored.path.write_bytes(content)
 
 
 @pytest.mark.skipif(faiss.get_num_gpus() == 0, reason="no GPU")

@@ -11,7 +11,7 @@ from stored import rounded
 from indexer.errors import LibraryDamaged, LibraryFull
 from indexer.items import Float32Array
 from indexer.storage.packing import width
-from indexer.storage.stored_vectors import MANY, StoredVectors
+from indexer.storage.stored_vectors import BLOCK, StoredVectors
 
 DIMENSION = 24
 
@@ -27,9 +27,9 @@ def file(tmp_path: Path) -> Iterator[StoredVectors]:
         yield stored
 
 
-@pytest.mark.parametrize("count", [1, 10, MANY, 4 * MANY])
+@pytest.mark.parametrize("count", [1, 10, BLOCK, 4 * BLOCK])
 def test_vectors_come_back_by_their_ids_in_any_order_dense_or_scattered(file: StoredVectors, count: int) -> None:
-    rows, ids = unit(50 * MANY), np.arange(1, 50 * MANY + 1)
+    rows, ids = unit(50 * BLOCK), np.arange(1, 50 * BLOCK + 1)
     file.write(ids, rows)
     dense = np.random.default_rng(1).permutation(ids[100 : 100 + count])
     scattered = np.random.default_rng(2).choice(ids, count, replace=False)

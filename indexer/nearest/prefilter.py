@@ -1,40 +1,33 @@
-"""A byte a number: what may be among the nearest, found by reading half of float16's bytes, and none of it missed.
+"""An int8 prefilter: what may be among the nearest, found by reading a byte of each number, and none of it missed.
 
 Each number is counted in steps of its dimension's own. What the rounding leaves out of a vector is another vector,
-whose inner product with a query is at most the product of their lengths (Cauchy and Schwarz): that is the doubt. Who
-has ranked the best of a scan exactly knows whether anything else could be as near.
+whose inner product with a query is at most the product of their lengths (Cauchy and Schwarz): that is the error bound.
+Who has ranked the best of a scan exactly knows whether anything else could be as near.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 import faiss
 import numpy as np
 
-from indexer.items import Float32Array, Int64Array
-from indexer.nearest.halves import one_thread
-from indexer.nearest.saved import Float16Array
+from indexer.items import Float32Array, Int64Array, Vectors
 from indexer.threads import processors
 
 # Steps from zero to the greatest number of a dimension: what a signed byte holds. And the least step: float16's.
 STEPS = 127
 LEAST = 2.0**-24
 
-# The bits of a float16 but its sign.
-UNSIGNED = np.uint16(0x7FFF)
-
-# How much more than numbers rounded by chance (1 / 12 each, squared) a vector may lose.
-WORN = 2
-
 # What float32 rounds a number by, at most, and each number that it adds.
 EPSILON = 2.0**-23
 
-# Rows that are float32 at once: 1 MB at 512 dimensions, which stays in the cache.
+# Rows that are coded at once: 1 MB at 512 dimensions, which stays in the cache.
 BLOCK = 512
 
 # Numbers that a thread scans at least: a millisecond's work. Half a million vectors of 512 dimensions take one thread
@@ -42,7 +35,7 @@ BLOCK = 512
 SHARE = 8_000_000
 
 
-class Rough:
+class Int8Prefilter:
     """Codes of vectors by their places, which count from 0 in the order in which they were added."""
 
     def __init__(self, peaks: Float32Array) -> None:
@@ -52,10 +45,19 @@ class Rough:
         self._codes = faiss.IndexScalarQuantizer(len(peaks), signed, faiss.METRIC_INNER_PRODUCT)
         self._left_out = self._longest = 0.0  # of what rounding leaves out of a vector, and of the codes
 
+    @classmethod
+    def of(cls, pieces: Callable[[], Iterable[Vectors]]) -> Int8Prefilter:
+        """Codes of all vectors, which are read twice: once for their peaks."""
+        peaks = np.max([np.abs(piece.rows).max(axis=0) for piece in pieces()], axis=0)
+        prefilter = cls(peaks)
+        for piece in pieces():
+            prefilter.add(piece.rows)
+        return prefilter
+
     def __len__(self) -> int:
         return int(self._codes.ntotal)
 
-    def add(self, rows: Float16Array) -> None:
+    def add(self, rows: Float32Array) -> None:
         """Adds vectors `[n, dim]`."""
         codes = np.empty(rows.shape, np.uint8)
         for start in range(0, len(rows), BLOCK):
@@ -68,39 +70,32 @@ class Rough:
             codes[start : start + BLOCK] = whole
         self._codes.add_sa_codes(codes)
 
-    @property
-    def is_worn(self) -> bool:
-        """Whether much was cut, so that it finds too much: better to begin again with the peaks of all."""
-        return self._left_out > WORN * math.sqrt(int(self._codes.d) / 12)
+    def scan(
+        self, query: Float32Array, depth: int, places: Int64Array | None = None
+    ) -> tuple[Float32Array, float, Int64Array]:
+        """The `depth` best of a query `[dim]` by their codes, best first: cosines `[depth]`, bound, places `[depth]`.
 
-    def remove(self, places: Int64Array) -> None:
-        """Removes vectors; those behind them move up."""
-        self._codes.remove_ids(faiss.IDSelectorBatch(places))
-
-    def scan(self, query: Float32Array, depth: int, lets: Any) -> tuple[Float32Array, float, Int64Array]:
-        """The `depth` best of a query `[dim]` by their codes, best first: cosines `[depth]`, doubt, places `[depth]`.
-
-        `lets` is FAISS's selector of places, None for all. There must be as many. No cosine of any vector with the
-        query, were it found or not, is farther than the doubt from what its code says.
+        Only `places` count, of which there must be as many; None for all. No cosine of any vector with the query, were
+        it found or not, is farther than the bound from what its code says.
         """
         in_steps = query * self._steps
         step = max(float(np.abs(in_steps).max()) / STEPS, LEAST**2)
         counted = np.rint(in_steps / step)  # whole numbers: FAISS cuts off what is behind the point
         left_out = float(np.linalg.norm(in_steps - step * counted))
-        doubt = self._left_out * float(np.linalg.norm(in_steps)) + self._longest * left_out
+        bound = self._left_out * float(np.linalg.norm(in_steps)) + self._longest * left_out
         rounding = len(query) * EPSILON
-        scores, places = self._best(counted[np.newaxis], depth, lets)
-        return scores * np.float32(step), (1 + rounding) * doubt + rounding, places
+        scores, found = self._best(counted[np.newaxis], depth, None if places is None else bitmap(places))
+        return scores * np.float32(step), (1 + rounding) * bound + rounding, found
 
-    def _best(self, counted: Float32Array, depth: int, lets: Any) -> tuple[Float32Array, Int64Array]:
+    def _best(self, counted: Float32Array, depth: int, selector: Any) -> tuple[Float32Array, Int64Array]:
         parts = min(processors(), max(1, self._codes.ntotal * self._codes.d // SHARE))
         ends = np.linspace(0, len(self), parts + 1, dtype=np.int64).tolist()
 
         def part(start: int, stop: int) -> tuple[Float32Array, Int64Array]:
             parameters: Any = faiss.SearchParameters()
             within = faiss.IDSelectorRange(start, stop, True)
-            both = within if lets is None else faiss.IDSelectorAnd(within, lets)
-            parameters.sel = lets if parts == 1 else both
+            both = within if selector is None else faiss.IDSelectorAnd(within, selector)
+            parameters.sel = selector if parts == 1 else both
             with one_thread():
                 scores, places = self._codes.search(counted, depth, params=parameters)
             return scores[0], places[0]
@@ -113,14 +108,26 @@ class Rough:
         return scores[order], places[order]
 
 
-def peaks(pieces: Iterable[Float16Array], dimension: int) -> Float32Array:
-    """The greatest numbers `[dim]` of each dimension of the rows, whatever their sign."""
-    greatest = np.zeros(dimension, np.uint16)
-    for piece in pieces:
-        bits = piece.view(np.uint16)  # but for the sign, float16 are in the order of their bits
-        for start in range(0, len(bits), BLOCK):
-            np.maximum(greatest, (bits[start : start + BLOCK] & UNSIGNED).max(axis=0), out=greatest)
-    return greatest.view(np.float16).astype(np.float32)
+def bitmap(ids: Int64Array) -> Any:
+    """FAISS's selector of ids from 0 on, asked in a nanosecond; a set (`IDSelectorBatch`) is asked in ten."""
+    there = np.zeros(int(ids.max(initial=0)) // 8 * 8 + 8, dtype=bool)
+    there[ids] = True
+    selector: Any = faiss.IDSelectorBitmap
+    return selector(np.packbits(there, bitorder="little"))
+
+
+@contextmanager
+def one_thread() -> Any:
+    """FAISS in one thread: with little to do, two take a hundred times as long, since they spin waiting for each other.
+
+    That is where something else runs on one of the cores; a scan by two took 4-6 times as long on two idle ones.
+    """
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
 
 
 def _longest(rows: Float32Array) -> float:

@@ -1,20 +1,16 @@
-"""How an inverted file is searched: what was chosen for it, and how many of its lists a question looks at.
-
-Apart from `inverted`, because who asks one question does so without FAISS, which takes longer to import.
-"""
+"""The parameters of an inverted file (IVF): what was chosen for it, and how many of its lists a question scans."""
 
 from __future__ import annotations
 
 import json
 import math
 from dataclasses import asdict, dataclass
-from typing import Protocol
 
-# Lists scanned, and the best by code that are read again, of an index that nobody tuned.
-PROBES, DEPTH = 32, 200
+# Lists scanned, and the best by code whose vectors are read, of an index that nobody tuned.
+NPROBE, REFINE_K = 32, 200
 
 # Codes whose vectors are read for each answer that is asked for, at least: it matters where many are asked for.
-DEEPER = 4
+REFINE_FACTOR = 4
 
 # Up to so many numbers, allowed vectors times dimension, a filter's vectors are all looked at, by the upper eight bits:
 # 20,000 of a million of 512 dimensions in 8 ms, as long as a filter takes over the codes, and none is missed.
@@ -32,54 +28,44 @@ LOOKED_AT = 8
 # / 5.1. There, with 2.5 % allowed, 0.952, by the root and twice as deep 0.912. Fewer are read all.
 SPREAD = 2 / 3
 LEAST_PART = 1 / 32
-FILTERED_DEPTH = 4
+FILTERED_REFINE = 4
 
-
-class Lists(Protocol):
-    """An inverted file, by its numbers: the lists, and those of them that a question scans at least."""
-
-    @property
-    def nlist(self) -> int:
-        """All of them."""
-        ...
-
-    @property
-    def nprobe(self) -> int:
-        """The fewest."""
-        ...
+# What the fields were called in libraries of earlier versions.
+_OLD = {"lists": "nlist", "probes": "nprobe", "depth": "refine_k", "wished": "target"}
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """What `descry optimize` has chosen for a modality, and from what: `recall` was measured, `wished` was asked for.
+class IVFParameters:
+    """What `descry optimize` has chosen for a modality, and from what: `recall` was measured, `target` was asked for.
 
-    `checksum` is the encoder's: with another one's vectors nothing of it holds.
+    A question scans `nprobe` of `nlist` lists at least and ranks the `refine_k` best by code exactly. `vectors` is how
+    many there were; `checksum` is the encoder's: with another one's vectors nothing of it holds.
     """
 
-    lists: int
-    probes: int
+    nlist: int
+    nprobe: int
     recall: float
-    wished: float
+    target: float
     vectors: int
     checksum: str
-    depth: int = DEPTH
+    refine_k: int = REFINE_K
 
     def as_json(self) -> str:
         """As the catalog's meta keeps it."""
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, text: str) -> Choice:
+    def from_json(cls, text: str) -> IVFParameters:
         """What `as_json` wrote. Raises `ValueError` or `TypeError` for anything else."""
-        return cls(**json.loads(text))
+        return cls(**{_OLD.get(name, name): value for name, value in json.loads(text).items()})
 
 
-def probes_for(index: Lists, k: int, candidates: int, total: int) -> int:
-    """How many lists to scan for the `k` nearest of `candidates` allowed vectors out of `total`.
+def nprobe_for(nprobe: int, nlist: int, k: int, candidates: int, total: int) -> int:
+    """How many of `nlist` lists to scan, `nprobe` at least, for the `k` nearest of `candidates` allowed out of `total`.
 
     With a filter more of them, see `SPREAD`, and some for each one that is asked for.
     """
-    least = max(index.nprobe, index.nlist * LEAST_PART) if candidates < total else index.nprobe
+    least = max(nprobe, nlist * LEAST_PART) if candidates < total else nprobe
     widened = least * (total / max(1, min(candidates, total))) ** SPREAD
-    deep = LOOKED_AT * k * index.nlist / max(1, candidates)
-    return int(min(index.nlist, math.ceil(max(index.nprobe, widened, deep))))
+    deep = LOOKED_AT * k * nlist / max(1, candidates)
+    return int(min(nlist, math.ceil(max(nprobe, widened, deep))))
