@@ -16,7 +16,7 @@ from indexer.texts import decoded, short_lines
 from search.empty import why_empty
 from search.options import SearchOptions
 from search.output import FORMATS, json_text, records, table
-from search.present import outlets
+from search.present.sinks import Chosen, Sinks, open_sinks
 from search.terminal import say, write
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ def answer(library: Path, question: Sequence[str], options: SearchOptions, ask: 
     many = options.queries_from is not None
     queries = _queries(options.queries_from, ask) if options.queries_from else iter([Asked(ask(question))])
     batch = list(islice(queries, AT_ONCE))  # before the library: a bad one costs nothing
-    chosen = outlets.Chosen(options.outlets, many=many)
+    chosen = Chosen(options.sinks, many=many)
     notes: Counter[str] = Counter()
-    with outlets.opened(chosen) as ways, Library.open(library) as opened:
+    with open_sinks(chosen) as sinks, Library.open(library) as opened:
         from search.engine import Engine
 
         engine = Engine(opened, device=options.device)
@@ -56,20 +56,22 @@ def answer(library: Path, question: Sequence[str], options: SearchOptions, ask: 
             for (query, _), hits in zip(batch, _found(engine, batch, find or Engine.search_many), strict=True):
                 print_hits(hits, options.form, long=options.long) if not many else _print_line(query, hits)
                 notes.update(_notes(engine, query, hits, many=many))
-                ways.take(query.words, hits)
+                sinks.take(query.words, hits)
             batch = list(islice(queries, AT_ONCE))
         say(*(f"note: {note}{f' ({count} questions)' if many else ''}" for note, count in notes.items()))
-        finish(ways)
+        finish(sinks)
 
 
 def _queries(file: BinaryIO, ask: Ask) -> Iterator[Asked]:
     """The queries of a file's lines. Raises `QueryError`, naming the line."""
-    place = f"{file.name}: "
+    name = getattr(file, "name", "standard input")
+    place = f"{name}: "
     try:
-        for number, line in short_lines(decoded(file)):
-            if question := line.strip():
-                place = f"{file.name}, line {number}: "
-                yield Asked(ask([question]), place)
+        with decoded(file) as text:
+            for number, line in short_lines(text):
+                if question := line.strip():
+                    place = f"{name}, line {number}: "
+                    yield Asked(ask([question]), place)
     except (OSError, SourceError, QueryError) as error:
         raise QueryError(f"{place}{error}") from error
 
@@ -107,9 +109,9 @@ def _notes(engine: Engine, query: Query, hits: Sequence[Hit], *, many: bool) -> 
         yield why_empty(engine, query)
 
 
-def finish(ways: outlets.Ways) -> None:
+def finish(sinks: Sinks) -> None:
     """Says on stderr where the answers went, and ends with 1 if something of them could not be taken along."""
-    done, failures = ways.finish()
+    done, failures = sinks.finish()
     say(*done, *(f"{failure.path}: {failure.reason}" for failure in failures))
     if failures:
         click.get_current_context().exit(1)

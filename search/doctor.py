@@ -17,12 +17,14 @@ from typing import Any, NamedTuple
 from indexer.errors import DescryError, EncoderError, LibraryError, LibraryNotFound
 from indexer.library import CATALOG, TEXT_TOWER, Library
 from indexer.storage import migrations
+from search.hits import why_unseen
 
 # Room below which a run of any size will soon stop: the catalog and its log of a hundred thousand photos.
 LEAST_FREE = 500e6
 
 # What an extra brings and by which package one sees that it is there.
 EXTRAS = {
+    "formats": ("imagecodecs", "JPEG XL, and TIFFs of every compression"),
     "map": ("sklearn", "`descry map`"),
     "multilingual": ("transformers", "the SigLIP 2 encoders"),
     "parquet": ("pyarrow", "export and import as Parquet"),
@@ -193,9 +195,7 @@ def _library(library: Path) -> Finding:
 
 def _catalog(library: Path) -> Finding:
     with Library.open(library) as opened:
-        connection = opened.catalog.connection
-        wrong = [row for (row,) in connection.execute("PRAGMA quick_check(3)") if row != "ok"]
-        taken = migrations.version(connection)
+        wrong, taken = opened.catalog.damages(), opened.catalog.version
     if wrong:
         remedy = f"move {library} away and index again"
         return Finding(State.PROBLEM, f"{CATALOG} is damaged ({'; '.join(wrong)})", remedy)
@@ -260,7 +260,7 @@ def _lock(library: Path) -> Finding:
 def _files(library: Path) -> Finding:
     with Library.open(library) as opened:
         failed = len(opened.catalog.files.failures())
-        away = [str(root) for root in opened.catalog.files.roots() if not root.exists()]
+        away = [str(root) for root in opened.catalog.files.roots() if why_unseen(root)]
     if away:
         return Finding(State.NOTE, f"not there now: {', '.join(away)}", "connect the drive, or `descry remove` them")
     if failed:

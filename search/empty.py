@@ -21,17 +21,17 @@ NAMED = 5
 DATES = ("on", "after", "before")
 
 
-def why_empty(engine: Engine, query: Query) -> str:
-    """Why a query found nothing, in a line, and what would find something."""
+def why_empty(engine: Engine, query: Query, *, uncut: str = "") -> str:
+    """Why a query found nothing, in a line, and what would find something; `uncut` says how to see the nearest."""
     where = f"the library {engine.library.path}"
     if not len(engine.listed(query.wanted)):
         return f"{where} holds no {query.wanted}"
     if reason := nothing_passes(engine, query.wanted, tuple(query.filters)):
         return reason
     if query.is_cut:
-        cut = "--relevant" if query.relevant else f"--sort {query.sort}"
+        uncut = uncut or f"without {'--relevant' if query.relevant else f'--sort {query.sort}'} you see the nearest"
         passes = " and passes the filters" if query.filters else ""
-        return f"nothing fits: no {query.wanted} in {where} fits the query{passes}; without {cut} you see the nearest"
+        return f"nothing fits: no {query.wanted} in {where} fits the query{passes}; {uncut}"
     return f"{where} holds no {query.wanted} beside what was asked about; --include-self shows that"
 
 
@@ -89,6 +89,5 @@ def _nothing_of(engine: Engine, wanted: str, group: Sequence[Filter]) -> str:
         more = f" and {len(values) - len(shown)} more" if len(values) > len(shown) else ""
         return f"no {field} {group[0].value!r}; there are: {', '.join(shown)}{more}"
     if field == "near":
-        known = "json_extract(facts, '$.latitude') IS NOT NULL"
-        return f"{nothing}; of {len(engine.library.catalog.ids(wanted, known))} it is known where they were taken"
+        return f"{nothing}; of {engine.library.catalog.listing.located(wanted)} it is known where they were taken"
     return nothing if field not in ("camera", "lens", "tag") else f"{nothing}: no {wanted} has a {field}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from indexer.items import Float32Array, Int64Array
 from indexer.library import Library
 from indexer.storage.files import as_stored
 from search.candidates import FUSED, WEIGHED, Candidates
-from search.filters import SAME_TYPE, Filter, teach, to_sql
+from search.filters import FUNCTIONS, SAME_TYPE, Filter, to_sql
 from search.fusion import weighted
 from search.hits import Candidate, Hit
 from search.query import STORED, Order, Query, Term, parse
@@ -44,7 +43,7 @@ class Engine:
         """`encoder` is the library's own unless one is given. Raises `EncoderMismatch` for a strange one."""
         if encoder is not None:
             library.check(encoder)
-        teach(library.catalog.connection)
+        library.catalog.register_functions(FUNCTIONS)
         self._kept: dict[tuple[object, ...], Any] = {}
         self.library = library
         self.encoder = encoder or library.encoder(device=device)
@@ -147,9 +146,8 @@ class Engine:
     def _sorted(self, query: Query, candidates: Sequence[Candidate]) -> list[Candidate]:
         by_id = {candidate.id: candidate for candidate in candidates}
         order = Order.of(query.sort)
-        among = "items.id IN (SELECT value FROM json_each(?))"
         ids = self.library.catalog.listing.ids(
-            query.wanted, among, (json.dumps(list(by_id)),), order=order.name, descending=order.descending
+            query.wanted, order=order.name, descending=order.descending, among=list(by_id)
         )
         return [by_id[id] for id in ids.tolist()]
 
@@ -264,7 +262,7 @@ class Engine:
         listing = self.library.catalog.listing
         ids: Int64Array = self._remembered(
             ("listed", wanted, filters, order),
-            lambda: listing.ids(wanted, *_where(filters), order=order.name, descending=order.descending),
+            lambda: listing.ids(wanted, *to_sql(filters), order=order.name, descending=order.descending),
         )
         return ids
 
@@ -277,17 +275,12 @@ class Engine:
         filters = tuple(filters)
         listing = self.library.catalog.listing
         found: dict[str, dict[str, int]] = self._remembered(
-            ("facets", wanted, filters), lambda: listing.facets(wanted, *_where(filters))
+            ("facets", wanted, filters), lambda: listing.facets(wanted, *to_sql(filters))
         )
         types: Counter[str] = Counter()
         for suffix, count in found["type"].items():
             types[SAME_TYPE.get(suffix, (suffix,))[0]] += count
         return found | {"type": dict(types.most_common())}
-
-
-def _where(filters: Sequence[Filter]) -> tuple[str, tuple[Any, ...]]:
-    """The filters as SQL, true for all items where there are none."""
-    return to_sql(filters) if filters else ("1", ())
 
 
 def _row(query: Query, terms: Float32Array) -> Float32Array:

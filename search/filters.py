@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -102,24 +101,18 @@ class Filter:
 
 
 def to_sql(filters: Sequence[Filter]) -> Condition:
-    """The filters as one condition: those of one field are alternatives, different fields must all hold."""
+    """The filters as one condition, true without any: those of one field are alternatives, fields must all hold."""
     groups: dict[object, list[Condition]] = {}
     for filter in filters:
         groups.setdefault(filter if filter.negated else filter.field, []).append(filter.condition())
     sql = " AND ".join(f"({' OR '.join(f'({sql})' for sql, _ in group)})" for group in groups.values())
-    return Condition(sql, tuple(value for group in groups.values() for _, values in group for value in values))
+    return Condition(sql or "1", tuple(value for group in groups.values() for _, values in group for value in values))
 
 
 def matching_ids(catalog: Catalog, modality: str, filters: Sequence[Filter]) -> Int64Array:
     """The ids of a modality's items that filters let through."""
-    teach(catalog.connection)
+    catalog.register_functions(FUNCTIONS)
     return catalog.ids(modality, *to_sql(filters))
-
-
-def teach(connection: sqlite3.Connection) -> None:
-    """Gives a connection the functions that conditions are made of."""
-    for name, (arguments, function) in FUNCTIONS.items():
-        connection.create_function(name, arguments, function, deterministic=True)
 
 
 def negated(text: str) -> Filter:

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from indexer.items import Item
 
+# Why a file cannot be looked at that is not at its place.
+GONE = "the file is gone"
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -29,10 +32,10 @@ class Candidate:
 class Hit:
     """An item that was found. `score` is a cosine, higher is nearer, None where nothing was asked (`Engine.browse`).
 
-    `missing` says that its file is gone, `unseen` why it cannot be looked at ("" if it can). What else is None was not
-    asked for: `probability` is that of fitting the query (`search.relevance`), `alike` the number of near-duplicates
-    folded into the hit, `penalty` what it pays for resembling what the query takes away, `rank_score` what the ranks
-    by meaning and by words come to.
+    `missing` says that its file is gone, `unseen` why it cannot be looked at now ("" if it can). What else is None was
+    not asked for: `probability` is that of fitting the query (`search.relevance`), `alike` the number of
+    near-duplicates folded into the hit, `penalty` what it pays for resembling what the query takes away, `rank_score`
+    what the ranks by meaning and by words come to.
     """
 
     item: Item
@@ -47,7 +50,8 @@ class Hit:
     @classmethod
     def of(cls, item: Item, candidate: Candidate | None = None) -> Hit:
         """The hit of a stored item, whose file is looked for."""
-        missing, unseen = _looked_at(item.path)
+        unseen = why_unseen(item.path)
+        missing = unseen == GONE
         if candidate is None:
             return cls(item, missing=missing, unseen=unseen)
         return cls(
@@ -67,12 +71,12 @@ class Hit:
         return self.item.id or 0
 
 
-def _looked_at(path: Path) -> tuple[bool, str]:
-    """Whether a file is gone, and why it cannot be looked at: no permission, a drive that does not answer."""
+def why_unseen(path: Path) -> str:
+    """Why a file cannot be looked at now: `GONE`, no permission, a drive that does not answer; "" if it can."""
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError, ValueError):
-        return True, ""
+        return GONE
     except OSError as error:
-        return False, (error.strerror or str(error)).lower()
-    return False, ""
+        return (error.strerror or str(error)).lower()
+    return ""

@@ -16,7 +16,7 @@ from click.shell_completion import CompletionItem
 from indexer.storage.listing import FACETS
 from search.filters import FIELDS, ORIENTATIONS, Field, Filter, negated
 from search.output import FORMATS
-from search.present import outlets
+from search.present.sinks import SINK_TYPES
 from search.query import BY_RELEVANCE, ORDERS, Query, Term
 
 Command = Callable[..., Any]
@@ -71,7 +71,7 @@ class SearchOptions:
     long: bool
     device: str
     queries_from: BinaryIO | None = None
-    outlets: Mapping[str, Any] = field(default_factory=dict)
+    sinks: Mapping[str, Any] = field(default_factory=dict)
 
     def query(self, terms: Iterable[Term], words: str, *, best_of_each: bool = False) -> Query:
         """The query for these terms, which were put in these words. Raises `QueryError`."""
@@ -121,7 +121,7 @@ def search_options(*, k: int, wanted: str) -> Decorator:
                 help="Take queries from FILE, one a line (- is stdin), and answer each on a line of JSON.",
             ),
             device_option,
-            outlet_options,
+            sink_options,
             filter_options,
         )
 
@@ -179,20 +179,20 @@ long_option = click.option("--long", is_flag=True, help="In a table, with what i
 device_option = click.option("--device", default="auto", show_default=True, metavar="NAME", help="cpu, cuda, mps ...")
 
 
-def outlet_options(command: Command) -> Command:
-    """Gives a command an option for each way that an answer can take, handed over as `outlets`."""
+def sink_options(command: Command) -> Command:
+    """Gives a command an option for each way that an answer can take, handed over as `sinks`."""
 
     def gathered(*arguments: Any, **values: Any) -> Any:
-        given = {name: values.pop(_parameter("outlet", name)) for name in outlets.OUTLETS}
-        return command(*arguments, outlets={name: value for name, value in given.items() if value}, **values)
+        given = {name: values.pop(_parameter("sink", name)) for name in SINK_TYPES}
+        return command(*arguments, sinks={name: value for name, value in given.items() if value}, **values)
 
-    return _decorated(wraps(command)(gathered), *map(_outlet_option, outlets.OUTLETS))
+    return _decorated(wraps(command)(gathered), *map(_sink_option, SINK_TYPES))
 
 
-def _outlet_option(name: str) -> Decorator:
-    row = outlets.OUTLETS[name]
+def _sink_option(name: str) -> Decorator:
+    row = SINK_TYPES[name]
     kind: dict[str, Any] = {"metavar": row.metavar} if row.metavar else {"is_flag": True}
-    return click.option(f"--{name}", _parameter("outlet", name), help=row.help, **kind)
+    return click.option(f"--{name}", _parameter("sink", name), help=row.help, **kind)
 
 
 def filter_options(command: Command) -> Command:

@@ -48,7 +48,7 @@ def record(rank: int, hit: Hit) -> dict[str, Any]:
         "missing": hit.missing,
         "date": taken(item) or None,
         "facts": dict(item.facts),
-        **({"unseen": hit.unseen} if hit.unseen else {}),
+        **({"unseen": hit.unseen} if hit.unseen and not hit.missing else {}),
         **{name: value if isinstance(value, int) else round(value, 6) for name, value in asked_for.items()},
     }
 

@@ -19,10 +19,14 @@ from indexer.errors import DescryError, QueryError
 from indexer.library import Library
 from search.empty import why_empty
 from search.engine import Engine
+from search.hits import why_unseen
 from search.output import table
-from search.present import outlets
+from search.present.sinks import Chosen, open_sinks
 from search.refine import REFINEMENTS, Conversation, breadcrumb, continuations, step
 from search.terminal import say, styled, visible, write
+
+# How to see the nearest where nothing fits.
+UNCUT = "'by relevance', and 'relevant' off, show the nearest"
 
 # Lines of which as many lie in the catalog: more would only scroll by.
 FOLDERS, TAGS = 200, 200
@@ -98,7 +102,7 @@ def _answered(engine: Engine, conversation: Conversation) -> Conversation:
     if lines:
         write("".join(lines), safe=True)
     else:
-        _tell("That was all." if conversation.first else f"{why_empty(engine, conversation.query)}.")
+        _tell("That was all." if conversation.first else f"{why_empty(engine, conversation.query, uncut=UNCUT)}.")
     return conversation
 
 
@@ -108,16 +112,16 @@ def _tell(line: str) -> None:
 
 def _open(conversation: Conversation, number: str) -> None:
     path = conversation.hit(int(number or 1)).item.path
-    if not path.exists():
-        raise QueryError(f"{path} is gone.")
+    if reason := why_unseen(path):
+        raise QueryError(f"{path} cannot be opened: {reason}.")
     click.launch(str(path))
 
 
 def _preview(conversation: Conversation, _: str) -> None:
     """Draws the hits that are shown in the terminal."""
-    with outlets.opened(outlets.Chosen({"preview": True})) as ways:
-        ways.take(conversation.query.words, conversation.hits[conversation.first :])
-        ways.finish()
+    with open_sinks(Chosen({"preview": True})) as sinks:
+        sinks.take(conversation.query.words, conversation.hits[conversation.first :])
+        sinks.finish()
 
 
 def _help(_conversation: Conversation, _: str) -> None:

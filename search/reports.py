@@ -1,4 +1,4 @@
-"""What `status` and `models` tell, as rows of plain data."""
+"""What `descry status` tells, as rows of plain data."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from indexer.library import Library
 from indexer.photos.suffixes import RARE_SUFFIXES
 from indexer.storage.files import LINK, shown
+from search.hits import GONE, why_unseen
 from search.output import Rows
 
 # Kinds of files that are named, the most frequent first; the others are counted together.
@@ -39,8 +40,11 @@ def status(library: Library) -> Rows:
     if change:
         facts["unfinished reembed"] = f"{change.encoder}, {change.items} items done; `descry reembed --model` goes on"
     rows = [{"what": what, "is": value} for what, value in facts.items()]
-    places = catalog.files.roots()
-    return rows + [{"what": "folder", "is": f"{path}{'' if path.exists() else ' (not there now)'}"} for path in places]
+    return rows + [
+        {"what": "folder", "is": f"{path}{f' ({reason})' if reason else ''}"}
+        for path in catalog.files.roots()
+        for reason in ["not there now" if (unseen := why_unseen(path)) == GONE else unseen]
+    ]
 
 
 def of_no_kind(passed_over: Mapping[str, int]) -> str:
@@ -78,21 +82,3 @@ def _count(number: int, noun: str) -> str:
 def failures(library: Library) -> Rows:
     """The files that could not be indexed, and why."""
     return [{"path": shown(path), "reason": reason} for path, reason in library.catalog.files.failures()]
-
-
-def models() -> Rows:
-    """The encoders that can be chosen by a short name."""
-    from indexer.encoders.models import MODELS, is_here
-
-    return [
-        {
-            "name": card.alias,
-            "here": "yes" if is_here(card) else "no",
-            "dimensions": card.dimension,
-            "MB": card.megabytes,
-            "ImageNet %": card.quality,
-            "photos/s on a core": card.speed,
-            "note": card.note,
-        }
-        for card in MODELS
-    ]

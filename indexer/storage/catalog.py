@@ -270,7 +270,7 @@ class Catalog(Database):
             parameters,
         )
 
-    def ids(self, modality: str, where: str, values: Sequence[Any] = ()) -> Int64Array:
+    def ids(self, modality: str, where: str = "1", values: Sequence[Any] = ()) -> Int64Array:
         """The ids of a modality's items for which an SQL condition over `items`, `files` and `folders` holds."""
         # a join that is not needed costs as much as a condition
         joins = "JOIN files ON files.id = file_id JOIN folders ON folders.id = folder_id" if OF_FILES(where) else ""

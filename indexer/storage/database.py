@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -89,6 +89,20 @@ class Database:
     def revision(self) -> int:
         """How many batches were committed; rises with every change."""
         return int(self.scalar("SELECT value FROM meta WHERE key = 'revision'") or 0)
+
+    @property
+    def version(self) -> int:
+        """The steps of the schema's history that were taken, of `migrations.STEPS`."""
+        return migrations.version(self.connection)
+
+    def damages(self, most: int = 3) -> list[str]:
+        """What SQLite finds amiss in the file, the first few; looks at every page."""
+        return [row for (row,) in self.connection.execute(f"PRAGMA quick_check({most})") if row != "ok"]
+
+    def register_functions(self, functions: Mapping[str, tuple[int, Callable[..., Any]]]) -> None:
+        """Makes functions known to SQL by name, each with the number of its arguments."""
+        for name, (arguments, function) in functions.items():
+            self.connection.create_function(name, arguments, function, deterministic=True)
 
     def scalar(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
         """The first value of the first row of a query; None if it has none."""

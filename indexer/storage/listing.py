@@ -58,16 +58,16 @@ class Listing:
         *,
         order: str,
         descending: bool = False,
-        most: int | None = None,
+        among: Sequence[int] | None = None,
     ) -> Int64Array:
-        """The ids `[n]` in one of `ORDERS`, what is not known last, equal ones by id; the first `most` if given."""
+        """The ids `[n]` in one of `ORDERS`, what is not known last, equal ones by id; only those `among`, if given."""
         direction = "DESC" if descending else "ASC"
         terms = ", ".join(f"{term} {direction} NULLS LAST" for term in ORDERS[order])
-        limit = -1 if most is None else most
+        given = "1" if among is None else "items.id IN (SELECT value FROM json_each(?))"
         rows = self._database.connection.execute(
-            f"SELECT items.id FROM {_SOURCE} WHERE items.modality = ? AND {_PLACED} AND ({where}) "
-            f"ORDER BY {terms}, items.id LIMIT ?",
-            (modality, *values, limit),
+            f"SELECT items.id FROM {_SOURCE} WHERE items.modality = ? AND {_PLACED} AND ({where}) AND {given} "
+            f"ORDER BY {terms}, items.id",
+            (modality, *values, *([] if among is None else [json.dumps(list(among))])),
         )
         return np.fromiter((id for (id,) in rows), np.int64)
 
@@ -86,6 +86,11 @@ class Listing:
             (modality, *values),
         )
         return _by_month(rows.fetchall()) if name == "on" else dict(rows)
+
+    def located(self, modality: str) -> int:
+        """How many items there are whose place on the globe is known."""
+        sql = "SELECT count(*) FROM items WHERE modality = ? AND json_extract(facts, '$.latitude') IS NOT NULL"
+        return int(self._database.scalar(sql, (modality,)))
 
     # what is compared to find duplicates
 

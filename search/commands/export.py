@@ -28,10 +28,9 @@ def export(library: Path, file: Path, modality: str, filters: tuple[Filter, ...]
     """
     from indexer.library import Library
     from indexer.transfer import export as write_vectors
-    from search.filters import teach, to_sql
+    from search.filters import FUNCTIONS, to_sql
 
     with Library.open(library) as opened:
-        teach(opened.catalog.connection)
-        condition = to_sql(filters) if filters else ("1", ())
-        items = write_vectors(opened, file, modality=modality, condition=condition)
+        opened.catalog.register_functions(FUNCTIONS)
+        items = write_vectors(opened, file, modality=modality, condition=to_sql(filters))
     write(f"{items} vectors written to {file}\n")

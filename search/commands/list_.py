@@ -15,7 +15,7 @@ from search.options import (
     format_option,
     long_option,
     modality_option,
-    outlet_options,
+    sink_options,
     sort_option,
 )
 from search.output import FORMATS
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @sort_option("-date", "In this order:")
 @format_option(FORMATS)
 @long_option
-@outlet_options
+@sink_options
 @filter_options
 @click.pass_obj
 def list_(
@@ -41,7 +41,7 @@ def list_(
     sort: str,
     form: str,
     long: bool,
-    outlets: Mapping[str, Any],
+    sinks: Mapping[str, Any],
     filters: tuple[Filter, ...],
 ) -> None:
     """List photos without a question, the newest first, all of them or those that filters let through.
@@ -53,10 +53,10 @@ def list_(
     from indexer.library import Library
     from search.empty import nothing_passes
     from search.engine import Engine
-    from search.present.outlets import Chosen, opened
+    from search.present.sinks import Chosen, open_sinks
 
     question = " ".join(f"{filter.field} {filter.value}".strip() for filter in filters) or "everything"
-    with opened(Chosen(outlets)) as ways, Library.open(library) as held:
+    with open_sinks(Chosen(sinks)) as opened_sinks, Library.open(library) as held:
         engine = Engine(held)
         hits = engine.browse(wanted, filters=filters, sort=sort, k=k)
         total = len(engine.listed(wanted, filters=filters, sort=sort))
@@ -65,5 +65,5 @@ def list_(
             say(f"note: the first {len(hits)} of {total}; -k {total} lists all")
         if not total:
             say(f"note: {nothing_passes(engine, wanted, filters) or f'the library {held.path} holds no {wanted}'}")
-        ways.take(question, hits)
-        finish(ways)
+        opened_sinks.take(question, hits)
+        finish(opened_sinks)

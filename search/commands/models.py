@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from search.options import format_option
-from search.output import ROW_FORMATS
+from search.output import ROW_FORMATS, Rows
 from search.terminal import write
 
 
@@ -18,6 +18,22 @@ def models(form: str) -> None:
     descry models
     descry index ~/Photos --model vit-b-32
     """
-    from search import reports
+    write(ROW_FORMATS[form](cards()))
 
-    write(ROW_FORMATS[form](reports.models()))
+
+def cards() -> Rows:
+    """The encoders that can be chosen by a short name."""
+    from indexer.encoders.models import MODELS, is_here
+
+    return [
+        {
+            "name": card.alias,
+            "here": "yes" if is_here(card) else "no",
+            "dimensions": card.dimension,
+            "MB": card.megabytes,
+            "ImageNet %": card.quality,
+            "photos/s on a core": card.speed,
+            "note": card.note,
+        }
+        for card in MODELS
+    ]

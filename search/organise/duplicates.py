@@ -333,7 +333,7 @@ def near_pairs(
 
     Exact up to `ALL_UP_TO` items and `NEIGHBOURS` neighbours; beyond that, nearly so.
     """
-    kept = np.setdiff1d(catalog.ids(modality, "1") if among is None else among, leave_out)
+    kept = np.setdiff1d(catalog.ids(modality) if among is None else among, leave_out)
     index = _index(catalog, modality, kept)
     found = [_above(index, piece, least) for piece in _pieces(catalog, modality, kept)]
     ids = np.concatenate([pairs for pairs, _ in found]) if found else np.empty((0, 2), np.int64)

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from indexer.atomic import temporary_file
 from indexer.errors import PathError
 from indexer.storage.files import Failure, shown
-from search.present.outlets import Answer, Chosen, Outlet
+from search.hits import why_unseen
+from search.present.sinks import Answer, Chosen, Sink
 
 if TYPE_CHECKING:
     from search.hits import Hit
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 NAME_BYTES = 220
 
 
-class Way(NamedTuple):
+class Placement(NamedTuple):
     """How a file comes into the folder: `put` makes it at a place that is free, `is_done` says if it is there."""
 
     put: Callable[[Path, Path], None]
@@ -58,28 +59,28 @@ def _is_linked(source: Path, place: Path) -> bool:
     return place.is_symlink() and place.readlink() == source
 
 
-WAYS = {
-    "copy-to": Way(_copy, _is_copied, "copied"),
-    "link-to": Way(_link, _is_linked, "linked"),
+PLACEMENTS = {
+    "copy-to": Placement(_copy, _is_copied, "copied"),
+    "link-to": Placement(_link, _is_linked, "linked"),
 }
 
 
-class Folder(Outlet):
+class Folder(Sink):
     """Fills a folder, which is made when there is something to put there."""
 
-    def __init__(self, folder: Path, way: Way, *, many: bool = False) -> None:
+    def __init__(self, folder: Path, placement: Placement, *, many: bool = False) -> None:
         super().__init__()
         if folder.exists() and not folder.is_dir():
             raise PathError(f"{folder} is a file: name a folder, which may be new.")
-        self._folder, self._way, self._many = folder.absolute(), way, many
+        self._folder, self._placement, self._many = folder.absolute(), placement, many
         self._put = self._known = 0
 
     def take(self, answer: Answer) -> None:
         """Puts every file of the answer there once, under its rank."""
         folder = self._folder / question_folder(answer) if self._many else self._folder
         for name, source in ranked_names(answer.hits):
-            if not source.is_file():
-                self.failures.append(Failure(source, f"not {self._way.done}: the file is gone"))
+            if reason := why_unseen(source):
+                self.failures.append(Failure(source, f"not {self._placement.done}: {reason}"))
                 continue
             try:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -91,12 +92,12 @@ class Folder(Outlet):
         for candidate in _candidates(place):
             if not candidate.exists() and not candidate.is_symlink():
                 try:
-                    self._way.put(source, candidate)
+                    self._placement.put(source, candidate)
                 except FileExistsError:  # somebody was quicker
                     continue
                 self._put += 1
                 return
-            if self._way.is_done(source, candidate):
+            if self._placement.is_done(source, candidate):
                 self._known += 1
                 return
 
@@ -104,9 +105,9 @@ class Folder(Outlet):
         """A file that cannot be read is one failure; a folder that cannot be written ends it all."""
         reason = (error.strerror or str(error)).lower()
         if _is_readable(source):
-            done = f"; {self._put} {self._way.done} before" if self._put else ""
+            done = f"; {self._put} {self._placement.done} before" if self._put else ""
             raise PathError(f"{self._folder} cannot be written ({reason}){done}.") from error
-        self.failures.append(Failure(source, f"not {self._way.done}: {reason}"))
+        self.failures.append(Failure(source, f"not {self._placement.done}: {reason}"))
 
     def finish(self, made: list[Path]) -> str:
         """Says how many files are there now."""
@@ -114,12 +115,12 @@ class Folder(Outlet):
             return ""
         made.append(self._folder)
         known = f", {self._known} there before" if self._known else ""
-        return f"{self._put} {self._way.done} to {shown(self._folder)}{known}"
+        return f"{self._put} {self._placement.done} to {shown(self._folder)}{known}"
 
 
-def open_outlet(name: str, chosen: Chosen) -> Folder:
+def open_sink(name: str, chosen: Chosen) -> Folder:
     """The folder that the option names."""
-    return Folder(Path(chosen.values[name]).expanduser(), WAYS[name], many=chosen.many)
+    return Folder(Path(chosen.values[name]).expanduser(), PLACEMENTS[name], many=chosen.many)
 
 
 def ranked_names(hits: Sequence[Hit]) -> Iterator[tuple[str, Path]]:

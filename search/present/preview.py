@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from PIL import Image, ImageOps
 
 from indexer.errors import QueryError
-from search.present.outlets import Answer, Chosen, Outlet, check_alone
+from search.present.sinks import Answer, Chosen, Sink, check_alone
 from search.present.thumbnails import thumbnails
 from search.terminal import visible, write
 
@@ -36,7 +36,7 @@ CELL = 12
 SHAPE = 4 / 3
 
 
-class Preview(Outlet):
+class Preview(Sink):
     """Draws the photos of an answer on the terminal; where there is none, it says so and draws nothing."""
 
     def __init__(self) -> None:
@@ -51,12 +51,12 @@ class Preview(Outlet):
         if self._console and photos:
             _draw(photos, self._console)
 
-    def finish(self, made: list[Path]) -> str:  # noqa: ARG002  the outlets' signature
+    def finish(self, made: list[Path]) -> str:  # noqa: ARG002  the sinks' signature
         """Says why there were no pictures."""
         return "" if self._console else "no previews: they need a terminal with colours, not a file or a pipe"
 
 
-def open_outlet(name: str, chosen: Chosen) -> Preview:
+def open_sink(name: str, chosen: Chosen) -> Preview:
     """Raises `QueryError` for many questions, and where the package that draws is missing."""
     check_alone(name, chosen, "--html FILE makes one page of many")
     return Preview()

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from indexer.atomic import atomic_write, temporary_file, writing
 from indexer.errors import PathError
 from indexer.storage.files import shown
-from search.hits import Hit
+from search.hits import GONE, Hit
 from search.output import facts_of
-from search.present.outlets import Answer, Chosen, Outlet
+from search.present.sinks import Answer, Chosen, Sink
 from search.present.thumbnails import data_uri, thumbnails
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ SCORE = '<span title="score: the cosine with the question">{:.3f}</span>'
 FOOT = "</body>\n</html>\n"
 
 
-class Sheet(Outlet):
+class Sheet(Sink):
     """Writes the page as the answers come; it appears at its place when it is whole."""
 
     def __init__(self, path: Path) -> None:
@@ -121,7 +121,7 @@ class Sheet(Outlet):
         return f"{self._path.name} shows {self._photos} of what was found, {self._path.stat().st_size / 1e6:.1f} MB"
 
 
-def open_outlet(name: str, chosen: Chosen) -> Sheet:
+def open_sink(name: str, chosen: Chosen) -> Sheet:
     """The page that the option names. Raises `PathError` if that is no name for one."""
     return Sheet(Path(chosen.values[name]).expanduser())
 
@@ -195,7 +195,7 @@ def _picture(hit: Hit, jpeg: bytes | None) -> str:
     if hit.item.text:
         return f'<p class="says">{escape(hit.item.text)}</p>'
     if jpeg is None:
-        return f"<p>{'the file is gone' if hit.missing else 'it cannot be read now'}</p>"
+        return f"<p>{GONE if hit.missing else hit.unseen or 'it cannot be read now'}</p>"
     return f'<img src="{data_uri(jpeg)}" alt="{escape(hit.item.path.name)}" loading="lazy">'
 
 

@@ -10,7 +10,7 @@ from evaluation.synthetic import Clustered, Resampled, named_only, of_library, w
 from indexer import Library
 from indexer.encoders.base import unit_rows
 from indexer.storage.files import LIMBO
-from search.filters import Filter, teach, to_sql
+from search.filters import FUNCTIONS, Filter, to_sql
 
 COUNT, DIMENSION = 1500, 16
 
@@ -45,7 +45,7 @@ def test_a_question_has_a_vector_that_is_nearest_by_far(written: Path) -> None:
 
 def test_it_is_filtered_like_any_other(written: Path) -> None:
     with Library.open(written) as library:
-        teach(library.catalog.connection)
+        library.catalog.register_functions(FUNCTIONS)
         canon = library.catalog.ids("image", *to_sql([Filter("camera", "canon")]))
         assert 0.4 * COUNT < len(canon) < 0.6 * COUNT
         january = library.catalog.ids("image", *to_sql([Filter("before", "2004-01-08")]))

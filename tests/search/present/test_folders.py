@@ -10,8 +10,8 @@ from painting import later, paint
 from indexer import Item
 from indexer.errors import PathError
 from search import Hit
-from search.present.folders import open_outlet, question_folder
-from search.present.outlets import Answer, Chosen, opened
+from search.present.folders import open_sink, question_folder
+from search.present.sinks import Answer, Chosen, open_sinks
 
 
 def hits(*paths: Path) -> list[Hit]:
@@ -19,11 +19,11 @@ def hits(*paths: Path) -> list[Hit]:
 
 
 def put(option: str, folder: Path, *answers: list[Hit], many: bool = False) -> tuple[list[str], list[str]]:
-    """What the outlet says it did, and the names of what failed."""
-    with opened(Chosen({option: str(folder)}, many=many)) as ways:
+    """What the sink says it did, and the names of what failed."""
+    with open_sinks(Chosen({option: str(folder)}, many=many)) as sinks:
         for number, answer in enumerate(answers):
-            ways.take(f"question {number}", answer)
-        lines, failures = ways.finish()
+            sinks.take(f"question {number}", answer)
+        lines, failures = sinks.finish()
     return lines, [failure.path.name for failure in failures]
 
 
@@ -103,7 +103,7 @@ def test_nothing_found_makes_no_folder(tmp_path: Path) -> None:
 def test_a_file_in_the_folder_s_place_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
     paint(tmp_path / "out.png")
     with pytest.raises(PathError, match="is a file: name a folder"):
-        open_outlet("copy-to", Chosen({"copy-to": str(tmp_path / "out.png")}))
+        open_sink("copy-to", Chosen({"copy-to": str(tmp_path / "out.png")}))
 
 
 @pytest.mark.parametrize("option", ["copy-to", "link-to"])

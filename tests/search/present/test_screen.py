@@ -18,8 +18,8 @@ from indexer import Item
 from indexer.errors import PathError, QueryError
 from search import Hit
 from search.present.opening import OPENED
-from search.present.outlets import Chosen, opened
 from search.present.preview import CELL, rows
+from search.present.sinks import Chosen, open_sinks
 
 ROOT = Path(__file__).parents[3]
 
@@ -73,10 +73,10 @@ def test_a_plain_terminal_shows_a_photo_as_coloured_half_blocks(photos: Path) ->
     photo = paint(photos / "red.png", (250, 0, 0))
     shown = on_a_terminal(
         "from pathlib import Path\nfrom indexer import Item\nfrom search import Hit\n"
-        "from search.present.outlets import Chosen, opened\n"
-        "with opened(Chosen({'preview': True})) as ways:\n"
-        f"    ways.take('red', [Hit(Item('image', Path({str(photo)!r})), 0.5)])\n"
-        "    assert ways.finish() == ([], [])"
+        "from search.present.sinks import Chosen, open_sinks\n"
+        "with open_sinks(Chosen({'preview': True})) as sinks:\n"
+        f"    sinks.take('red', [Hit(Item('image', Path({str(photo)!r})), 0.5)])\n"
+        "    assert sinks.finish() == ([], [])"
     )
     assert re.search(r"\x1b\[38;2;2[45]\d;[01];[01];48;2;2[45]\d;[01];[01]m▀", shown)
     assert shown.rstrip().endswith("1 0.500 red.png")
@@ -85,15 +85,15 @@ def test_a_plain_terminal_shows_a_photo_as_coloured_half_blocks(photos: Path) ->
 def test_where_there_is_no_terminal_nothing_is_drawn_and_it_says_so(
     photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with opened(Chosen({"preview": True})) as ways:
-        ways.take("red", hits(paint(photos / "red.png")))
-        (said,), failures = ways.finish()
+    with open_sinks(Chosen({"preview": True})) as sinks:
+        sinks.take("red", hits(paint(photos / "red.png")))
+        (said,), failures = sinks.finish()
     assert (capsys.readouterr().out, failures) == ("", [])
     assert "need a terminal" in said
 
 
 def test_previews_are_for_one_question() -> None:
-    with pytest.raises(QueryError, match="--html FILE"), opened(Chosen({"preview": True}, many=True)):
+    with pytest.raises(QueryError, match="--html FILE"), open_sinks(Chosen({"preview": True}, many=True)):
         pass
 
 
@@ -103,7 +103,7 @@ def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setitem(sys.modules, "textual_image", None)
     monkeypatch.setitem(sys.modules, "textual_image.renderable", None)
-    with pytest.raises(QueryError, match=r"descry\[previews\]"), opened(Chosen({"preview": True})):
+    with pytest.raises(QueryError, match=r"descry\[previews\]"), open_sinks(Chosen({"preview": True})):
         pass
 
 
@@ -124,9 +124,9 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def finish(chosen: Chosen, found: list[Hit]) -> tuple[list[str], list[str]]:
-    with opened(chosen) as ways:
-        ways.take("a question", found)
-        lines, failures = ways.finish()
+    with open_sinks(chosen) as sinks:
+        sinks.take("a question", found)
+        lines, failures = sinks.finish()
     return lines, [failure.path.name for failure in failures]
 
 
@@ -151,7 +151,7 @@ def test_the_folder_is_opened(launched: list[str], photos: Path, tmp_path: Path)
 
 
 def test_of_many_questions_only_a_page_or_folder_can_be_opened(launched: list[str]) -> None:
-    with pytest.raises(QueryError, match="--html FILE makes one page"), opened(Chosen({"open": True}, many=True)):
+    with pytest.raises(QueryError, match="--html FILE makes one page"), open_sinks(Chosen({"open": True}, many=True)):
         pass
     assert not launched
 

@@ -1,4 +1,4 @@
-"""Where answers go beside what is printed: a new way out is a module here and a row in `OUTLETS`."""
+"""Where answers go beside what is printed: a new way out is a module here and a row in `SINK_TYPES`."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ class Answer(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """The outlets that were asked for, each with its value, and whether many questions will be answered."""
+    """The sinks that were asked for, each with its value, and whether many questions will be answered."""
 
     values: Mapping[str, Any]
     many: bool = False
 
 
-class Outlet(ABC):
+class Sink(ABC):
     """Takes answers, and in the end says what it did with them. What could not be taken along is in `failures`."""
 
     def __init__(self) -> None:
         self.failures: list[Failure] = []
 
-    def __enter__(self) -> Outlet:
+    def __enter__(self) -> Sink:
         return self
 
     def __exit__(self, *_: object) -> None:  # noqa: B027  most begin nothing that would have to be cleared away
@@ -53,7 +53,7 @@ class Outlet(ABC):
 
 
 class Row(NamedTuple):
-    """An outlet: its module, which has `open_outlet(name, chosen)`, its option's help, and what it is given."""
+    """A sink: its module, which has `open_sink(name, chosen)`, its option's help, and what it is given."""
 
     module: str
     help: str
@@ -61,7 +61,7 @@ class Row(NamedTuple):
 
 
 # In the order in which they take an answer and finish: what opens comes behind what makes.
-OUTLETS: dict[str, Row] = {
+SINK_TYPES: dict[str, Row] = {
     "copy-to": Row("folders", "Copy what is found into this folder, numbered in order.", "FOLDER"),
     "link-to": Row("folders", "Put symbolic links to what is found into this folder.", "FOLDER"),
     "html": Row("sheet", "Write a contact sheet: one page that holds its thumbnails.", "FILE"),
@@ -70,40 +70,40 @@ OUTLETS: dict[str, Row] = {
 }
 
 
-class Ways:
-    """The outlets of a command, which all take every answer."""
+class Sinks:
+    """The sinks of a command, which all take every answer."""
 
-    def __init__(self, outlets: Sequence[Outlet]) -> None:
-        self._outlets = outlets
+    def __init__(self, sinks: Sequence[Sink]) -> None:
+        self._sinks = sinks
         self._taken = 0
 
     def take(self, question: str, hits: Sequence[Hit]) -> None:
         """Hands an answer to all."""
         self._taken += 1
-        for outlet in self._outlets:
-            outlet.take(Answer(question, hits, self._taken))
+        for sink in self._sinks:
+            sink.take(Answer(question, hits, self._taken))
 
     def finish(self) -> tuple[list[str], list[Failure]]:
-        """What the outlets did, a line each, and what could not be taken along."""
+        """What the sinks did, a line each, and what could not be taken along."""
         made: list[Path] = []
-        lines = [line for outlet in self._outlets if (line := outlet.finish(made))]
-        return lines, [failure for outlet in self._outlets for failure in outlet.failures]
+        lines = [line for sink in self._sinks if (line := sink.finish(made))]
+        return lines, [failure for sink in self._sinks for failure in sink.failures]
 
 
 @contextmanager
-def opened(chosen: Chosen) -> Iterator[Ways]:
-    """The chosen outlets, in the table's order. Raises `QueryError` or `PathError` for what cannot work."""
+def open_sinks(chosen: Chosen) -> Iterator[Sinks]:
+    """The chosen sinks, in the table's order. Raises `QueryError` or `PathError` for what cannot work."""
     with ExitStack() as stack:
-        yield Ways(
+        yield Sinks(
             [
-                stack.enter_context(import_module(f"search.present.{row.module}").open_outlet(name, chosen))
-                for name, row in OUTLETS.items()
+                stack.enter_context(import_module(f"search.present.{row.module}").open_sink(name, chosen))
+                for name, row in SINK_TYPES.items()
                 if chosen.values.get(name)
             ]
         )
 
 
 def check_alone(name: str, chosen: Chosen, remedy: str) -> None:
-    """Raises `QueryError` if many questions are asked of an outlet that is for one."""
+    """Raises `QueryError` if many questions are asked of an sink that is for one."""
     if chosen.many:
         raise QueryError(f"--{name} is for one question at a time: {remedy}.")
