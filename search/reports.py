@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from indexer.library import Library
@@ -40,11 +41,12 @@ def status(library: Library) -> Rows:
     if change:
         facts["unfinished reembed"] = f"{change.encoder}, {change.items} items done; `descry reembed --model` goes on"
     rows = [{"what": what, "is": value} for what, value in facts.items()]
-    return rows + [
-        {"what": "folder", "is": f"{path}{f' ({reason})' if reason else ''}"}
-        for path in catalog.files.roots()
-        for reason in ["not there now" if (unseen := why_unseen(path)) == GONE else unseen]
-    ]
+    return rows + [{"what": "folder", "is": f"{path}{_away(path)}"} for path in catalog.files.roots()]
+
+
+def _away(root: Path) -> str:
+    reason = why_unseen(root)
+    return f" ({'not there now' if reason == GONE else reason})" if reason else ""
 
 
 def of_no_kind(passed_over: Mapping[str, int]) -> str:

@@ -130,7 +130,7 @@ def test_embeddings_of_others_are_searched_like_ones_own(library: Path, tmp_path
     [
         (["export", "items.csv"], "end it in .npz or .parquet"),
         (["export", "items.npz", "--modality", "sound"], "nothing to export"),
-        (["export", "items.npz", "--after", "yesterday"], "yesterday"),
+        (["export", "items.npz", "--after", "someday"], "someday"),
         (["import", "nowhere.npz"], "There is no file nowhere.npz"),
         (["import", "nowhere"], "neither a folder of embeddings nor an export"),
         (["import", PHOTOS, "--model", "embedded"], "it has no metadata/metadata_0.parquet"),
