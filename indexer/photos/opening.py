@@ -38,6 +38,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF", "JPEG2000", "PPM")
 ALL_FORMATS = (*FORMATS, "TIFF")
 
 JPEG_MAGIC, JPEG_TABLE, JPEG_SCAN, JPEG_END = b"\xff\xd8\xff", b"\xff\xc4", b"\xff\xda", b"\xff\xd9"
+# Scans of a progressive JPEG, each of which costs as much as all its pixels; encoders write ten or so.
+MOST_SCANS = 100
 # Segments of a JPEG that are looked at before its pixels; real ones have some dozens.
 MOST_SEGMENTS = 10_000
 JPEG_XL_MAGIC = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
@@ -89,6 +91,8 @@ def open_photo(path: Path, *, max_pixels: int = MAX_PIXELS, content: bytes | Non
             image = Image.open(BytesIO(content), formats=_formats(content))
     if ended is not None:
         image.info["incomplete"] = True
+    if image.info.get("progressive") and content.count(JPEG_SCAN) > MOST_SCANS:
+        raise SourceError(f"it is damaged (a JPEG of more than {MOST_SCANS} scans)")
     if image.width * image.height > max_pixels:
         image.close()
         megapixels = image.width * image.height / 1e6

@@ -106,9 +106,9 @@ def test_facts_that_say_nothing_are_left_out(tmp_path: Path) -> None:
 
 def test_a_broken_exif_block_costs_no_photo(tmp_path: Path) -> None:
     cat().save(tmp_path / "a.jpg", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff" + bytes(range(100)))
-    picture = open_photo(tmp_path / "a.jpg")
-    assert photo_facts(picture) == {"width": 160, "height": 106}
-    assert upright_rgb(picture).size == SIZE
+    image = open_photo(tmp_path / "a.jpg")
+    assert photo_facts(image) == {"width": 160, "height": 106}
+    assert upright_rgb(image).size == SIZE
 
 
 @pytest.mark.parametrize(

@@ -44,17 +44,17 @@ def test_what_is_no_plain_jpeg_is_left_to_pillow(tmp_path: Path) -> None:
         assert jpeg_pixels(photo, side=16) is None
 
 
-def test_a_damaged_jpeg_is_left_to_pillow_and_a_picture_stays_as_it_was(tmp_path: Path) -> None:
+def test_a_damaged_jpeg_is_left_to_pillow_and_an_image_stays_as_it_was(tmp_path: Path) -> None:
     path = saved(tmp_path, (640, 480))
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     assert jpeg_pixels(open_photo(path), side=16) is None
     path.write_bytes(whole)
-    picture = open_photo(path)
-    jpeg_pixels(picture, side=16)
-    assert picture.size == (640, 480)
-    assert np.asarray(picture).shape == (480, 640, 3)
-    assert jpeg_pixels(picture, side=16) is None  # its bytes are gone once Pillow has decoded them
+    image = open_photo(path)
+    jpeg_pixels(image, side=16)
+    assert image.size == (640, 480)
+    assert np.asarray(image).shape == (480, 640, 3)
+    assert jpeg_pixels(image, side=16) is None  # its bytes are gone once Pillow has decoded them
 
 
 @pytest.mark.parametrize("orientation", range(10))

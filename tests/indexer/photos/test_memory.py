@@ -21,9 +21,16 @@ RECIPE = ImageRecipe(224, (0.5,) * 3, (0.5,) * 3)
 
 
 def huge_webp(folder: Path) -> Path:
-    """A WebP of a hundred megapixels in some bytes: a header, and pixels of one colour."""
-    Image.new("RGB", (10_000, 10_000), "red").save(folder / "huge.webp", lossless=True, method=0)
-    return folder / "huge.webp"
+    """A WebP of a hundred megapixels in some bytes: a header that says so, and pixels of one colour."""
+    path = folder / "huge.webp"
+    Image.new("RGB", (16, 16), "red").save(path, lossless=True)
+    content, side = bytearray(path.read_bytes()), 10_000 - 1
+    place = content.index(b"VP8L") + 9  # width and height less one, 14 bits each
+    content[place : place + 4] = (
+        int.from_bytes(content[place : place + 4], "little") >> 28 << 28 | side << 14 | side
+    ).to_bytes(4, "little")
+    path.write_bytes(content)
+    return path
 
 
 def test_no_more_is_lent_than_there_is_and_none_waits_for_ever() -> None:

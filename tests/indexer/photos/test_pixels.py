@@ -255,3 +255,14 @@ def test_of_several_photos_in_a_file_the_first_is_seen(tmp_path: Path) -> None:
     assert np.abs(np.asarray(upright_rgb(open_photo(tmp_path / "a.jpg")), int) - np.asarray(cat())).mean() < 3
     cat().save(tmp_path / "a.heic", save_all=True, append_images=[Image.new("RGB", SIZE)], quality=90)
     assert np.abs(np.asarray(upright_rgb(open_photo(tmp_path / "a.heic")), int) - np.asarray(cat())).mean() < 5
+
+
+def test_a_jpeg_of_very_many_scans_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    cat().save(path, progressive=True)
+    content = path.read_bytes()
+    assert upright_rgb(open_photo(path)).size == SIZE
+    last = content.rindex(b"\xff\xda")
+    path.write_bytes(content[:last] + content[last:-2] * 200 + content[-2:])
+    with pytest.raises(SourceError, match="scans"):
+        open_photo(path)
