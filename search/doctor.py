@@ -24,7 +24,7 @@ LEAST_FREE = 500e6
 
 # What an extra brings and by which package one sees that it is there.
 EXTRAS = {
-    "formats": ("imagecodecs", "JPEG XL, and TIFFs of every compression"),
+    "formats": ("imagecodecs", "RAW photos, JPEG XL, and TIFFs of every compression"),
     "map": ("sklearn", "`descry map`"),
     "multilingual": ("transformers", "the SigLIP 2 encoders"),
     "parquet": ("pyarrow", "export and import as Parquet"),
