@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import time
 from collections.abc import Iterator
@@ -82,4 +81,4 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def _temporary_name(folder: Path) -> Path:
-    return folder / f"{PREFIX}{secrets.token_hex(8)}{SUFFIX}"
+    return folder / f"{PREFIX}{os.urandom(8).hex()}{SUFFIX}"

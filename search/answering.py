@@ -13,7 +13,6 @@ import click
 from indexer.errors import QueryError, SourceError
 from indexer.library import Library
 from indexer.texts import decoded, short_lines
-from search.empty import why_empty
 from search.options import SearchOptions
 from search.output import FORMATS, json_text, records, table
 from search.present.sinks import Chosen, Sinks, open_sinks
@@ -106,6 +105,8 @@ def _notes(engine: Engine, query: Query, hits: Sequence[Hit], *, many: bool) -> 
     for sentence in engine.truncated(query):
         yield "only the beginning fits the encoder" + ("" if many else f": {sentence[:60]}…")
     if not hits:
+        from search.empty import why_empty
+
         yield why_empty(engine, query)
 
 

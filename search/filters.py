@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from indexer.errors import QueryError
 from indexer.storage.files import AT_OR_BELOW, as_stored, range_below
 from indexer.storage.listing import BEFORE_FIRST
-from search.dates import period
 
 if TYPE_CHECKING:
     from indexer.items import Int64Array
     from indexer.places import City
     from indexer.storage.catalog import Catalog
+    from search.dates import Period
 
 # A place without a distance means this many kilometres around it: a town and its surroundings.
 NEAR_KM = 10.0
@@ -144,16 +144,22 @@ def _type(value: str) -> Condition:
     return Condition(" OR ".join(["files.name LIKE ?"] * len(suffixes)), tuple(f"%.{suffix}" for suffix in suffixes))
 
 
+def _period(value: str) -> Period:
+    from search.dates import period  # late: it knows many words, and few questions hold a date
+
+    return period(value)
+
+
 def _after(value: str) -> Condition:
-    return Condition("items.day >= ?", (_julian(period(value).first),))
+    return Condition("items.day >= ?", (_julian(_period(value).first),))
 
 
 def _before(value: str) -> Condition:
-    return Condition("items.day < ?", (_julian(period(value).first),))
+    return Condition("items.day < ?", (_julian(_period(value).first),))
 
 
 def _on(value: str) -> Condition:
-    first, behind = period(value)
+    first, behind = _period(value)
     return Condition("items.day BETWEEN ? AND ?", (_julian(first), _julian(behind) - 1))
 
 
