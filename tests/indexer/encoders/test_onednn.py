@@ -22,13 +22,17 @@ from indexer.encoders.embedded_trunk import Trunk
 from indexer.encoders.onednn import (
     LAYOUTS,
     FusedConv,
+    Int8Linear,
     PackedAttention,
     PackedLinear,
     fuse_convolutions,
     pack_linear,
+    quantize_linear,
     runs_convolutions,
+    runs_int8,
     runs_linear,
 )
+from indexer.photos.opening import open_photo
 from indexer.shipped import shipped
 
 CPU = torch.device("cpu")
@@ -100,6 +104,39 @@ def test_a_packed_transformer_computes_what_the_plain_one_does(dtype: torch.dtyp
             assert torch.cosine_similarity(found, expected, dim=-1).min() > 0.9999
 
 
+needs_int8 = pytest.mark.skipif(not runs_int8(CPU), reason="no int8 by oneDNN here")
+
+
+@needs_int8
+@pytest.mark.parametrize("least", [None, -0.17])
+def test_an_int8_layer_is_a_float32_one_but_for_the_rounding(least: float | None) -> None:
+    torch.manual_seed(0)
+    weight, bias, x = torch.randn(48, 64), torch.randn(48), torch.randn(7, 5, 64)
+    x[0, 0], weight[0] = x.max(), weight.max()  # the largest sums that there can be
+    x[1], x[2, 2] = 100 * x[1], 0
+    x = torch.nn.functional.gelu(x) if least is not None else x
+    with torch.inference_mode():
+        expected, found = torch.nn.functional.linear(x, weight, bias), Int8Linear(weight, bias, least=least)(x)
+    assert found.shape == expected.shape
+    lengths = x.norm(dim=-1, keepdim=True) * weight.norm(dim=1).max()
+    assert ((found - expected).abs() <= 0.02 * lengths + 1e-5).all()
+
+
+@needs_int8
+def test_channels_that_stand_out_are_borne_by_the_weights() -> None:
+    plain = blocks(torch.float32)
+    for block in plain.resblocks:
+        block.ln_2.weight[5] *= 50
+    states = torch.randn(16, 20, 64)
+    quantized = deepcopy(plain)
+    with torch.inference_mode():
+        expected = plain(states)
+        quantize_linear(quantized, lambda: quantized(states[:8]))
+        found = quantized(states)
+    assert not [module for module in quantized.modules() if isinstance(module, nn.Linear | nn.MultiheadAttention)]
+    assert torch.cosine_similarity(found, expected, dim=-1).min() > 0.998
+
+
 @pytest.mark.parametrize("dtype", formats(runs_linear)[:1])
 def test_clips_blocks_are_packed_whole_and_what_is_built_otherwise_stays_as_it_is(dtype: torch.dtype) -> None:
     packed = blocks(dtype)
@@ -134,6 +171,22 @@ def test_to_ask_draws_no_random_numbers() -> None:
 # what a processor or a torch lacks
 
 
+@needs_int8
+@pytest.mark.parametrize(("least", "used"), [(0.9, True), (1.1, False)])
+def test_int8_is_used_where_bfloat16_is_slow_and_the_model_bears_it(
+    least: float, used: bool, tiny_model: Path, real_photos: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_clip_model, "pick_dtype", lambda _: torch.float32)
+    monkeypatch.setattr(open_clip_model, "LEAST_INT8_COSINE", least)
+    tower: Any = load_encoder(f"open_clip:{tiny_model}", device="cpu").tower("image")
+    assert any(isinstance(module, Int8Linear) for module in tower._network.modules()) == used
+    found = tower.embed([tower.prepare(open_photo(photo)) for photo in real_photos])
+    monkeypatch.setattr(open_clip_model, "runs_int8", lambda _: False)
+    plain: Any = load_encoder(f"open_clip:{tiny_model}", device="cpu").tower("image")
+    expected = plain.embed([plain.prepare(open_photo(photo)) for photo in real_photos])
+    assert np.vecdot(found, expected).min() > (0.995 if used else 0.999999)
+
+
 def refuses(*_: object, **__: object) -> Any:
     raise RuntimeError("bf16 path needs the cpu support avx512bw, avx512vl and avx512dq")
 
@@ -144,7 +197,8 @@ def lies(*given: Any, **__: object) -> Any:
 
 
 def without_operators(patched: pytest.MonkeyPatch) -> None:
-    patched.setattr(torch.ops, "mkldnn", SimpleNamespace(), raising=False)
+    for name in ("mkldnn", "onednn"):
+        patched.setattr(torch.ops, name, SimpleNamespace(), raising=False)
     patched.delattr(torch._C._nn, "mkldnn_reorder_conv2d_weight", raising=False)
 
 
@@ -162,6 +216,8 @@ def with_operators_that(answer: Callable[..., Any]) -> Callable[[pytest.MonkeyPa
     def change(patched: pytest.MonkeyPatch) -> None:
         operators = dict.fromkeys(names, answer) | {"_is_mkldnn_bf16_supported": lambda: False}
         patched.setattr(torch.ops, "mkldnn", SimpleNamespace(**operators), raising=False)
+        int8 = dict.fromkeys(("qlinear_prepack", "qlinear_pointwise"), answer)
+        patched.setattr(torch.ops, "onednn", SimpleNamespace(**int8), raising=False)
         patched.setattr(torch._C._nn, "mkldnn_reorder_conv2d_weight", answer)
 
     return change
@@ -188,6 +244,7 @@ def test_real_photos_are_indexed_with_every_fast_path_refused_and_get_the_same_v
         with monkeypatch.context() as patched:
             lack(patched)
             assert pick_dtype(CPU) == torch.float32
+            assert not runs_int8(CPU)
             assert not any(runs(CPU, dtype) for runs in (runs_convolutions, runs_linear) for dtype in DTYPES)
             plain = indexed(tmp_path / f"plain {name[:9]}", name, photos)
         assert fast.keys() == plain.keys()
