@@ -33,6 +33,7 @@ from evaluation.words import words
 from indexer.encoders import DEFAULT, Encoder, load_encoder
 from indexer.errors import DescryError
 from indexer.shipped import shipped
+from search.organise.vocabulary import keep, kept_beside_models
 from search.relevance import judge_for, table_path
 
 Options = argparse.Namespace
@@ -154,11 +155,12 @@ def run_relevance(encoder: Encoder, options: Options) -> dict[str, Any]:
     """Agreement with people's judgements, and the relevance cut-off beside a flat one."""
     held = relevance.bench(encoder, options.data)
     if not options.fit:
-        return relevance.tables(held, judge_for(encoder.checksum))
+        return relevance.tables(held, judge_for(encoder.checksum, held.rivals), folds=False)
     judge = relevance.fit(held)
     figures = relevance.tables(held, judge)
     relevance.write(judge, encoder, figures, table_path())
-    return {**figures, "written to": [str(table_path())]}
+    keep(kept_beside_models(), encoder.checksum, held.vocabulary)
+    return {**figures, "written to": [str(table_path()), str(kept_beside_models())]}
 
 
 def run_ann(_: Encoder, options: Options) -> dict[str, Any]:

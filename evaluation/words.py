@@ -13,7 +13,8 @@ from evaluation.datasets import Example
 from evaluation.photos import embed_photos
 from indexer.encoders import Encoder
 from indexer.items import Float32Array
-from search.organise.vocabulary import Vocabulary, distinct, embed_words, shipped_words
+from search.organise.vocabulary import Vocabulary, distinct, shipped_words
+from search.prompts import embed_texts
 
 # Endings that make other forms of a word; the rest of it has at least three letters.
 ENDINGS = ("ing", "ies", "es", "s", "ed", "y", "e")
@@ -33,7 +34,7 @@ def words(encoder: Encoder, examples: Sequence[Example]) -> dict[str, dict[str, 
     the most frequent word is told of, high where words are hubs.
     """
     said = [{stem(part) for caption in example.captions for part in parts(caption)} for example in examples]
-    vocabulary = Vocabulary(shipped_words(), embed_words(encoder, shipped_words()))
+    vocabulary = Vocabulary(shipped_words(), embed_texts(encoder, shipped_words()))
     photos = embed_photos(encoder, examples)
     results = {}
     for name, (scores, folded) in {

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 # Questions of a file that are embedded together: keeps the towers busy, and answers come before the file ends.
 AT_ONCE = 64
 
+# Words of a question that are named in a note.
+SHOWN = 5
+
 Ask = Callable[[Sequence[str]], "Query"]
 Find = Callable[["Engine", "list[Query]"], "list[list[Hit]]"]
 
@@ -104,10 +107,17 @@ def _notes(engine: Engine, query: Query, hits: Sequence[Hit], *, many: bool) -> 
     """What the answer alone does not tell; of many, what can be counted."""
     for sentence in engine.truncated(query):
         yield "only the beginning fits the encoder" + ("" if many else f": {sentence[:60]}…")
+    if words := engine.not_understood(query):
+        named = "many words" if many else ", ".join(map(repr, words[:SHOWN]))
+        yield f"the encoder does not know {named}: ask in English, or look up names and captions by --words"
     if not hits:
         from search.empty import why_empty
 
         yield why_empty(engine, query)
+    elif query.is_cut and len(hits) < query.k and not many:
+        from search.empty import few_fit
+
+        yield from few_fit(engine, query, len(hits))
 
 
 def finish(sinks: Sinks) -> None:

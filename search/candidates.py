@@ -11,10 +11,11 @@ import numpy as np
 from indexer.items import Float32Array, Int64Array
 from search.fusion import penalties, ranks_of, reciprocal_rank
 from search.hits import Candidate
+from search.relevance import WITNESSES, Judge
+from search.rerank import Vectors
 
 if TYPE_CHECKING:
     from indexer.nearest.index import VectorIndex
-    from search.relevance import Judge
 
 # How far down the rankings by meaning and by words are fused: at rank 1000 a thing adds a seventeenth of the first.
 FUSED = 1000
@@ -69,15 +70,26 @@ class Candidates:
         weighed = [replace(one, penalty=float(penalty)) for one, penalty in zip(candidates, paid, strict=True)]
         return sorted(weighed, key=lambda candidate: -candidate.relevance)
 
-    def fitting(self, candidates: Sequence[Candidate], judge: Judge, sample: Float32Array) -> list[Candidate]:
+    def fitting(
+        self, candidates: Sequence[Candidate], judge: Judge, strictness: str, sample: Float32Array, vectors: Vectors
+    ) -> list[Candidate]:
         """Those that fit the query, with the probability that they do; `sample` `[m, dim]` stands for the library."""
-        scores = np.array([candidate.relevance for candidate in candidates], np.float32)
         background = (sample @ self._rows.T).max(axis=1, initial=-1)  # (m, dim) @ (dim, r) -> (m)
-        chances = judge.probabilities(scores, background)
+
+        def judged(found: Sequence[Candidate]) -> list[float]:
+            rows = vectors([candidate.id for candidate in found])
+            scores = (rows @ self._rows.T).max(axis=1, initial=-1)  # (n, dim) @ (dim, r) -> (n)
+            penalties = np.array([candidate.penalty or 0.0 for candidate in found], np.float32)
+            chances = judge.probabilities(scores - penalties, judge.to_beat(rows), background)
+            return [float(chance) for chance in chances]
+
+        nearest = self._search(min(WITNESSES + len(self._own), len(self._index)), None)  # filters let through or not
+        if not judge.is_sure(judged(nearest), strictness):
+            return []
         return [
-            replace(candidate, probability=float(chance))
-            for candidate, chance in zip(candidates, chances, strict=True)
-            if chance >= judge.cut
+            replace(candidate, probability=chance)
+            for candidate, chance in zip(candidates, judged(candidates), strict=True)
+            if chance >= judge.cuts[strictness].keeps
         ]
 
     def fused(self, candidates: Sequence[Candidate], by_words: dict[int, float]) -> list[Candidate]:

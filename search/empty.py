@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from search.dates import Period, period
 from search.filters import Filter, to_sql
+from search.query import STRICTNESS
 
 if TYPE_CHECKING:
     from search.engine import Engine
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 
 # Values of which so many are named, the likest or commonest.
 NAMED = 5
+
+# Hits of a looser cut of which so many are counted.
+COUNTED = 1000
 
 # Filters by dates: each tells a range.
 DATES = ("on", "after", "before")
@@ -29,10 +34,31 @@ def why_empty(engine: Engine, query: Query, *, uncut: str = "") -> str:
     if reason := nothing_passes(engine, query.wanted, tuple(query.filters)):
         return reason
     if query.is_cut:
-        uncut = uncut or f"without {'--relevant' if query.relevant else f'--sort {query.sort}'} you see the nearest"
-        passes = " and passes the filters" if query.filters else ""
-        return f"nothing fits: no {query.wanted} in {where} fits the query{passes}; {uncut}"
+        cut = f"--sort {query.sort}" if query.is_sorted else "--relevant"
+        uncut = uncut or f"without {cut} you see the nearest"
+        return f"no {query.wanted} in {where} surely fits the query; {_looser(engine, query)}{uncut}"
     return f"{where} holds no {query.wanted} beside what was asked about; --include-self shows that"
+
+
+def few_fit(engine: Engine, query: Query, found: int) -> Iterator[str]:
+    """That fewer fit than were asked for, and what would show more, in a line; nothing if a looser cut finds no more.
+
+    `found` is how many hits the query has, more than none.
+    """
+    if more := _looser(engine, query):
+        cut = f"--sort {query.sort}" if query.is_sorted else "--relevant"
+        yield f"{found} of the nearest surely fit{'s' * (found == 1)}; {more}without {cut} you see the nearest"
+
+
+def _looser(engine: Engine, query: Query) -> str:
+    """How many hits a looser cut finds, as the beginning of a sentence; "" if that is no more."""
+    loosely = STRICTNESS[0]
+    if query.fits == loosely:
+        return ""
+    found, more = (
+        len(engine.search(replace(query, k=COUNTED, relevant=True, fits=fits))) for fits in (query.fits, loosely)
+    )
+    return f"--fits {loosely} finds {more}{' or more' * (more == COUNTED)}; " if more > found else ""
 
 
 def nothing_passes(engine: Engine, wanted: str, filters: Sequence[Filter]) -> str:

@@ -18,6 +18,7 @@ from search.candidates import FUSED, WEIGHED, Candidates
 from search.filters import FUNCTIONS, SAME_TYPE, Filter, to_sql
 from search.fusion import weighted
 from search.hits import Candidate, Hit
+from search.prompts import embed_texts
 from search.query import STORED, Order, Query, Term, parse
 from search.rerank import RERANKERS
 
@@ -87,6 +88,16 @@ class Engine:
             if isinstance(term.value, str) and not self.encoder.tower(self._tower(term.modality)).fits(term.value)
         ]
 
+    def not_understood(self, query: Query) -> list[str]:
+        """The words that the encoder cannot know, where a sentence has many; none where its tower does not tell."""
+        sentences = [term.value for term in query.terms if isinstance(term.value, str)]
+        is_whole = getattr(self.encoder.tower("text"), "is_whole", None) if sentences else None
+        if is_whole is None:
+            return []
+        from search.understood import not_understood
+
+        return [word for sentence in sentences for word in not_understood(sentence, is_whole)]
+
     # vectors of questions
 
     def _term_rows(self, queries: Sequence[Query]) -> list[Float32Array]:
@@ -110,7 +121,10 @@ class Engine:
         return MODALITIES[modality].tower if modality in MODALITIES else modality
 
     def _embedded(self, tower: str, terms: Sequence[Term]) -> Float32Array:
-        return self.encoder.embed(tower, [_value(term) for term in terms])
+        values = [_value(term) for term in terms]
+        if all(isinstance(value, str) for value in values):
+            return embed_texts(self.encoder, values, tower=tower)
+        return self.encoder.embed(tower, values)
 
     def _stored(self, _tower: str, terms: Sequence[Term]) -> Float32Array:
         ids = [int(str(term.value)) for term in terms]
@@ -182,14 +196,13 @@ class Engine:
             taken = weights < 0
             found = candidates.without(found, terms[taken], -weights[taken] / weights.max(), sample)
         if query.is_cut:
+            from search.organise.vocabulary import rivals
             from search.relevance import judge_for
 
-            judge = judge_for(
-                self.library.catalog.meta()["checksum"],
-                asked=self._tower(query.asked),
-                wanted=self._tower(query.wanted),
-            )
-            found = candidates.fitting(found, judge, sample)
+            checksum = str(self.library.catalog.meta()["checksum"])
+            known = self._remembered(("rivals", checksum), lambda: rivals(self.library))
+            judge = judge_for(checksum, known, asked=self._tower(query.asked), wanted=self._tower(query.wanted))
+            found = candidates.fitting(found, judge, query.fits, sample, self._vectors)
         return found
 
     def _hits(self, candidates: Sequence[Candidate], k: int) -> list[Hit]:

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from indexer.items import Float32Array, spread
 from indexer.library import Library
 from indexer.nearest.tuning import TuningResult
-from search.organise.vocabulary import TEMPLATES, shipped_words
+from search.organise.vocabulary import shipped_words
+from search.prompts import PROMPTS
 
 # Questions of a modality, of which half choose: see `indexer.nearest.tuning.SURE` for what more of them are worth.
 QUESTIONS = 2000
@@ -45,7 +46,7 @@ def _questions(library: Library, modality: str) -> tuple[Float32Array, str]:
         return library.index(other).sample(QUESTIONS), f"{QUESTIONS} of the library's own {other} vectors"
     words = shipped_words()
     chosen = [words[place] for place in spread(len(words), QUESTIONS)]
-    sentences = [TEMPLATES[-1].format(word) for word in chosen]
+    sentences = [PROMPTS[-1].format(word) for word in chosen]
     return library.encoder().embed("text", sentences), f"{QUESTIONS} general sentences"
 
 

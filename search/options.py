@@ -17,7 +17,7 @@ from indexer.storage.listing import FACETS
 from search.filters import FIELDS, ORIENTATIONS, Field, Filter, negated
 from search.output import FORMATS
 from search.present.sinks import SINK_TYPES
-from search.query import BY_RELEVANCE, ORDERS, Query, Term
+from search.query import BY_RELEVANCE, NORMALLY, ORDERS, STRICTNESS, Query, Term
 
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
@@ -64,6 +64,7 @@ class SearchOptions:
     sort: str
     include_self: bool
     relevant: bool
+    fits: str | None
     unique: bool
     diverse: bool
     by_words: bool
@@ -84,7 +85,8 @@ class SearchOptions:
             sort=self.sort,
             words=words,
             best_of_each=best_of_each,
-            relevant=self.relevant,
+            relevant=self.relevant or self.fits is not None,
+            fits=self.fits or NORMALLY,
             unique=self.unique,
             diverse=self.diverse,
             by_words=self.by_words,
@@ -111,6 +113,9 @@ def search_options(*, k: int, wanted: str) -> Decorator:
             count_option(k),
             modality_option(wanted),
             *(click.option(flag, name, is_flag=True, help=help) for name, (flag, help) in flags.items()),
+            click.option(
+                "--fits", type=click.Choice(STRICTNESS), help="Only what fits, as strictly; --relevant is normally."
+            ),
             sort_option(BY_RELEVANCE, "Or of all that fits, as --relevant tells:"),
             format_option(FORMATS),
             long_option,

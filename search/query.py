@@ -20,6 +20,10 @@ BY_RELEVANCE = "relevance"
 # The other orders, ascending; with a dash before them descending, as "-date" for the newest first.
 ORDERS = ("date", "name", "path", "size")
 
+# How strictly what does not fit is left out, the usual way in the middle.
+STRICTNESS = ("loosely", "normally", "strictly")
+NORMALLY = STRICTNESS[1]
+
 # The modality of a term that is an id: whatever the stored item is.
 STORED = "stored"
 
@@ -85,9 +89,9 @@ class Query:
     answer unless `include_self`. `filters` say what may be found at all, `sort` in which of `ORDERS`
     the hits come, descending if a dash stands before it; every order but relevance takes only what fits.
     `best_of_each` scores an item by the term that it resembles most, instead of by the sum. `relevant` leaves out
-    what does not fit and gives the others a probability, `unique` folds near-duplicates into their best, `diverse`
-    prefers variety, `by_words` also looks the words up among names and texts. `words` is the question as it was put,
-    if it was put in words.
+    what does not fit, as strictly as `fits` says (one of `STRICTNESS`), and gives the others a probability, `unique`
+    folds near-duplicates into their best, `diverse` prefers variety, `by_words` also looks the words up among names
+    and texts. `words` is the question as it was put, if it was put in words.
     """
 
     terms: tuple[Term, ...]
@@ -99,6 +103,7 @@ class Query:
     words: str = ""
     best_of_each: bool = False
     relevant: bool = False
+    fits: str = NORMALLY
     unique: bool = False
     diverse: bool = False
     by_words: bool = False
@@ -116,6 +121,8 @@ class Query:
             raise QueryError(f"{self.k} results cannot be found: ask for at least 1.")
         if self.is_sorted:
             Order.of(self.sort)
+        if self.fits not in STRICTNESS:
+            raise QueryError(f"Nothing fits {self.fits!r}: it does {', '.join(STRICTNESS[:-1])} or {STRICTNESS[-1]}.")
         if self.best_of_each and all(term.weight <= 0 for term in self.terms):
             raise QueryError("The best of each needs something to look for beside what is taken away.")
 

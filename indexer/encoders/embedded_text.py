@@ -50,6 +50,10 @@ class TextTower:
         """Whether the sentence has no more tokens than the tower's context."""
         return len(self._tokenizer.encode(value)) <= self._context
 
+    def is_whole(self, word: str) -> bool:
+        """Whether a word is one piece of the vocabulary; of others the tower knows only the parts."""
+        return self._tokenizer.is_whole(word)
+
     def prepare(self, value: str) -> Int64Array:
         """A sentence as token ids `[t]`, 1 <= t <= context; what is beyond is not seen."""
         ids = self._tokenizer.encode(value)[: self._context]

@@ -73,6 +73,10 @@ class WordPieces:
         ids: list[int] = self._thorough.encode(text, add_special_tokens=False).ids
         return ids
 
+    def is_whole(self, word: str) -> bool:
+        """Whether a word, in lower case, is one piece of the vocabulary."""
+        return word in self._vocabulary
+
     def _word(self, word: str) -> Sequence[int]:
         """The longest piece that begins the word, then the longest that goes on; unknown if one is missing."""
         ids: list[int] = []

@@ -23,8 +23,9 @@ def tag(
 ) -> None:
     """Tag photos with labels of your own, or list the tags there are.
 
-    A photo gets every label that is more probable than not, and none where nothing fits. Labels are tagged anew each
-    time, so that new photos get theirs; other tags stay. `--tag` finds what bears a tag, `--tag other` what bears none.
+    A photo gets every label by which `search LABEL --relevant` would find it, and none where nothing fits. Labels are
+    tagged anew each time, so that new photos get theirs; other tags stay. `--tag` finds what bears a tag, `--tag other`
+    what bears none.
 
     \b
     descry tag --labels things.txt

@@ -1,17 +1,7 @@
 """Tagging photos with labels of one's own, without a photo to learn from; where no label fits, "other" wins.
 
-A label fits a photo if it is nearer than what else might be said of it: than the `RIVALS`-th best word of the shipped
-vocabulary, without the words that mean nearly the same as some label. Each label is judged by itself, so that a photo
-may bear several. Measured by `python -m evaluation tags` with the shipped encoder:
-
-                                right tag   other rightly   right of all tags
-    generic sentences ("a photo")   94 %          27 %            20 %
-    the best word of the rest       74 %          93 %            77 %
-    the third best (this)           85 %          82 %            63 %
-    the fifth best                  90 %          73 %            54 %
-
-over the held-out photos of caltech101, a random half of whose labels is offered (the mean of 20 draws): of photos whose
-label is offered, how many get it; of the others, how many get no tag at all; of all tags given, how many are right.
+A photo gets every label that it would be found by: `search LABEL --relevant` and `tag` ask the same judge
+(`search.relevance`). What tags are worth is measured by `python -m evaluation tags`.
 """
 
 from __future__ import annotations
@@ -30,24 +20,13 @@ from indexer.storage.files import as_stored
 from indexer.storage.tags import Tag
 from search.filters import OTHER, Filter
 from search.labels import read_labels
-from search.organise.vocabulary import Vocabulary, embed_words, vocabulary
+from search.organise.vocabulary import rivals, vocabulary
 from search.output import Rows
+from search.prompts import embed_texts
+from search.query import NORMALLY
+from search.relevance import WITNESSES, Judge, judge_for
 
 MODALITY = "image"
-
-# A word of the vocabulary with at least this cosine to a label speaks for the label, and is no rival.
-SYNONYM = 0.7
-
-# The rival that a label has to beat, counted from the best: a photo shows several things, and each has its words.
-RIVALS = 3
-
-# How fast the probability rises with a label's lead, by 30 everyday labels and the captions of Flickr8k's val photos: a
-# label is right that two of five captions speak of. Of what is given 55, 65, 75, 85, 92 and 97 %, right are 63, 72, 81,
-# 84, 93 and 100 %; fitted by logistic regression through zero it would be 0.09 there, and 0.04 on single labels.
-TEMPERATURE = 0.05
-
-# What is stored: what is more probable than not.
-LEAST = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,29 +38,41 @@ class Tagging:
     other: int
 
 
-def tag(library: Library, labels: Path, encoder: Encoder, words: Vocabulary | None = None) -> Tagging:
+def tag(library: Library, labels: Path, encoder: Encoder, *, strictness: str = NORMALLY) -> Tagging:
     """Tags every photo of the library with the lines of `labels`, each instead of what was tagged with it before.
 
     Tags that `labels` does not name stay. All is stored in one transaction, under the library's lock. Raises
     `QueryError` for labels that cannot be used, `LibraryLocked` while another process writes.
     """
     names = _names(labels)
-    labeller = Labeller(embed_words(encoder, names), words or vocabulary(library, encoder))
+    rows = embed_texts(encoder, names)
+    vocabulary(library, encoder)  # so that the rivals are known from now on
+    judge = judge_for(encoder.checksum, rivals(library))
     with library.lock():
-        found, photos, other = [], 0, 0
-        for vectors in library.catalog.vectors_since(MODALITY, 0):
-            probabilities = labeller.probabilities(vectors.rows)
-            fits = probabilities >= LEAST
-            photos, other = photos + len(vectors), other + int((~fits.any(axis=1)).sum())
-            found += [
-                Tag(int(vectors.ids[photo]), names[label], float(probabilities[photo, label]))
-                for photo, label in np.argwhere(fits)
-            ]
+        fitting = _fitting(library, rows, judge, strictness)
+        found = [Tag(id, names[label], chance) for label, held in enumerate(fitting) for id, chance in held]
         library.catalog.tags.replace(names, found)
-    counts = dict.fromkeys(names, 0)
-    for one in found:
-        counts[one.tag] += 1
-    return Tagging(photos, counts, other)
+        photos = library.catalog.count(MODALITY)
+    counts = {name: len(held) for name, held in zip(names, fitting, strict=True)}
+    return Tagging(photos, counts, photos - len({one.item_id for one in found}))
+
+
+def _fitting(library: Library, labels: Float32Array, judge: Judge, strictness: str) -> list[list[tuple[int, float]]]:
+    """For each label, a row of `labels` `[labels, dim]`, the photos that it fits, by id, and how probably."""
+    cut = judge.cuts[strictness]
+    kept: list[list[tuple[int, float]]] = [[] for _ in labels]
+    nearest: list[list[tuple[float, float]]] = [[] for _ in labels]
+    for vectors in library.catalog.vectors_since(MODALITY, 0):
+        to_beat = judge.to_beat(vectors.rows)
+        for label, scores in enumerate(labels @ vectors.rows.T):  # (labels, dim) @ (dim, n) -> (labels, n)
+            chances = judge.probabilities(scores, to_beat, scores)
+            fits = np.flatnonzero(chances >= cut.keeps)
+            kept[label] += zip(vectors.ids[fits].tolist(), chances[fits].tolist(), strict=True)
+            best = np.argsort(-scores, kind="stable")[:WITNESSES]
+            both = [*nearest[label], *zip(scores[best].tolist(), chances[best].tolist(), strict=True)]
+            nearest[label] = sorted(both, reverse=True)[:WITNESSES]
+    witnesses = [[chance for _, chance in best] for best in nearest]
+    return [held if judge.is_sure(asked, strictness) else [] for held, asked in zip(kept, witnesses, strict=True)]
 
 
 def _names(labels: Path) -> list[str]:
@@ -90,31 +81,6 @@ def _names(labels: Path) -> list[str]:
     if OTHER in once:
         raise QueryError(f"{labels}: {OTHER!r} is what photos without a tag are called: take that line out.")
     return [label for _, label in read_labels(labels) if once.pop(label.casefold(), None)]
-
-
-class Labeller:
-    """Says how probable labels are of photos: `labels` are unit rows `[labels, dim]`."""
-
-    def __init__(self, labels: Float32Array, words: Vocabulary, *, rivals: int = RIVALS) -> None:
-        self._labels = labels
-        self._rank = rivals
-        self._rivals = words.rows[(words.rows @ labels.T).max(axis=1) < SYNONYM]
-
-    def leads(self, rows: Float32Array) -> Float32Array:
-        """By how much each label is nearer to photos, unit rows `[n, dim]`, than what it has to beat: `[n, labels]`."""
-        scores: Float32Array = rows @ self._labels.T  # (n, dim) @ (dim, labels)
-        rank = min(self._rank, len(self._rivals))
-        if not rank:
-            return scores
-        rivals = rows @ self._rivals.T  # (n, dim) @ (dim, rivals)
-        to_beat = np.partition(rivals, -rank, axis=1)[:, -rank]
-        lead: Float32Array = scores - to_beat[:, np.newaxis]
-        return lead
-
-    def probabilities(self, rows: Float32Array) -> Float32Array:
-        """How probable each label is of photos, unit rows `[n, dim]`: `[n, labels]`; a half where "other" is level."""
-        probable: Float32Array = 1 / (1 + np.exp(-self.leads(rows) / TEMPERATURE))
-        return probable
 
 
 def counts(library: Library) -> Rows:

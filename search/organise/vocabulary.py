@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -18,16 +19,17 @@ from indexer.atomic import atomic_write
 from indexer.encoders.base import Encoder, unit_rows
 from indexer.items import Float32Array
 from indexer.library import Library
+from indexer.shipped import shipped
+from search.prompts import PROMPTS, embed_texts
 
 SHIPPED = Path(__file__).with_name("vocabulary.txt")
 
-# A word's vector is the mean over these. On Flickr8k's val photos the plain word alone is right in 26.2 % of the first
-# five, both together in 26.5 %, four of this kind in 26.6 %: not worth twice the time.
-TEMPLATES = ("{}", "a photo of {}")
-
-# Where a library keeps the vectors of the shipped words: 1,900 words take 4 s with the shipped encoder and 30 s with a
-# large one, and opening them a millisecond. The name is one that the indexer passes over.
+# Where a library keeps the vectors of the shipped words: 1,900 words take 30 s with a large encoder, and opening them a
+# millisecond. The name is one that the indexer passes over. Those of the shipped encoder travel with it.
 CACHE = ".vocabulary.npy"
+
+# Every so many words are rivals of what is asked (`search.relevance`): as good as all, and four times as quick.
+RIVALS_EVERY = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,40 +55,52 @@ def shipped_words() -> tuple[str, ...]:
     return tuple(SHIPPED.read_text(encoding="utf-8").splitlines())
 
 
-def embed_words(encoder: Encoder, words: Sequence[str]) -> Float32Array:
-    """Words or labels as unit rows `[words, dim]`: the mean of each in the sentences of `TEMPLATES`."""
-    sentences = [template.format(word) for word in words for template in TEMPLATES]
-    rows = encoder.embed("text", sentences).reshape(len(words), len(TEMPLATES), -1)
-    return unit_rows(rows.mean(axis=1))
-
-
 def vocabulary(library: Library, encoder: Encoder) -> Vocabulary:
     """The shipped words in the space of the library's encoder, kept beside the library once they are embedded."""
     words = shipped_words()
-    stamp = _stamp(encoder, words)
-    cache = library.path / CACHE
-    rows = _kept(cache, stamp, (len(words), encoder.dimension))
+    rows = _known(library)
     if rows is None:
-        rows = embed_words(encoder, words)
-        with suppress(OSError), atomic_write(cache) as new, new.open("wb") as file:  # else it takes the time again
-            file.write(stamp)
-            np.save(file, rows.astype(np.float16))
+        rows = embed_texts(encoder, words)
+        with suppress(OSError):  # else it takes the time again
+            keep(library.path / CACHE, encoder.checksum, rows)
     return Vocabulary(words, rows)
 
 
-def _kept(cache: Path, stamp: bytes, shape: tuple[int, int]) -> Float32Array | None:
-    """The vectors in a file that begins with this stamp; None for no such file, or one of other words or weights."""
-    with suppress(OSError, ValueError), cache.open("rb") as file:
-        if file.read(len(stamp)) == stamp:
-            rows = np.load(file)
-            return unit_rows(rows) if rows.shape == shape else None
+def rivals(library: Library) -> Float32Array | None:
+    """The words that what is asked has to beat, unit rows `[r, dim]`; None where they were never embedded."""
+    rows = _known(library)
+    return None if rows is None else rows[::RIVALS_EVERY]
+
+
+def keep(path: Path, checksum: str, rows: Float32Array) -> None:
+    """Writes the vectors `[words, dim]` of the shipped words, rounded to int8, with what tells them from others."""
+    scaled = rows / np.abs(rows).max(axis=1, keepdims=True) * np.iinfo(np.int8).max
+    with atomic_write(path) as new, new.open("wb") as file:
+        file.write(_stamp(checksum))
+        np.save(file, np.round(scaled).astype(np.int8))
+
+
+def kept_beside_models() -> Path:
+    """The vectors of the shipped words that travel with the shipped encoder."""
+    return shipped("models", "vocabulary.npy")
+
+
+def _known(library: Library) -> Float32Array | None:
+    """The vectors of the shipped words in the space of the library's encoder, if they have been embedded."""
+    stamp = _stamp(str(library.catalog.meta()["checksum"]))
+    for path in (kept_beside_models(), library.path / CACHE):
+        with suppress(OSError, ValueError), path.open("rb") as file:
+            if file.read(len(stamp)) == stamp:
+                rows = np.load(file)
+                if rows.shape == (len(shipped_words()), library.dimension):
+                    return unit_rows(rows)
     return None
 
 
-def _stamp(encoder: Encoder, words: Sequence[str]) -> bytes:
-    """What tells the vectors of these words apart from those of other words, sentences or weights."""
-    said = "\n".join([encoder.name, encoder.checksum, *TEMPLATES, *words])
-    return hashlib.sha256(said.encode()).digest()
+@cache
+def _stamp(checksum: str) -> bytes:
+    """What tells the vectors of these words apart from those of other words, prompts or weights."""
+    return hashlib.sha256("\n".join([checksum, *PROMPTS, *shipped_words()]).encode()).digest()
 
 
 def distinct(order: Iterable[int], words: Sequence[str], *, told: Iterable[str] = ()) -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""Fitting and measuring a relevance cut-off: against scikit-learn, by hand, and on what the shipped data files say."""
+"""Fitting and measuring a relevance cut-off: against scikit-learn, by hand, and on what the data files say."""
 
 import gzip
 import json
@@ -10,12 +10,14 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from evaluation import relevance
-from evaluation.datasets import READERS, DataError, Example
+from evaluation.datasets import DataError, Example
 from evaluation.found import HERE
 from evaluation.judgements import Judgements, read_judgements
-from evaluation.scenes import FITS, NOT, UNKNOWN, Scene, named, only_what_fits, queries, small
+from evaluation.kinds import Captions, held_out_photos
+from evaluation.scenes import FITS, NOT, UNKNOWN, Scene, only_what_fits, small
 from indexer.testing import color_encoder
-from search.relevance import Judge, Usual, from_plain
+from search.query import STRICTNESS
+from search.relevance import BY_LEAD, Cut, Judge, from_plain
 
 FLICKR8K = Path(__file__).parents[3] / "shared" / "data" / "flickr8k"
 
@@ -73,108 +75,107 @@ def test_the_weights_are_those_of_scikit_learn():
     assert found == pytest.approx([*slow.coef_[0], slow.intercept_[0]], rel=1e-3)
 
 
-# Two queries over four photos: the first has one right photo, the second none.
-SCENE = Scene(
-    "by hand",
-    np.array([[0.9, 0.5, 0.4, 0.1], [0.3, 0.6, 0.2, 0.1]], np.float32),
-    np.array([[FITS, NOT, FITS, NOT], [NOT, NOT, NOT, NOT]]),
-)
+def chances(scores: np.ndarray) -> Scene:
+    """A scene in which a photo's probability is its cosine: nothing else is to beat."""
+    return Scene(("one", "other"), scores, np.zeros((scores.shape[1], 1), np.float32), RIGHT)
 
 
-def test_measures_by_hand():
-    flat = replace(relevance.FLAT, cut=1 / (1 + np.exp(-0.45)))
-    assert relevance.measure(flat, SCENE) == pytest.approx(
-        {"precision": 1 / 3, "recall": 1 / 2, "F1": 2 / 5, "answered": 1.0, "refused": 0.0}
-    )
-    strict = replace(relevance.FLAT, cut=1 / (1 + np.exp(-0.7)))
-    assert relevance.measure(strict, SCENE) == pytest.approx(
-        {"precision": 1, "recall": 1 / 2, "F1": 2 / 3, "answered": 1.0, "refused": 1.0}
-    )
+class AsItIs(Judge):
+    """Takes a cosine for a probability."""
+
+    def of_features(self, features: np.ndarray) -> np.ndarray:
+        return features[:, 0]
 
 
-def test_what_nobody_judged_counts_for_nothing():
-    flat = replace(relevance.FLAT, cut=1 / (1 + np.exp(-0.45)))
-    judged = replace(SCENE, fits=np.where(SCENE.scores == np.float32(0.5), UNKNOWN, SCENE.fits))
-    assert relevance.measure(flat, judged)["precision"] == 1 / 2
-    assert "refused" not in relevance.measure(flat, judged)
+# Two questions over four photos: the first has two right photos, the second none.
+RIGHT = np.array([[FITS, NOT, FITS, NOT], [NOT, NOT, NOT, NOT]])
+SCENE = chances(np.array([[0.9, 0.5, 0.4, 0.1], [0.3, 0.6, 0.2, 0.1]], np.float32))
 
 
-def test_the_best_cut_is_the_one_found_by_trying_all():
-    def goal(value: float) -> float:
-        measured = relevance.measure(replace(relevance.FLAT, cut=1 / (1 + np.exp(-value))), SCENE)
-        return float(np.mean([measured[name] for name in ("F1", "answered", "refused")]))
-
-    cut = relevance.best_cut(relevance.FLAT, [SCENE])
-    assert goal(np.log(cut / (1 - cut))) == pytest.approx(max(goal(value) for value in np.arange(0, 1, 0.01)))
+def judge(keeps: float, sure: float) -> Judge:
+    return AsItIs((), 0.0, {name: Cut(keeps, sure) for name in STRICTNESS})
 
 
-def test_a_small_library_has_twenty_photos_and_a_lopsided_one_only_what_fits():
+def test_measures_by_hand() -> None:
+    found = relevance.measure(judge(0.45, 0.45), SCENE)
+    assert found == pytest.approx({"questions": 1, "precision": 1 / 2, "recall": 1 / 2, "F1": 1 / 2, "refused": 0})
+    found = relevance.measure(judge(0.35, 0.7), SCENE)
+    assert found == pytest.approx({"questions": 1, "precision": 2 / 3, "recall": 1, "F1": 4 / 5, "refused": 1})
+
+
+def test_what_nobody_knows_counts_for_nothing() -> None:
+    known = replace(SCENE, fits=np.where(SCENE.scores == np.float32(0.5), UNKNOWN, SCENE.fits))
+    assert relevance.measure(judge(0.45, 0.45), known)["precision"] == 1
+
+
+def test_the_best_cut_is_the_one_found_by_trying_all() -> None:
     draw = np.random.default_rng(0)
-    scene = Scene("all", draw.random((3, 60), np.float32), np.where(draw.random((3, 60)) < 0.5, FITS, NOT))
-    few = small(scene, "few")
+    fits = draw.random((6, 200)) < 0.2
+    scores = np.clip(draw.normal(0.3 + 0.2 * fits, 0.1), 0.02, 0.9).astype(np.float32)
+    asked = Scene(tuple("abcdef"), scores, np.zeros((200, 1), np.float32), np.where(fits, FITS, NOT))
+    nothing = replace(asked, scores=np.clip(scores - 0.3, 0, 1), fits=np.full(fits.shape, NOT))
+    cut = relevance.best_cut(judge(0, 0), asked, nothing, 1.0, 0.9)
+    best = max(relevance.measure(judge(keeps, cut.sure), asked)["F1"] for keeps in np.arange(0.02, cut.sure, 0.01))
+    assert relevance.measure(judge(*cut), asked)["F1"] == pytest.approx(best, abs=0.03)
+    assert cut.keeps <= cut.sure
+    assert relevance.measure(judge(*cut), nothing)["refused"] >= 0.8
+
+
+def test_a_small_library_has_twenty_photos_and_a_lopsided_one_only_what_fits() -> None:
+    draw = np.random.default_rng(0)
+    fits = np.where(draw.random((3, 60)) < 0.5, FITS, NOT)
+    scene = Scene(("a", "b", "c"), draw.random((3, 60), np.float32), np.zeros((60, 1), np.float32), fits)
+    few = small(scene)
     assert ((~np.isnan(few.scores)).sum(axis=1) == 20).all()
-    assert len(few.scores) == 15
-    fitting = only_what_fits(scene, "fitting")
+    assert len(few.scores) == len(few.questions) == 15
+    fitting = only_what_fits(scene)
     assert (fitting.fits[~np.isnan(fitting.scores)] == FITS).all()
 
 
-def test_words_are_looked_for_whole_and_in_any_case():
-    assert named(["dog", "hound"], EXAMPLES).tolist() == [2, 1]
-    assert named(["kit"], EXAMPLES).tolist() == [0, 0]
-
-
-def drawn(count: int, offsets: np.ndarray, fitting: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
-    """Cosines `[q, count]` of queries that each have a level of their own, higher for what fits."""
-    draw = np.random.default_rng(len(offsets))
-    fits = draw.random((len(offsets), count)) < fitting
-    return draw.normal(offsets[:, None] + 0.3 * fits, 0.06).astype(np.float32), np.where(fits, FITS, NOT)
-
-
-def test_where_queries_have_levels_of_their_own_a_cut_for_each_beats_a_flat_one():
-    scores, fits = drawn(200, np.linspace(-0.3, 0.3, 40))
-    even = np.arange(200) % 2 == 0
-    people = Scene("expert", scores, fits)
-    caption, photo = (place.ravel() for place in np.indices(scores.shape))
-    said = np.where(fits.ravel() == FITS, 4.0, 1.0)[:, None].repeat(3, axis=1)
-    judgements = Judgements("expert", photo, caption, said, fits.ravel() == FITS, np.zeros(len(photo), bool))
-    none = Scene("absent", *drawn(200, np.linspace(-0.3, 0.3, 41), fitting=0.0))
+def test_a_judge_that_is_fitted_keeps_what_fits_and_refuses_what_is_absent() -> None:
+    draw = np.random.default_rng(0)
+    fits = draw.random((40, 300)) < 0.1
+    crowded = draw.normal(0.3, 0.1, 300)  # photos that are near to everything: their rivals are near too
+    scores = draw.normal(crowded + 0.25 * fits, 0.05).astype(np.float32)
+    to_beat = np.stack([crowded + 0.1, crowded + 0.02], axis=1).astype(np.float32)
+    words = Scene(tuple(map(str, range(40))), scores, to_beat, np.where(fits, FITS, NOT))
+    none = Scene(words.questions, (scores - 0.25 * fits).astype(np.float32), to_beat, np.full(fits.shape, NOT))
+    people = np.argwhere(np.ones(fits.shape, bool))
+    said = np.where(fits.ravel(), 4.0, 1.0)[:, None].repeat(3, axis=1)
+    judgements = Judgements("expert", people[:, 1], people[:, 0], said, fits.ravel(), np.zeros(fits.size, bool))
     held = relevance.Bench(
-        fit=[people.judged(even), none],
-        report=[people.judged(~even), none],
-        judgements={"expert": (people, judgements)},
-        usual=Usual(0.0, 0.06, 0.2),
+        words,
+        none,
+        {"words": words, "words, COCO alone": words, "absent": none},
+        {"expert": (words, judgements)},
+        np.zeros((8, 4), np.float32),
     )
     table = relevance.tables(held, relevance.fit(held))
-    assert table["expert"]["F1, per query"] > 0.85 > 0.7 > table["expert"]["F1, flat"]
-    assert table["absent"]["refused, per query"] > 0.8
+    assert table["words, normally"]["F1"] > 0.85 > table["words, flat"]["F1"]
+    assert table["absent"]["refused"] > 0.8
     agreement = table["agreement with expert"]
-    assert agreement["pairs"] == 8000
+    assert agreement["pairs"] == 12000
     assert agreement["probability tau-b"] > agreement["cosine tau-b"] > 0
+    assert len(table["worst words"]) == relevance.WORST
 
 
-def test_a_calibration_is_written_beside_those_of_others(tmp_path):
-    path, judge = tmp_path / "relevance.json", Judge(cosine=8.0, usual=Usual(0.0, 0.1, 0.05))
+def test_a_calibration_is_written_beside_those_of_others(tmp_path) -> None:
+    path = tmp_path / "relevance.json"
     path.write_text(json.dumps({"other": {"judge": {}}}))
     encoder = color_encoder(checksum="abc")
-    relevance.write(judge, encoder, {"expert": {"F1, flat": 0.123456}}, path)
+    relevance.write(BY_LEAD, encoder, {"expert": {"F1, flat": 0.123456}, "worst words": ["a"]}, path)
     table = json.loads(path.read_text())
     assert set(table) == {"other", "abc"}
-    assert from_plain(table["abc"]["judge"]) == judge
+    assert from_plain(table["abc"]["judge"]) == BY_LEAD
     assert table["abc"]["figures"] == {"expert": {"F1, flat": 0.1235}}
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_there_are_queries_enough_and_none_is_in_both_halves():
-    for name in ("present", "absent"):
-        even, odd = queries(name, relevance.EVEN), queries(name, relevance.ODD)
-        table = json.loads((HERE / f"{name}_queries.json").read_text(encoding="utf-8"))
-        assert not even.keys() & odd.keys()
-        assert even | odd == table
-        assert len(table) >= 60
-
-
-@pytest.mark.skipif(not FLICKR8K.is_dir(), reason="needs Flickr8k in ../shared/data")
-def test_sixty_of_the_absent_things_are_named_by_no_caption_of_the_test_photos():
-    table = json.loads((HERE / "absent_queries.json").read_text(encoding="utf-8"))
-    examples = [one for one in READERS["captions_jsonl"](FLICKR8K / "captions.jsonl") if one.split == "test"]
-    assert sum(not named(words, examples).any() for words in table.values()) >= 60
+@pytest.mark.skipif(not FLICKR8K.is_dir(), reason="needs Flickr8k and COCO in ../shared/data")
+def test_sixty_of_the_absent_things_are_named_by_no_caption_and_eighty_words_by_ten_photos() -> None:
+    captions = Captions(held_out_photos(FLICKR8K.parent))
+    absent = json.loads((HERE / "absent_queries.json").read_text(encoding="utf-8"))
+    rules = [" or ".join(name.replace(" ", "_") for name in names) for names in absent.values()]
+    assert sum(not captions.saying(rule).any() for rule in rules) >= 40
+    things = json.loads((HERE / "things.json").read_text(encoding="utf-8"))
+    assert sum((captions.saying(rule) > 1).sum() >= 10 for rule in things.values()) >= 80

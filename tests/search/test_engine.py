@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from indexer.testing import COLORS, color_encoder
 from search import Engine, Filter, Hit, Query, Term, parse
 from search.engine import KEPT
 from search.query import like
+from search.relevance import Cut
 
 
 @pytest.fixture
@@ -174,23 +176,30 @@ def test_variety_is_preferred_if_asked_for(engine: Engine, library: Library, pho
 class Threshold:
     """Fits from a cosine of 0.8, with the cosine as the probability."""
 
-    cut = 0.8
+    cuts: ClassVar = {"loosely": Cut(0.5, 0.5), "normally": Cut(0.8, 0.8)}
 
-    def probabilities(self, scores: np.ndarray, background: np.ndarray) -> np.ndarray:
+    def to_beat(self, rows: np.ndarray) -> np.ndarray:
+        return np.empty((len(rows), 0))
+
+    def probabilities(self, scores: np.ndarray, _to_beat: np.ndarray, background: np.ndarray) -> np.ndarray:
         assert len(background) == len(COLORS)
         return scores
+
+    def is_sure(self, witnesses: list[float], strictness: str) -> bool:
+        return max(witnesses) >= self.cuts[strictness].sure
 
 
 @pytest.fixture
 def threshold(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("search.relevance.judge_for", lambda _checksum, **_: Threshold())
+    monkeypatch.setattr("search.relevance.judge_for", lambda _checksum, _rivals, **_: Threshold())
 
 
 @pytest.mark.usefixtures("threshold")
 def test_only_what_fits_is_found_if_asked_for(engine: Engine) -> None:
     hits = engine.search(parse("red", relevant=True))
     assert set(names(hits)) == {"red.png", "orange.png"}
-    assert [hit.probability for hit in hits] == [hit.score for hit in hits]
+    assert [hit.probability for hit in hits] == pytest.approx([hit.score for hit in hits], abs=1e-3)
+    assert len(engine.search(parse("red", relevant=True, fits="loosely"))) > len(hits)
     assert engine.search(parse("red - 0.8:orange", relevant=True)) == []
 
 

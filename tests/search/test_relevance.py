@@ -1,105 +1,141 @@
-"""The relevance cut-off: what the background does to a score, and what small and lopsided libraries do to it."""
+"""The relevance cut-off: what rivals and the library do to a score, and that search and tags agree."""
 
-from dataclasses import asdict
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from search import relevance
-from search.relevance import Background, Judge, Usual, from_plain, judge_for
+from indexer import Library, index_sources, load_encoder
+from indexer.encoders import unit_rows
+from indexer.errors import QueryError
+from indexer.shipped import shipped
+from search import Engine, Query, parse, relevance
+from search.organise.tags import tag
+from search.organise.vocabulary import rivals
+from search.query import NORMALLY, STRICTNESS
+from search.relevance import BY_LEAD, BY_STANDING_OUT, RANKS, Cut, Judge, as_plain, from_plain, judge_for
 
-USUAL = Usual(middle=0.0, spread=0.1, varies=0.05)
-CALIBRATED = Judge(cosine=8.0, standardised=0.4, offset=-5.8, cut=0.3, usual=USUAL)
-
-
-def draw(count: int, middle: float = 0.0, spread: float = 0.1) -> np.ndarray:
-    return np.random.default_rng(0).normal(middle, spread, count).astype(np.float32)
-
-
-def test_the_background_of_normal_scores_is_their_mean_and_deviation():
-    seen = Background.of(draw(5000, 0.2, 0.05))
-    assert (seen.middle, seen.spread) == (pytest.approx(0.2, abs=0.003), pytest.approx(0.05, abs=0.003))
-
-
-def test_what_fits_does_not_move_the_background():
-    rest = draw(900)
-    with_hits = Background.of(np.concatenate([rest, np.full(100, 0.9, np.float32)]))
-    assert with_hits.middle == pytest.approx(Background.of(rest).middle, abs=0.03)
-    assert with_hits.spread == pytest.approx(Background.of(rest).spread, abs=0.03)
+DRAW = np.random.default_rng(0)
+RIVALS = unit_rows(DRAW.normal(size=(50, 8)))
+ROWS = unit_rows(DRAW.normal(size=(20, 8)))
+NOTHING = np.empty(0, np.float32)
 
 
-@pytest.mark.parametrize("judge", [Judge(), CALIBRATED])
-def test_the_same_cosine_fits_one_query_and_not_another(judge):
-    score = np.array([0.5], np.float32)
-    (stands_out,) = judge.probabilities(score, draw(1000, 0.0, 0.1))
-    (is_common,) = judge.probabilities(score, draw(1000, 0.3, 0.2))
-    assert stands_out > is_common
-    assert stands_out >= judge.cut > is_common or judge is CALIBRATED
+def with_rivals(judge: Judge) -> Judge:
+    return Judge(judge.weights, judge.offset, judge.cuts, RIVALS)
 
 
-@pytest.mark.parametrize("judge", [Judge(), CALIBRATED])
-def test_probabilities_keep_the_order_of_the_scores(judge):
-    chances = judge.probabilities(np.linspace(1, -1, 50, dtype=np.float32), draw(500))
-    assert (np.diff(chances) < 0).all()
-    assert ((chances > 0) & (chances < 1)).all()
+def test_what_a_question_has_to_beat_are_the_photos_best_rivals() -> None:
+    to_beat = with_rivals(BY_LEAD).to_beat(ROWS)
+    in_order = -np.sort(-(ROWS @ RIVALS.T), axis=1)
+    np.testing.assert_allclose(to_beat, in_order[:, [rank - 1 for rank in RANKS]])
+    few = Judge(BY_LEAD.weights, 0.0, BY_LEAD.cuts, RIVALS[:1])
+    np.testing.assert_allclose(few.to_beat(ROWS), np.repeat(ROWS @ RIVALS[:1].T, len(RANKS), axis=1), rtol=1e-6)
 
 
-def test_probabilities_by_hand():
-    judge = Judge(cosine=2.0, standardised=1.0, offset=-3.0)
-    background = np.array([-0.1, 0.0, 0.1], np.float32)  # middle 0, spread 1.4826 * 0.1
-    (chance,) = judge.probabilities(np.array([0.29652], np.float32), background)
-    assert chance == pytest.approx(1 / (1 + np.exp(-(2 * 0.29652 + 2.0 - 3.0))))
+def test_probabilities_by_hand() -> None:
+    judge = Judge((2.0, 1.0, -3.0), 0.5, BY_LEAD.cuts)
+    (chance,) = judge.probabilities(np.array([0.5]), np.array([[0.3, 0.1]]), NOTHING)
+    assert chance == pytest.approx(1 / (1 + np.exp(-(2 * 0.5 + 0.2 - 3 * 0.4 + 0.5))))
 
 
-def test_nothing_fits_where_the_library_is_empty():
-    assert judge_for("unknown").probabilities(np.empty(0, np.float32), np.empty(0, np.float32)).shape == (0,)
+def test_the_same_cosine_fits_a_photo_that_is_near_to_few_words_and_not_one_that_is_near_to_many() -> None:
+    first, second = BY_LEAD.probabilities(np.array([0.4, 0.4]), np.array([[0.2, 0.1], [0.5, 0.4]]), NOTHING)
+    assert first >= BY_LEAD.cuts[NORMALLY].keeps > second
 
 
-@pytest.mark.parametrize("judge", [Judge(), CALIBRATED])
-def test_of_a_thousand_photos_that_do_not_fit_none_is_kept(judge):
-    scores = draw(1000)
-    assert not (judge.probabilities(scores, scores) >= judge.cut).any()
+def test_without_rivals_a_hit_is_judged_by_how_far_it_stands_out() -> None:
+    background = DRAW.normal(0.1, 0.05, 2000)
+    none = BY_STANDING_OUT.to_beat(ROWS[:2])
+    out, usual = BY_STANDING_OUT.probabilities(np.array([0.4, 0.15]), none, background)
+    assert out >= BY_STANDING_OUT.cuts[NORMALLY].keeps > usual
+    assert np.isfinite(BY_STANDING_OUT.probabilities(np.array([0.4]), none[:1], np.array([0.4]))).all()
+    assert not BY_STANDING_OUT.probabilities(np.array([0.9]), none[:1], NOTHING)[0] > 0.1
 
 
-@pytest.mark.parametrize("judge", [Judge(), CALIBRATED])
-@pytest.mark.parametrize("count", [1, 2, 3, 20])
-def test_few_photos_give_probabilities_and_not_numbers_out_of_nothing(judge, count):
-    chances = judge.probabilities(draw(count), draw(count))
-    assert np.isfinite(chances).all()
+def test_of_a_thousand_photos_that_do_not_fit_none_stands_out() -> None:
+    scores = DRAW.normal(0, 0.1, 1000)
+    chances = BY_STANDING_OUT.probabilities(scores, np.empty((1000, 0)), scores)
+    assert not (chances >= BY_STANDING_OUT.cuts[NORMALLY].keeps).any()
 
 
-def test_a_small_library_goes_by_the_usual_background():
-    tempered = USUAL.tempered(Background(0.08, 0.01), count=2)
-    assert tempered.middle == pytest.approx(0.08 * 2 / 22)
-    assert tempered.spread == pytest.approx((0.01 * 2 + 0.1 * 20) / 22)
+def test_a_stricter_cut_keeps_less() -> None:
+    for judge in (BY_LEAD, BY_STANDING_OUT, judge_for(load_encoder().checksum, RIVALS)):
+        keeps = [judge.cuts[strictness].keeps for strictness in STRICTNESS]
+        sure = [judge.cuts[strictness].sure for strictness in STRICTNESS]
+        assert keeps == sorted(keeps)
+        assert sure == sorted(sure)
+        assert all(cut.sure >= cut.keeps for cut in judge.cuts.values())
 
 
-def test_where_everything_fits_the_middle_is_no_background():
-    same = draw(1000, 0.6, 0.03)
-    assert (CALIBRATED.probabilities(same, same) >= CALIBRATED.cut).mean() > 0.9
-
-
-def test_only_sentences_that_look_for_photos_are_calibrated(tmp_path, monkeypatch):
-    plain = asdict(CALIBRATED)
+def test_only_sentences_that_look_for_photos_are_calibrated(tmp_path, monkeypatch) -> None:
+    calibrated = Judge((8.0, 0.4, 0.1), -5.8, {name: Cut(0.3, 0.5) for name in STRICTNESS})
     path = tmp_path / "relevance.json"
-    path.write_text(__import__("json").dumps({"abc": {"judge": plain}}))
+    path.write_text(json.dumps({"abc": {"judge": as_plain(calibrated)}}))
     monkeypatch.setattr(relevance, "table_path", lambda: path)
-    assert judge_for("abc") == CALIBRATED
-    assert judge_for("abc", asked="image") == judge_for("abc", wanted="text") == judge_for("other") == Judge()
+    assert judge_for("abc", RIVALS).weights == calibrated.weights
+    assert judge_for("other", RIVALS).weights == BY_LEAD.weights
+    for judge in (
+        judge_for("abc", RIVALS, asked="image"),
+        judge_for("abc", RIVALS, wanted="text"),
+        judge_for("abc", None),
+    ):
+        assert judge is BY_STANDING_OUT
 
 
-def test_a_judge_comes_back_from_plain_data():
-    for judge in (Judge(), CALIBRATED):
-        assert from_plain(asdict(judge)) == judge
+def test_a_judge_comes_back_from_plain_data() -> None:
+    for judge in (BY_LEAD, BY_STANDING_OUT):
+        assert from_plain(as_plain(judge)) == judge
 
 
-def test_the_shipped_encoder_is_calibrated():
-    from indexer import load_encoder
+def test_a_strictness_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(QueryError, match="loosely, normally or strictly"):
+        parse("red", fits="badly")
 
-    judge = judge_for(load_encoder().checksum)
-    assert judge.usual is not None
-    # whether the cosine itself tells or how it stands out is the encoder's matter; a higher one must fit better
-    background = np.random.default_rng(0).normal(judge.usual.middle, judge.usual.spread, 500).astype(np.float32)
-    rising = judge.probabilities(np.linspace(0, 0.8, 9, dtype=np.float32), background)
-    assert (np.diff(rising) > 0).all()
-    assert rising[0] < judge.cut < rising[-1]
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Library:
+    """A library of the demo's photos, with the shipped encoder."""
+    encoder = load_encoder(device="cpu")
+    with Library.create(tmp_path_factory.mktemp("demo") / "library", encoder) as library:
+        index_sources(library, [shipped("photos")], encoder)
+        yield library
+
+
+def test_the_shipped_encoder_is_calibrated_and_its_words_are_embedded(demo: Library) -> None:
+    known = rivals(demo)
+    assert known is not None
+    assert judge_for(load_encoder().checksum, known).weights != BY_LEAD.weights
+    assert not list(demo.path.glob(".vocabulary*"))
+
+
+@pytest.mark.parametrize("strictness", STRICTNESS)
+def test_what_is_tagged_is_what_is_found(demo: Library, tmp_path: Path, strictness: str) -> None:
+    things = ("cat", "a rocket launch", "a cup of coffee", "space", "a brick wall", "a submarine")
+    (tmp_path / "things.txt").write_text("\n".join(things))
+    encoder = demo.encoder(device="cpu")
+    tag(demo, tmp_path / "things.txt", encoder, strictness=strictness)
+    engine = Engine(demo, encoder)
+    for thing in things:
+        found = engine.search(parse(thing, relevant=True, fits=strictness, k=100))
+        for hit in found:
+            assert demo.catalog.tags.of(hit.id)[thing] == pytest.approx(hit.probability, abs=1e-3)
+        assert len(found) == demo.catalog.tags.counts().get(thing, 0)
+
+
+def test_a_filter_does_not_change_what_fits(demo: Library) -> None:
+    engine = Engine(demo, demo.encoder(device="cpu"))
+    everything = {hit.item.path.name for hit in engine.search(parse("a cup of coffee", relevant=True, fits="loosely"))}
+    assert "coffee.jpg" in everything
+    for name in ("coffee.jpg", "cat.jpg"):
+        from search import Filter
+
+        filtered = parse("a cup of coffee", relevant=True, fits="loosely", filters=[Filter("path", f"*{name}")])
+        assert {hit.item.path.name for hit in engine.search(filtered)} == everything & {name}
+
+
+def test_a_single_word_finds_its_photo_surely(demo: Library) -> None:
+    engine = Engine(demo, demo.encoder(device="cpu"))
+    loosely = engine.search(Query(parse("cat").terms, relevant=True, fits="loosely"))
+    assert loosely[0].item.path.name == "cat.jpg"

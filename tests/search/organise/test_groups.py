@@ -11,14 +11,15 @@ from indexer import Encoder, Library, Vectors, index_sources
 from indexer.encoders import unit_rows
 from indexer.errors import QueryError
 from search.organise.groups import all_vectors, groups, rows
-from search.organise.vocabulary import Vocabulary, embed_words
+from search.organise.vocabulary import Vocabulary
+from search.prompts import embed_texts
 
 COLORS = ("red", "green", "blue", "yellow", "a blue sea", "a red rose")
 
 
 @pytest.fixture
 def words(encoder: Encoder) -> Vocabulary:
-    return Vocabulary(COLORS, embed_words(encoder, COLORS))
+    return Vocabulary(COLORS, embed_texts(encoder, COLORS))
 
 
 def nearly(color: tuple[int, int, int], number: int) -> tuple[int, int, int]:
@@ -56,7 +57,7 @@ def test_no_two_groups_begin_with_the_same_word(painted: Library, words: Vocabul
 
 
 def test_where_there_are_more_groups_than_words_each_still_has_a_name(painted: Library, encoder: Encoder) -> None:
-    two = Vocabulary(("red", "blue"), embed_words(encoder, ("red", "blue")))
+    two = Vocabulary(("red", "blue"), embed_texts(encoder, ("red", "blue")))
     assert all(group.words for group in groups(all_vectors(painted), two, 5))
 
 

@@ -3,29 +3,27 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from painting import held, paint
 
 from indexer import Encoder, Library, index_sources
-from indexer.encoders import unit_rows
 from indexer.errors import LibraryLocked, QueryError
 from search import Engine, Filter, parse
 from search.filters import negated
 from search.organise import tags
-from search.organise.tags import RIVALS, SYNONYM, TEMPERATURE, Labeller, counts, of, remove, tag
-from search.organise.vocabulary import Vocabulary, embed_words
+from search.organise.tags import counts, of, remove, tag
+from search.organise.vocabulary import RIVALS_EVERY
 
-# Each colour as often as there are rivals, so that the one that counts is of the photo's own colour.
+# One rival a colour, so that a photo's own colour leads the second of them.
 COLORS = ("red", "green", "blue", "yellow", "cyan", "magenta", "white")
-WORDS = tuple(f"{color}{more}" for color in COLORS for more in ("", " sea", " thing"))
+WORDS = tuple(f"{color} thing" for color in COLORS for _ in range(RIVALS_EVERY))
 
 Labels = Callable[..., Path]
 
 
-@pytest.fixture
-def words(encoder: Encoder) -> Vocabulary:
-    return Vocabulary(WORDS, embed_words(encoder, WORDS))
+@pytest.fixture(autouse=True)
+def _words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.organise.vocabulary.shipped_words", lambda: WORDS)
 
 
 @pytest.fixture
@@ -46,10 +44,8 @@ def labels(tmp_path: Path) -> Labels:
     return write
 
 
-def test_photos_bear_the_labels_that_fit_and_no_others(
-    painted: Library, encoder: Encoder, words: Vocabulary, labels: Labels
-) -> None:
-    tagging = tag(painted, labels("red", "a green thing", ""), encoder, words)
+def test_photos_bear_the_labels_that_fit_and_no_others(painted: Library, encoder: Encoder, labels: Labels) -> None:
+    tagging = tag(painted, labels("red", "a green thing", ""), encoder)
     assert (tagging.photos, tagging.other) == (4, 2)
     assert tagging.counts == {"red": 1, "a green thing": 1}
     ids = {path.stem: id for path, id in held(painted).items()}
@@ -57,10 +53,8 @@ def test_photos_bear_the_labels_that_fit_and_no_others(
     assert 0.5 <= painted.catalog.tags.of(ids["red"])["red"] <= 1
 
 
-def test_a_tag_filters_and_other_is_what_bears_none(
-    painted: Library, encoder: Encoder, words: Vocabulary, labels: Labels
-) -> None:
-    tag(painted, labels("red", "green"), encoder, words)
+def test_a_tag_filters_and_other_is_what_bears_none(painted: Library, encoder: Encoder, labels: Labels) -> None:
+    tag(painted, labels("red", "green"), encoder)
     engine = Engine(painted, encoder)
 
     def found(*filters: Filter) -> set[str]:
@@ -77,40 +71,28 @@ def test_a_tag_filters_and_other_is_what_bears_none(
 
 
 def test_tagging_again_takes_new_photos_in_replaces_its_own_labels_and_keeps_others(
-    painted: Library, encoder: Encoder, words: Vocabulary, labels: Labels, photos: Path
+    painted: Library, encoder: Encoder, labels: Labels, photos: Path
 ) -> None:
-    tag(painted, labels("red"), encoder, words)
-    tag(painted, labels("green"), encoder, words)
+    tag(painted, labels("red"), encoder)
+    tag(painted, labels("green"), encoder)
     paint(photos / "rouge.png", (250, 0, 0))
     (photos / "green.png").unlink()
     index_sources(painted, [photos], encoder)
-    tag(painted, labels("red", "green"), encoder, words)
+    tag(painted, labels("red", "green"), encoder)
     assert painted.catalog.tags.counts() == {"red": 2}
     assert counts(painted) == [{"tag": "red", "photos": 2}, {"tag": "other", "photos": 2}]
 
 
 def test_a_label_that_is_there_twice_counts_once_and_as_it_was_first_written(
-    painted: Library, encoder: Encoder, words: Vocabulary, labels: Labels
+    painted: Library, encoder: Encoder, labels: Labels
 ) -> None:
-    assert tag(painted, labels("red", "Red", "green"), encoder, words).counts == {"red": 1, "green": 1}
-
-
-def test_probabilities_are_those_of_the_definition() -> None:
-    draw = np.random.default_rng(0)
-    rows, names, others = (unit_rows(draw.normal(size=(n, 8))) for n in (5, 3, 40))
-    others[:2] = unit_rows(names[:2] + 0.1 * others[:2])  # near to a label: no rivals
-    found = Labeller(names, Vocabulary(("",) * 40, others)).probabilities(rows)
-    for photo in range(5):
-        rivals = sorted(rows[photo] @ other for other in others if max(names @ other) < SYNONYM)
-        for label in range(3):
-            lead = rows[photo] @ names[label] - rivals[-RIVALS]
-            assert found[photo, label] == pytest.approx(1 / (1 + np.exp(-lead / TEMPERATURE)), rel=1e-4)
+    assert tag(painted, labels("red", "Red", "green"), encoder).counts == {"red": 1, "green": 1}
 
 
 def test_the_tags_of_a_photo_are_told_and_can_be_taken_off(
-    painted: Library, encoder: Encoder, words: Vocabulary, labels: Labels, photos: Path
+    painted: Library, encoder: Encoder, labels: Labels, photos: Path
 ) -> None:
-    tag(painted, labels("red", "green"), encoder, words)
+    tag(painted, labels("red", "green"), encoder)
     (told,) = of(painted, photos / "red.png")
     assert told["tag"] == "red"
     assert of(painted, photos / "blue.png") == []
@@ -123,19 +105,19 @@ def test_the_tags_of_a_photo_are_told_and_can_be_taken_off(
 
 
 def test_labels_that_cannot_be_used_are_refused_and_nothing_changes(
-    painted: Library, encoder: Encoder, words: Vocabulary, labels: Labels, tmp_path: Path
+    painted: Library, encoder: Encoder, labels: Labels, tmp_path: Path
 ) -> None:
-    tag(painted, labels("red"), encoder, words)
+    tag(painted, labels("red"), encoder)
     for lines, problem in (
         (("green", "Other"), "take that line out"),
         (("", " "), "empty"),
     ):
         with pytest.raises(QueryError, match=problem):
-            tag(painted, labels(*lines), encoder, words)
+            tag(painted, labels(*lines), encoder)
     with pytest.raises(QueryError, match="cannot be read"):
-        tag(painted, tmp_path / "none.txt", encoder, words)
+        tag(painted, tmp_path / "none.txt", encoder)
     with painted.lock(), Library.open(painted.path, readonly=False) as second, pytest.raises(LibraryLocked):
-        tag(second, labels("green"), encoder, words)
+        tag(second, labels("green"), encoder)
     assert painted.catalog.tags.counts() == {"red": 1}
 
 
