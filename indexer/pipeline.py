@@ -153,7 +153,7 @@ class _Run:
             self._store_until(window[0])
             chunk = window.popleft().result()
             if not chunk.is_last:
-                window.appendleft(pool.submit(reader.next, chunk))
+                window.append(pool.submit(reader.next, chunk))  # behind the others: a long file does not hold them up
             return chunk
 
         try:

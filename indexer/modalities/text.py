@@ -28,6 +28,9 @@ CASES = (str.lower, str.upper, str.title)
 # Characters beyond which nothing is a passage, and nobody need ask the encoder: its context is a hundred words or so.
 LONGEST_PASSAGE = 8192
 
+# Characters of a markdown document that are parsed at once: its parser takes 500 times the memory.
+PART, LARGEST_PART = 1 << 16, 1 << 18
+
 # Problems of one file that are named; the others are counted.
 NAMED = 3
 
@@ -69,9 +72,9 @@ def _blocks(text: str) -> Iterator[str]:
     """What the blocks of a markdown document say (headings, paragraphs, items of lists), without marks and code."""
     from markdown_it import MarkdownIt  # late: 40 ms, and few libraries hold markdown
 
-    parser = MarkdownIt("commonmark").disable("inline")  # of the whole at once, that would take 30 times the memory
+    parser = MarkdownIt("commonmark").disable("inline")  # block by block it takes a part of the memory
     references: dict[str, Any] = {}
-    for block in parser.parse(text, references):
+    for block in chain.from_iterable(parser.parse(part, references) for part in _parts(text)):
         if block.type == "inline":
             tokens: list[Token] = []
             parser.inline.parse(block.content, parser, references, tokens)
@@ -81,6 +84,20 @@ def _blocks(text: str) -> Iterator[str]:
             yield " ".join([first, *(tag.partition(">")[2] for tag in others)])
         elif block.type == "code_block":
             yield block.content
+
+
+def _parts(text: str) -> Iterator[str]:
+    """A markdown document in parts of bounded size, which end at blank lines outside of code where there are any."""
+    part: list[str] = []
+    size, is_code = 0, False
+    for line in text.splitlines(keepends=True):
+        part.append(line)
+        size += len(line)
+        is_code ^= line.lstrip().startswith(("```", "~~~"))
+        if (size > PART and not is_code and not line.strip()) or size > LARGEST_PART:
+            yield "".join(part)
+            part, size = [], 0
+    yield "".join(part)
 
 
 def _said(tokens: Iterable[Token]) -> Iterator[str]:
