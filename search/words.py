@@ -17,7 +17,7 @@ import math
 from collections import defaultdict
 
 from indexer.storage.catalog import Catalog
-from indexer.wording import holders, words_of
+from indexer.storage.full_text import match_word, words_of
 from search.query import Query
 
 
@@ -30,7 +30,7 @@ def found_by_words(catalog: Catalog, query: Query, total: int) -> dict[int, floa
     """
     weights: dict[int, float] = defaultdict(float)
     for word, weight in _weighed_words(query).items():
-        ids = holders(catalog, word, query.wanted)
+        ids = match_word(catalog, word, query.wanted)
         telling = math.log((total - len(ids) + 0.5) / (len(ids) + 0.5))
         if telling > 0:
             for id in ids:

@@ -21,7 +21,7 @@ INDEXER = (
     ("manifest",),
     ("nearest",),
     ("encoders", "modalities"),
-    ("walk", "report", "testing", "wording"),
+    ("walk", "report", "testing"),
     ("survey", "chunks", "library"),
     ("pipeline", "transfer"),
     ("reembedding",),
@@ -34,6 +34,7 @@ INSIDE = {
         ("database",),
         ("files", "listing", "tags"),
         ("catalog",),
+        ("full_text",),
     ),
     "nearest": (
         ("parameters", "saved", "gpu", "ranking"),

@@ -26,8 +26,8 @@ from indexer.errors import EncoderMismatch, PathError
 from indexer.modalities import MODALITIES
 from indexer.modalities.image import IMAGE
 from indexer.storage.files import Failure
+from indexer.storage.full_text import match_word
 from indexer.testing import PictureColors, WordColors, color_encoder
-from indexer.wording import holders
 
 
 @pytest.fixture
@@ -1060,8 +1060,8 @@ def test_a_sidecar_that_comes_changes_or_goes_tells_about_its_photo_and_is_no_te
         assert (report.unchanged, report.embedded, report.copied) == (2, 0, 0)
         assert (held(library), held(library, "text"), watched.taken()) == (before, {}, 0)
         assert described() == text
-        assert holders(library.catalog, "minka", "image") == ({before[path]} if text else set())
-        assert holders(library.catalog, "home", "image") == ({before[path]} if text == "Minka at home" else set())
+        assert match_word(library.catalog, "minka", "image") == ({before[path]} if text else set())
+        assert match_word(library.catalog, "home", "image") == ({before[path]} if text == "Minka at home" else set())
 
 
 def test_a_photo_that_is_a_root_of_its_own_has_its_sidecar(library: Library, photos: Path, run) -> None:

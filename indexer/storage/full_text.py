@@ -1,4 +1,4 @@
-"""What holds a word: items by the names of their files and folders, by their text, and by their captions."""
+"""Full text search: which items hold a word in the names of their files and folders, in their text or captions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from indexer.storage.catalog import Catalog
 
 # The names of folders and files run on ("Germany2019"), so that a word of this many letters may begin one there.
-BEGINS = 4
+SHORTEST_PREFIX = 4
 
 # Captions of a word beyond which it says too little for what it costs to follow each to its photo: a microsecond
 # or two a caption. The meaning of so common a word is what the encoder knows best.
@@ -69,14 +69,14 @@ def words_of(sentence: str) -> list[str]:
     return [word for word in dict.fromkeys(re.findall(r"[^\W_]+", spelled)) if word not in FUNCTION_WORDS]
 
 
-def holders(catalog: Catalog, word: str, modality: str) -> set[int]:
+def match_word(catalog: Catalog, word: str, modality: str) -> set[int]:
     """The ids of a modality's items that hold the word.
 
     An item does so by its text (up to the word's ending: "dogs" is "dog"), by the name of its file or of a folder
     that it lies in, and by a description or a caption of its photo.
     """
     text = f'"{word}"'
-    asked = {"text": text, "name": f"{text}*" if len(word) >= BEGINS else text, "modality": modality}
+    asked = {"text": text, "name": f"{text}*" if len(word) >= SHORTEST_PREFIX else text, "modality": modality}
     found = {id for (id,) in catalog.connection.execute(IN_NAMES, asked)}
     count = catalog.scalar("SELECT count(*) FROM text_words WHERE text_words MATCH ?", (text,))
     if 0 < count <= MOST_CAPTIONS:

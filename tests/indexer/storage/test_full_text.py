@@ -8,12 +8,12 @@ import pytest
 from painting import later, paint
 
 from indexer import Encoder, Library, index_sources
+from indexer.storage.full_text import match_word, words_of
 from indexer.storage.migrations import FIRST
-from indexer.wording import holders, words_of
 
 
 def found(library: Library, word: str, modality: str = "image") -> set[str]:
-    ids = holders(library.catalog, word, modality)
+    ids = match_word(library.catalog, word, modality)
     return {item.path.name for item in library.catalog.items(sorted(ids))}
 
 
@@ -51,7 +51,7 @@ def test_photos_are_found_by_names_and_by_what_is_said_of_them(library: Library,
 
 @pytest.mark.usefixtures("places")
 def test_texts_are_found_by_what_they_say_and_by_names(library: Library) -> None:
-    texts = library.catalog.items(sorted(holders(library.catalog, "frisbee", "text")))
+    texts = library.catalog.items(sorted(match_word(library.catalog, "frisbee", "text")))
     assert {item.text for item in texts} == {"Two dogs running after a frisbee", "The frisbee was red."}
     assert found(library, "notes", "text") == {"notes.txt"}
 
@@ -98,7 +98,7 @@ def test_a_library_from_before_there_were_words_has_them(tmp_path: Path) -> None
     old.commit()
     old.close()
     with Library.open(tmp_path) as library:
-        assert holders(library.catalog, "germany", "image") == holders(library.catalog, "castle", "image") == {5}
+        assert match_word(library.catalog, "germany", "image") == match_word(library.catalog, "castle", "image") == {5}
 
 
 def test_the_words_of_a_sentence_are_those_that_name_something() -> None:
