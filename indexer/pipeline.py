@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
+from indexer.allocator import keep_freed_memory
 from indexer.chunks import Chunk, ChunkReader
 from indexer.encoders.base import Encoder
 from indexer.items import Source
 from indexer.library import Library
-from indexer.memory import keep_freed_memory
 from indexer.modalities import MODALITIES
 from indexer.photos.memory import BUDGET
 from indexer.photos.opening import MAX_PIXELS

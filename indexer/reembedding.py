@@ -12,7 +12,7 @@ import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -22,7 +22,7 @@ import numpy as np
 
 from indexer.chunks import ReadFile, reason
 from indexer.encoders.base import Encoder
-from indexer.errors import LibraryError, SourceError
+from indexer.errors import LibraryError, SourceError, cannot_write
 from indexer.items import Float32Array, Item, Source
 from indexer.library import TEXT_TOWER, Library
 from indexer.modalities import MODALITIES
@@ -30,6 +30,7 @@ from indexer.photos.opening import MAX_PIXELS
 from indexer.pipeline import BATCH
 from indexer.report import Report, Watcher
 from indexer.storage.catalog import StoredFile
+from indexer.storage.database import in_our_words
 from indexer.storage.files import Failure
 from indexer.storage.stored_vectors import StoredVectors, vectors_file
 from indexer.threads import ahead
@@ -58,18 +59,30 @@ def reembed(
             give_up(library)
             return report
         library.catalog.files.forget_displaced()
-        run = _Run(library, encoder, max_pixels, report, watcher or Watcher())
-        with closing(run.gathered):
-            try:
-                run.embed_all()
-            except KeyboardInterrupt:
-                report.interrupted = True
+        with _in_our_words(library):
+            run = _Run(library, encoder, max_pixels, report, watcher or Watcher())
+            with closing(run.gathered):
+                try:
+                    run.embed_all()
+                except KeyboardInterrupt:
+                    report.interrupted = True
+            if not report.interrupted:
+                run.refuse_gaps()
+                run.take_over()
         if not report.interrupted:
-            run.refuse_gaps()
-            run.take_over()
             library.indexes.save()
     report.seconds = time.monotonic() - started
     return report
+
+
+@contextmanager
+def _in_our_words(library: Library) -> Iterator[None]:
+    """Turns what the disk and SQLite refuse into `LibraryError`."""
+    try:
+        with in_our_words(library.path / SCRATCH):
+            yield
+    except OSError as error:
+        raise cannot_write(library.path, SCRATCH, error) from error
 
 
 class Unfinished(NamedTuple):

@@ -21,7 +21,7 @@ ASKED_BY = {"image": "text", "text": "image"}
 class Optimized(NamedTuple):
     """What was found of a modality, and what it was asked: "2000 of the library's own text vectors"."""
 
-    verdict: TuningResult
+    result: TuningResult
     asked: str
 
 
@@ -52,18 +52,18 @@ def _questions(library: Library, modality: str) -> tuple[Float32Array, str]:
 
 def explained(optimized: Optimized) -> str:
     """What was chosen and why, as two lines."""
-    verdict, tried = optimized.verdict, optimized.verdict.tried
-    name = f"{verdict.modality}: {verdict.vectors:,} vectors"
+    result, tried = optimized.result, optimized.result.tried
+    name = f"{result.modality}: {result.vectors:,} vectors"
     if tried is None:
-        return f"{name}, exact: {verdict.exact:.2f} ms a query\n  so few are best searched without missing any"
-    measured = f"by half of {optimized.asked}; with the others recall@10 {tried.recall:.3f}, {verdict.target:g} wished"
-    times = f"{verdict.milliseconds:.2f} ms a query, {verdict.exact:.2f} ms when exact"
-    if verdict.pays:
+        return f"{name}, exact: {result.exact:.2f} ms a query\n  so few are best searched without missing any"
+    measured = f"by half of {optimized.asked}; with the others recall@10 {tried.recall:.3f}, {result.target:g} wished"
+    times = f"{result.milliseconds:.2f} ms a query, {result.exact:.2f} ms when exact"
+    if result.pays:
         return (
             f"{name} in {tried.nlist} lists, of which a query scans the nearest {tried.nprobe}: {times}\n"
             f"  the cheapest, with the {tried.refine_k} best ranked exactly, chosen {measured}"
         )
     return (
-        f"{name}, exact: {verdict.exact:.2f} ms a query\n"
+        f"{name}, exact: {result.exact:.2f} ms a query\n"
         f"  {tried.nprobe} of {tried.nlist} lists would have to be scanned, judged {measured}"
     )

@@ -16,7 +16,7 @@ LAYERS = ("indexer", "search", "descry", "evaluation", "training", "benchmarks")
 
 # Inside `indexer`, what stands higher may import what stands lower, never the other way round.
 INDEXER = (
-    ("errors", "items", "shipped", "threads", "memory", "places"),
+    ("errors", "items", "shipped", "threads", "allocator", "places"),
     ("storage", "photos", "atomic", "texts"),
     ("manifest",),
     ("nearest",),

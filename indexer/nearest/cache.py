@@ -117,7 +117,8 @@ class IndexCache:
         for modality in self._catalog.modalities():
             file = self._saved(modality)
             if file is not None and file.revision > self._catalog.revision:
-                file.path.unlink(missing_ok=True)
+                with suppress(OSError):
+                    file.path.unlink(missing_ok=True)
 
     def save(self) -> None:
         """Writes the inverted files that are missing, damaged or behind. Raises `LibraryError`."""
@@ -206,7 +207,8 @@ class IndexCache:
             if result.chosen:
                 self._write(index, modality)
             else:
-                self.file(modality).unlink(missing_ok=True)
+                with suppress(OSError):
+                    self.file(modality).unlink(missing_ok=True)
             self._catalog.set_meta(**{PARAMETERS + modality: result.chosen.as_json() if result.chosen else ""})
         self._indexes.pop(modality, None)
         return result

@@ -35,10 +35,12 @@ OF_FILES = re.compile(r"\b(files|folders|path)\b").search
 
 
 class StoredFile(NamedTuple):
-    """A file by its id, and the fingerprint of the bytes that its vectors were made of."""
+    """A file by its id, and what it was when its vectors were made: the fingerprint of its bytes, its size and time."""
 
     id: int
     fingerprint: bytes | None
+    size: int
+    mtime_ns: int | None
 
 
 class Catalog(Database):
@@ -252,11 +254,11 @@ class Catalog(Database):
     def files_of(self, ids: Sequence[int]) -> dict[int, StoredFile]:
         """The file that each of the items is part of, by the item's id."""
         rows = self.connection.execute(
-            "SELECT items.id, files.id, fingerprint FROM items JOIN files ON files.id = file_id "
+            "SELECT items.id, files.id, fingerprint, size, mtime_ns FROM items JOIN files ON files.id = file_id "
             "WHERE items.id IN (SELECT value FROM json_each(?))",
             (json.dumps([int(id) for id in ids]),),
         )
-        return {id: StoredFile(file_id, fingerprint) for id, file_id, fingerprint in rows}
+        return {id: StoredFile(*file) for id, *file in rows}
 
     def items_at(self, path: Path, modality: str) -> list[Item]:
         """The items of the file at `path`, in their order."""

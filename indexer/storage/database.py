@@ -53,7 +53,7 @@ class Database:
     @contextmanager
     def atomic(self) -> Iterator[int]:
         """One transaction, all or nothing; gives the revision that it makes. Raises `LibraryFull`, `LibraryError`."""
-        with _in_our_words(self.path):
+        with in_our_words(self.path):
             try:
                 self.connection.execute("BEGIN IMMEDIATE")
                 revision = self.revision + 1
@@ -125,7 +125,7 @@ def connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
 
     A read-only one may be used from several threads, one at a time.
     """
-    with _in_our_words(path):
+    with in_our_words(path):
         connection = _open_readonly(path) if readonly else sqlite3.connect(path, isolation_level=None, timeout=PATIENCE)
         try:
             found = migrations.version(connection)
@@ -203,7 +203,7 @@ def _connect_uri(uri: str) -> sqlite3.Connection:
 
 
 @contextmanager
-def _in_our_words(path: Path) -> Iterator[None]:
+def in_our_words(path: Path) -> Iterator[None]:
     """Turns SQLite's errors into `LibraryFull`, `LibraryDamaged` or `LibraryError`, each with the remedy."""
     try:
         yield

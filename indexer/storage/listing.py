@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,23 @@ class Listing:
             (modality, *values, *([] if among is None else [json.dumps(list(among))])),
         )
         return np.fromiter((id for (id,) in rows), np.int64)
+
+    def captions(self, photo: Path, *, most: int) -> list[str]:
+        """What captions say of a photo; needs the SQL function `beside`, see `search.filters`."""
+        rows = self._database.connection.execute(
+            f"SELECT text FROM {_SOURCE} WHERE items.modality = 'text' AND instr(facts, ?) "
+            "AND beside(folders.path, json_extract(facts, '$.photo')) = ? LIMIT ?",
+            (json.dumps(photo.name, ensure_ascii=False)[1:-1], f"{photo.parent}/{photo.name}", most),
+        )
+        return [text for (text,) in rows]
+
+    def days_and_aspects(self, modality: str) -> list[tuple[int, int, float]]:
+        """Of all items, by id: the id, the day (0 if none is known), and width by height (1 if not known)."""
+        sql = (
+            "SELECT id, coalesce(day, 0), coalesce(1.0 * json_extract(facts, '$.width') / "
+            "json_extract(facts, '$.height'), 1.0) FROM items WHERE modality = ? ORDER BY id"
+        )
+        return self._database.connection.execute(sql, (modality,)).fetchall()
 
     def facets(self, modality: str, where: str = "1", values: Sequence[Any] = ()) -> dict[str, dict[str, int]]:
         """How many items there are of each folder, camera, lens, type, month and tag, by the names of the filters.

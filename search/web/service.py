@@ -6,7 +6,6 @@ the catalog takes one of a few open libraries. A library that was indexed, re-em
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import tempfile
 from collections import OrderedDict, deque
@@ -301,11 +300,7 @@ class Service:
 
     def _shapes(self, library: Library, wanted: str) -> Shapes:
         def read() -> Shapes:
-            rows = library.catalog.connection.execute(
-                "SELECT id, coalesce(day, 0), coalesce(1.0 * json_extract(facts, '$.width') / "
-                "json_extract(facts, '$.height'), 1.0) FROM items WHERE modality = ? ORDER BY id",
-                (wanted,),
-            ).fetchall()
+            rows = library.catalog.listing.days_and_aspects(wanted)
             ids, days, aspects = (np.array([row[place] for row in rows]) for place in range(3))
             cut = np.clip(aspects.astype(np.float64), *SHAPES) * SHAPE_UNIT
             return Shapes(ids.astype(np.int64), days.astype(np.int32), cut.round().astype(np.uint16))
@@ -348,15 +343,15 @@ class Service:
         """The file of an item. Raises `NotHere`, `Gone`."""
         with self.reading() as engine:
             item = _only(engine.library, id)
-            sql = "SELECT fingerprint, size, mtime_ns FROM files JOIN items ON files.id = file_id WHERE items.id = ?"
-            fingerprint, *indexed = engine.library.catalog.connection.execute(sql, (id,)).fetchone()
+            file = engine.library.catalog.files_of([id])[id]
         try:
             status = item.path.stat()
         except OSError as error:
             raise Gone(f"The file of item {id} is not there now.") from error
         if not S_ISREG(status.st_mode):
             raise Gone(f"What lies at the place of item {id} is no file now.")
-        return Content(item, fingerprint or b"", [status.st_size, status.st_mtime_ns] == indexed, status.st_mtime_ns)
+        is_as_indexed = (status.st_size, status.st_mtime_ns) == (file.size, file.mtime_ns)
+        return Content(item, file.fingerprint or b"", is_as_indexed, status.st_mtime_ns)
 
     def thumbnail(self, content: Content, size: str) -> bytes:
         """The picture of an item as WebP in one of `SIDES`. Raises `NotHere`, `SourceError`."""
@@ -461,14 +456,7 @@ def _only(library: Library, id: int) -> Item:
 
 def _captions(library: Library, item: Item) -> list[str]:
     """What captions of the library say of a photo."""
-    folder, name = str(item.path.parent), item.path.name
-    rows = library.catalog.connection.execute(
-        "SELECT text FROM items JOIN files ON files.id = file_id JOIN folders ON folders.id = folder_id "
-        "WHERE items.modality = 'text' AND instr(facts, ?) AND beside(folders.path, json_extract(facts, '$.photo')) = ?"
-        f"LIMIT {CAPTIONS_AT_MOST}",
-        (json.dumps(name, ensure_ascii=False)[1:-1], f"{folder}/{name}"),
-    )
-    return [text for (text,) in rows]
+    return library.catalog.listing.captions(item.path, most=CAPTIONS_AT_MOST)
 
 
 def _place(ids: Int64Array, cursor: str | None) -> int:

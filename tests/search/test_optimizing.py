@@ -26,7 +26,7 @@ def filled(library: Library, photos: Path, encoder: Encoder, monkeypatch: pytest
 
 
 def test_photos_are_asked_for_by_the_librarys_own_sentences_and_sentences_by_photos(filled: Library) -> None:
-    asked = {found.verdict.modality: found.asked for found in optimizing.optimize(filled, recall=0.9)}
+    asked = {found.result.modality: found.asked for found in optimizing.optimize(filled, recall=0.9)}
     assert asked == {
         "image": "20 of the library's own text vectors",
         "text": "20 of the library's own image vectors",
@@ -90,11 +90,11 @@ def test_indexing_twice_as_many_makes_the_index_anew_and_says_so(
     for _ in optimizing.optimize(filled, recall=0.9):
         pass
     before = filled.indexes.parameters("image")
-    assert [found.verdict.modality for found in optimizing.renew(filled)] == []
+    assert [found.result.modality for found in optimizing.renew(filled)] == []
     paint_many(photos, 150)
     encoder = filled.encoder()
     index_sources(filled, [photos], encoder)
-    assert [found.verdict.modality for found in optimizing.renew(filled)] == ["image"]
+    assert [found.result.modality for found in optimizing.renew(filled)] == ["image"]
     after = filled.indexes.parameters("image")
     assert before is not None
     assert after is not None
