@@ -15,13 +15,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from painting import held, paint_many
+from PIL import Image
 
 import indexer.pipeline
 from indexer import Encoder, Library, index_sources
 from indexer.errors import LibraryError, LibraryFull, LibraryLocked
 from indexer.library import CATALOG, LOCK_HOLDER
 from indexer.pipeline import BATCH
-from indexer.testing import color_encoder
+from indexer.reembedding import reembed, unfinished
+from indexer.testing import PictureColors, WordColors, color_encoder
 
 KILLS = 20
 
@@ -116,6 +118,76 @@ def test_killed_at_random_moments_it_loses_and_doubles_nothing(tmp_path: Path) -
     with Library.create(place, color_encoder()) as library:
         report = index_sources(library, [folder], color_encoder())
     assert (report.unchanged, report.embedded) == (600, 0)
+
+
+# A process that gives a library of colours the other of two encoders, slowly.
+REEMBEDDER = """
+    import sys, time
+    from indexer import Library
+    from indexer.encoders.base import Encoder
+    from indexer.reembedding import reembed
+    from indexer.testing import PictureColors, color_encoder
+
+    class Backwards(PictureColors):
+        def embed(self, prepared):
+            time.sleep(0.02)
+            return super().embed(prepared)[:, ::-1]
+
+    encoders = {"colors": Encoder("backwards", 4, "1", {"image": Backwards}), "backwards": color_encoder()}
+    print("ready", flush=True)
+    with Library.open(sys.argv[1], readonly=False) as library:
+        reembed(library, encoders[library.encoder_name])
+    print("done", flush=True)
+"""
+
+
+class Backwards(PictureColors):
+    def embed(self, prepared):
+        return super().embed(prepared)[:, ::-1]
+
+
+def assert_each_has_its_own_vector(library: Library) -> None:
+    """The vector of each photo is what the library's encoder makes of the file that lies there."""
+    items = library.catalog.items(library.catalog.all_ids())
+    rows = library.catalog.vectors([item.id for item in items]).rows
+    wanted = color_encoder().embed("image", [Image.open(item.path) for item in items])
+    wanted = wanted if library.encoder_name == "colors" else wanted[:, ::-1]
+    np.testing.assert_allclose(rows, wanted, atol=2e-3)
+
+
+def test_killed_while_it_is_embedded_anew_with_photos_swapped_between_no_vector_is_anothers(tmp_path: Path) -> None:
+    chance = random.Random(3)
+    folder, place = tmp_path / "photos", tmp_path / "library"
+    paths = paint_many(folder, 200)
+    with Library.create(place, color_encoder()) as library:
+        index_sources(library, [folder], color_encoder())
+    killed = 0
+    for _ in range(6):
+        process = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(REEMBEDDER), str(place)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        )
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(chance.uniform(0, 0.2))
+        process.kill()
+        killed += "done" not in process.communicate()[0]
+        assert_sound(place)
+        one, other = chance.sample(paths, 2)
+        one.rename(folder / "waiting")
+        other.rename(one)
+        (folder / "waiting").rename(other)
+    assert killed
+    with Library.open(place, readonly=False) as library:
+        backwards = Encoder("backwards", 4, "1", {"image": Backwards, "text": WordColors})
+        reembed(library, backwards if library.encoder_name == "colors" else color_encoder())
+        assert_each_has_its_own_vector(library)
+        index_sources(library, [folder], color_encoder() if library.encoder_name == "colors" else backwards)
+        assert_each_has_its_own_vector(library)
+        assert unfinished(library) is None
+    assert assert_sound(place).keys() == set(paths)
 
 
 def test_ctrl_c_ends_a_run_and_keeps_what_is_done(tmp_path: Path) -> None:
