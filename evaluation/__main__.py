@@ -16,13 +16,12 @@ from evaluation import relevance
 from evaluation.ann import of_library, synthetic
 from evaluation.classify import classify
 from evaluation.compare import compare, labelled_sets, side_by_side
-from evaluation.datasets import READERS, DataError, Example, held_out, read_captioned
+from evaluation.datasets import READERS, DataError, Example, embed_photos, held_out, read_captioned
 from evaluation.duplicates import measure as measure_duplicates
 from evaluation.found import HERE, Found, demo, everyday
 from evaluation.hybrid import hybrid
 from evaluation.kinds import held_out_photos, kinds
 from evaluation.negation import negation
-from evaluation.photos import embed_photos
 from evaluation.pointing import pointing
 from evaluation.retrieval import retrieval
 from evaluation.speed import MEASUREMENTS

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from evaluation.class_names import TEMPLATES, phrases
-from evaluation.datasets import Example
+from evaluation.datasets import Example, embed_photos
 from evaluation.metrics import precision_recall_f1, top_k_accuracy
-from evaluation.photos import embed_photos
 from indexer.encoders import Encoder, unit_rows
 from indexer.items import Float32Array, Int64Array
 

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.classify import classify
-from evaluation.datasets import READERS, Example, held_out
+from evaluation.datasets import READERS, Example, embed_photos, held_out
 from evaluation.found import demo
-from evaluation.photos import embed_photos
 from evaluation.retrieval import retrieval
 from evaluation.speed import speed
 from indexer.encoders import ALIASES, Encoder

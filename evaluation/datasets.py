@@ -7,15 +7,18 @@ is an error, said with file and line or entry and the remedy, before hours are s
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+import numpy as np
 from PIL import Image
 
+from indexer.encoders.base import Encoder
 from indexer.errors import DescryError, SourceError
+from indexer.items import Float32Array
 from indexer.modalities.captions import PhotoFinder, read_captions
 from indexer.modalities.image import SUFFIXES
 from indexer.photos.opening import ALL_FORMATS
@@ -69,6 +72,14 @@ def held_out(examples: Iterable[Example], *, every: int = 10) -> tuple[list[Exam
     everything = list(examples)
     kept = [example for position, example in enumerate(everything) if position % every]
     return kept, everything[::every]
+
+
+def embed_photos(encoder: Encoder, examples: Sequence[Example], *, batch: int = 64) -> Float32Array:
+    """Unit rows `[n, dim]` of the photos of examples, a batch in memory at a time."""
+    starts = range(0, len(examples), batch)
+    return np.concatenate(
+        [encoder.embed("image", [example.picture() for example in examples[at : at + batch]]) for at in starts]
+    )
 
 
 def read_captions_file(path: Path) -> list[Example]:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.datasets import DataError, Example
-from evaluation.photos import embed_photos
+from evaluation.datasets import DataError, Example, embed_photos
 from indexer.encoders import Encoder
 from indexer.photos.opening import open_photo
 

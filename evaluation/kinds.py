@@ -20,8 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from evaluation.datasets import DataError, Example, read_captioned_tar, read_captions_file
-from evaluation.photos import embed_photos
+from evaluation.datasets import DataError, Example, embed_photos, read_captioned_tar, read_captions_file
 from indexer.encoders import Encoder
 from indexer.items import Int64Array
 

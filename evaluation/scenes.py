@@ -16,12 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.class_names import phrases
-from evaluation.datasets import READERS, DataError, Example, held_out
+from evaluation.datasets import READERS, DataError, Example, embed_photos, held_out
 from evaluation.found import HERE
 from evaluation.judgements import READ, Judgements, read_judgements
 from evaluation.kinds import Captions, held_out_photos
 from evaluation.negation import naming, pairs_of
-from evaluation.photos import embed_photos
 from indexer.encoders import Encoder
 from indexer.items import Float32Array, Int64Array
 from search.fusion import penalties

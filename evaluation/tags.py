@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evaluation.class_names import phrases
-from evaluation.datasets import Example
-from evaluation.photos import embed_photos
+from evaluation.datasets import Example, embed_photos
 from indexer.encoders import Encoder
 from indexer.items import Float32Array, Int64Array
 from search.organise.vocabulary import RIVALS_EVERY, shipped_words

@@ -9,8 +9,7 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
-from evaluation.datasets import Example
-from evaluation.photos import embed_photos
+from evaluation.datasets import Example, embed_photos
 from indexer.encoders import Encoder
 from indexer.items import Float32Array
 from search.organise.vocabulary import Vocabulary, distinct, shipped_words

@@ -16,8 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.datasets import DataError
-from evaluation.photos import embed_photos
+from evaluation.datasets import DataError, embed_photos
 from indexer.encoders import Encoder, load_encoder
 from indexer.encoders.ensemble import Member, name_of
 from indexer.items import Float32Array, Int64Array
