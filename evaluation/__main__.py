@@ -18,6 +18,7 @@ from evaluation.classify import classify
 from evaluation.compare import compare, labelled_sets, side_by_side
 from evaluation.datasets import READERS, DataError, Example, embed_photos, held_out, read_captioned
 from evaluation.duplicates import measure as measure_duplicates
+from evaluation.feedback import feedback
 from evaluation.found import HERE, Found, demo, everyday
 from evaluation.hybrid import hybrid
 from evaluation.kinds import held_out_photos, kinds
@@ -89,6 +90,11 @@ def run_classify(encoder: Encoder, options: Options) -> dict[str, Any]:
     if options.per_class:
         table["each class"] = result.per_class()
     return table | {"confused": [f"{a} -> {b} ({n})" for a, b, n in result.confusions()]}
+
+
+def run_feedback(encoder: Encoder, options: Options) -> dict[str, Any]:
+    """What marking hits as right and wrong is worth, on all photos of a labelled set."""
+    return dict(feedback(encoder, _labels(options)))
 
 
 def _labels(options: Options) -> list[Example]:
@@ -183,11 +189,12 @@ def run_summary(_: Encoder, options: Options) -> dict[str, Any]:
 
 # What needs no data set, and what takes any one that --set names; the others need the folder of --data.
 WITHOUT_DATA = ("demo", "speed", "summary", "ann")
-ANY_SET = ("retrieval", "classify", "pointing", "words", "tags", "negation", "hybrid")
+ANY_SET = ("retrieval", "classify", "feedback", "pointing", "words", "tags", "negation", "hybrid")
 
 COMMANDS: dict[str, Callable[[Encoder, Options], dict[str, Any]]] = {
     "retrieval": run_retrieval,
     "classify": run_classify,
+    "feedback": run_feedback,
     "demo": run_demo,
     "everyday": run_everyday,
     "kinds": run_kinds,

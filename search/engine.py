@@ -16,7 +16,7 @@ from indexer.library import Library
 from indexer.storage.files import as_stored
 from search.candidates import FUSED, WEIGHED, Candidates
 from search.filters import FUNCTIONS, SAME_TYPE, Filter, to_sql
-from search.fusion import weighted
+from search.fusion import rocchio, weighted
 from search.hits import Candidate, Hit
 from search.prompts import embed_texts
 from search.query import STORED, Order, Query, Term, parse
@@ -171,6 +171,9 @@ class Engine:
         own = set[int]() if query.include_self else self._own_ids(query)
         weights = np.array([term.weight for term in query.terms], np.float32)
         rows = terms[weights > 0] if query.best_of_each else _row(query, terms)[np.newaxis]
+        if query.right or query.wrong:
+            right, wrong = self._vectors(query.right), self._vectors(query.wrong)
+            rows = np.stack([rocchio(row, right, wrong) for row in rows])
         candidates = Candidates(index, rows, allowed, own)
         reach = max(query.k, SORTED * query.is_sorted, *(row.reach(query.k) * row.asked(query) for row in RERANKERS))
         found = candidates.nearest(max([reach, FUSED * query.by_words, WEIGHED * query.takes_away]))

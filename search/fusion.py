@@ -24,6 +24,13 @@ from indexer.items import Float32Array
 # finds less than ignoring B; the penalty is good for both as it is, and leaves the score the cosine with A.
 PENALTY = 1.0
 
+# What marked hits weigh beside the question, the right ones and the wrong ones each as their mean. Precision@10 among
+# the photos not marked, once the first three are, over 101 names with more than twelve photos among 3,629 of four
+# labelled sets: .882 without marks; with .5 and .25 .927, 1 and .25 .925, .75 and .15 .921, 2 and .5 .923. On vectors
+# less their mean, or with standardised cosines instead, it is .921 to .927. `python -m evaluation feedback` measures a
+# set by itself: caltech101 .934 and .952 (better for 12 of 101 names, worse for 3), grocery .551 and .609 (38, 17 of 81).
+RIGHT, WRONG = 0.5, 0.25
+
 # Cormack, Clarke and Buettcher (SIGIR 2009) found little difference between constants around this one.
 RECIPROCAL_RANK_CONSTANT = 60
 
@@ -43,6 +50,18 @@ def weighted(vectors: Sequence[Float32Array] | Float32Array, weights: Sequence[f
     if np.linalg.norm(total) <= ROUNDING * np.abs(weights).sum():
         return np.zeros_like(total)
     return unit_rows(total)
+
+
+def rocchio(row: Float32Array, right: Float32Array, wrong: Float32Array) -> Float32Array:
+    """A question `[dim]` drawn to what was marked as right, `[r, dim]`, and away from what was wrong, `[w, dim]`.
+
+    Rocchio, "Relevance feedback in information retrieval" (1971); unit rows in and out.
+
+    >>> rocchio(np.array([1, 0], np.float32), np.array([[0, 1]], np.float32), np.empty((0, 2), np.float32)).round(2)
+    array([0.89, 0.45], dtype=float32)
+    """
+    drawn = row + RIGHT * weighted(right, [1] * len(right)) - WRONG * weighted(wrong, [1] * len(wrong))
+    return weighted([drawn], [1])
 
 
 def penalties(cosines: Float32Array, means: Float32Array, weights: Sequence[float]) -> Float32Array:

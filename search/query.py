@@ -91,7 +91,8 @@ class Query:
     `best_of_each` scores an item by the term that it resembles most, instead of by the sum. `relevant` leaves out
     what does not fit, as strictly as `fits` says (one of `STRICTNESS`), and gives the others a probability, `unique`
     folds near-duplicates into their best, `diverse` prefers variety, `by_words` also looks the words up among names
-    and texts. `words` is the question as it was put, if it was put in words.
+    and texts. `right` and `wrong` are ids of earlier hits that were marked so: the question is drawn to the ones and
+    away from the others. `words` is the question as it was put, if it was put in words.
     """
 
     terms: tuple[Term, ...]
@@ -107,6 +108,8 @@ class Query:
     unique: bool = False
     diverse: bool = False
     by_words: bool = False
+    right: tuple[int, ...] = ()
+    wrong: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.terms:
@@ -133,7 +136,9 @@ class Query:
 
     @property
     def asked(self) -> str:
-        """The modality of the terms that are wanted; "" if they are of several."""
+        """The modality of the terms that are wanted; "" if they are of several, or drawn to marked hits."""
+        if self.right or self.wrong:
+            return ""
         modalities = {term.modality for term in self.terms if term.weight > 0}
         return modalities.pop() if len(modalities) == 1 else ""
 

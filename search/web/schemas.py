@@ -63,6 +63,12 @@ class SearchIn(Asked):
     by_words: bool = Field(False, description="Looks the words up too, among names, captions and texts.")
     best_of_each: bool = Field(False, description="What resembles any of the terms instead of their sum.")
     include_self: bool = Field(False, description="Lets an item find itself.")
+    right: list[Annotated[int, Field(ge=1, le=GREATEST_ID)]] = Field(
+        [], max_length=1000, description="Hits that were marked as right: the question is drawn to them."
+    )
+    wrong: list[Annotated[int, Field(ge=1, le=GREATEST_ID)]] = Field(
+        [], max_length=1000, description="Hits that were marked as wrong: the question is drawn away from them."
+    )
     judge: bool = Field(False, description="Gives the hits that fit their probability, and keeps the others.")
 
 

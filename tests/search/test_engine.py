@@ -334,3 +334,12 @@ def test_what_a_filter_lets_through_is_kept_until_the_library_changes(
     for number in range(10):
         engine.search(parse("red", filters=[Filter("min-width", str(number))]))
     assert len(engine._kept) <= KEPT
+
+
+def test_marked_hits_draw_the_question(engine: Engine) -> None:
+    ids = {hit.item.path.stem: hit.id for hit in engine.search(parse("white", k=20))}
+    plain = names(engine.search(parse("red", k=8)))
+    drawn = engine.search(parse("red", k=8, right=(ids["magenta"], ids["blue"]), wrong=(ids["yellow"],)))
+    assert names(drawn).index("magenta.png") < plain.index("magenta.png")
+    assert names(drawn).index("yellow.png") > plain.index("yellow.png")
+    assert names(engine.search(parse("red", k=8, right=(4711,)))) == plain  # whoever marked it saw it go

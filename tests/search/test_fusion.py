@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from search.fusion import penalties, ranks_of, reciprocal_rank, weighted
+from search.fusion import penalties, ranks_of, reciprocal_rank, rocchio, weighted
 
 EAST, NORTH = np.array([1, 0], np.float32), np.array([0, 1], np.float32)
 
@@ -44,3 +44,11 @@ def test_rankings_are_fused_by_the_sum_of_their_reciprocal_ranks() -> None:
     assert fused[2] == pytest.approx(1 / 62 + 1 / 61)
     assert fused[3] == pytest.approx(1 / 62)
     assert reciprocal_rank([]) == {}
+
+
+def test_a_question_is_drawn_to_what_is_right_and_away_from_what_is_wrong() -> None:
+    none, both = np.empty((0, 2), np.float32), np.stack([NORTH, NORTH])
+    assert rocchio(EAST, both, none) @ NORTH > 0.4
+    assert rocchio(EAST, none, both) @ NORTH < -0.2
+    np.testing.assert_allclose(rocchio(EAST, both, none), rocchio(EAST, both[:1], none))
+    np.testing.assert_allclose(rocchio(EAST, none, none), EAST)
