@@ -3,7 +3,7 @@
 import { build } from "esbuild";
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync, copyFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -11,7 +11,7 @@ const place = join(here, "..", "search", "web", "static");
 const bundled = ["preact", "@preact/signals", "@preact/signals-core", "htm", "photoswipe"];
 
 async function make(folder) {
-  await build({
+  const { metafile } = await build({
     absWorkingDir: here,
     entryPoints: { app: "src/main.js", style: "src/style.css" },
     outdir: folder,
@@ -20,11 +20,17 @@ async function make(folder) {
     format: "esm",
     minify: true,
     target: ["chrome105", "firefox110", "safari16"],
-    chunkNames: "[name]",
+    chunkNames: "[name]-[hash]",
+    metafile: true,
     legalComments: "none",
     logLevel: "warning",
   });
-  for (const name of ["index.html", "icon.svg"]) copyFileSync(join(here, "src", name), join(folder, name));
+  copyFileSync(join(here, "src", "icon.svg"), join(folder, "icon.svg"));
+  const [, app] = Object.entries(metafile.outputs).find(([name]) => basename(name) === "app.js");
+  const needed = app.imports.filter(({ kind }) => kind === "import-statement").map(({ path }) => basename(path));
+  const preloads = needed.map((name) => `<link rel="modulepreload" href="${name}">`).join("\n    ");
+  const page = readFileSync(join(here, "src", "index.html"), "utf8");
+  writeFileSync(join(folder, "index.html"), page.replace("<!-- preloads -->", preloads));
   const licences = bundled.map((name) => {
     const at = join(here, "node_modules", name);
     const { version, license } = JSON.parse(readFileSync(join(at, "package.json"), "utf8"));

@@ -4,7 +4,8 @@ import { html } from "htm/preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { get, thumbnail } from "./api.js";
 import { Icon } from "./icons.js";
-import { ask, isQuestion, question, say, sortOf, termsOf, toggle, wordsOf } from "./state.js";
+import { answer } from "./library.js";
+import { ask, isQuestion, NOTHING, question, say, sortOf, termsOf, toggle, wordsOf } from "./state.js";
 
 const FACET_NAMES = { in: "folder", camera: "camera", tag: "tag", type: "type", on: "date", lens: "lens" };
 
@@ -124,18 +125,18 @@ function askFor(terms, line) {
   const before = question.value.terms;
   const isRefining = /^\s*[+-]/.test(line);
   const kept = isRefining ? before : before.filter((term) => term.photo);
-  ask({ terms: [...kept, ...terms], sort: "", fits: null, view: "" });
+  ask({ ...(isRefining ? {} : { right: [], wrong: [] }), terms: [...kept, ...terms], sort: "", fits: null, view: "" });
 }
 
 export function askWithPhoto(photo) {
   if (!photo) return;
   if (photo.type && !photo.type.startsWith("image/")) return say(`${photo.name} is no photo.`);
-  ask({ terms: [{ photo, weight: 1 }], sort: "", fits: null, view: "" });
+  ask({ ...NOTHING, terms: [{ photo, weight: 1 }], filters: question.value.filters });
 }
 
 export function Chips() {
-  const { terms, filters, sort } = question.value;
-  if (!terms.length && !filters.length) return null;
+  const { terms, filters, right, wrong, group } = question.value;
+  if (!terms.length && !filters.length && group === null) return null;
   const change = (place, term) => ask({ terms: terms.map((one, other) => (other === place ? term : one)) });
   const remove = (place) => ask({ terms: terms.filter((_, other) => other !== place) });
   return html`<ul class="chips" aria-label="What is asked">
@@ -153,7 +154,11 @@ export function Chips() {
       <span>${FACET_NAMES[one.field] ?? one.field} ${one.field === "in" ? one.value.split("/").at(-1) : one.value}</span>
       <button class="close" aria-label="Remove" onClick=${() => toggle(one.field, one.value, one.negated)}><${Icon} name="close" /></button>
     </li>`)}
-    <li><button class="plain" onClick=${() => ask({ terms: [], filters: [], sort: "", fits: null })}>Clear</button></li>
+    ${group !== null && html`<li class="chip filter"><span>${answer.value.group?.name ?? "group"}</span>
+      <button class="close" aria-label="Leave the group" onClick=${() => ask({ group: null, view: terms.length ? "" : "groups" })}><${Icon} name="close" /></button></li>`}
+    ${right.length + wrong.length > 0 && html`<li class="chip filter"><span>${[right.length && `${right.length} right`, wrong.length && `${wrong.length} wrong`].filter(Boolean).join(", ")}</span>
+      <button class="close" aria-label="Forget the marks" onClick=${() => ask({ right: [], wrong: [] })}><${Icon} name="close" /></button></li>`}
+    <li><button class="plain" onClick=${() => ask(NOTHING)}>Clear</button></li>
   </ul>`;
 }
 

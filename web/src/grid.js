@@ -5,7 +5,7 @@ import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/ho
 import { thumbnail } from "./api.js";
 import { described, items, more, shown, tell, told } from "./library.js";
 import { GAP, rowAt, rowOf, rowsOf } from "./rows.js";
-import { ask, question, selected } from "./state.js";
+import { ask, isQuestion, mark, question, selected } from "./state.js";
 import { Icon } from "./icons.js";
 
 // Browsers cap the height of an element, near 17 million pixels the lowest: what is higher scrolls in larger steps.
@@ -53,7 +53,7 @@ export function Grid() {
   useEffect(() => {
     box.current.scrollTop = 0;
     active.value = 0;
-  }, [question.value.terms, question.value.filters, question.value.sort]);
+  }, [question.value.terms, question.value.filters, question.value.sort, question.value.group]);
 
   const visible = rows ? inSight(rows, top, view.height) : [];
   useEffect(() => {
@@ -135,7 +135,9 @@ function Tile({ photo, id, left, width, isFast, isApart }) {
   wasSeen.current ||= !isFast;
   const item = told.value >= 0 ? items.get(id) : null; // drawn anew when more is told
   const isChosen = selected.value.has(id);
-  const label = described(item);
+  const { right, wrong } = question.value;
+  const sign = right.includes(id) ? "right" : wrong.includes(id) ? "wrong" : "";
+  const label = `${described(item)}${sign && `, marked ${sign}`}`;
   return html`<div
     class=${`tile ${isChosen ? "chosen" : ""} ${isApart ? "apart" : ""} ${state}`}
     role="gridcell"
@@ -153,6 +155,7 @@ function Tile({ photo, id, left, width, isFast, isApart }) {
       onLoad=${() => setState("loaded")} onError=${() => setState("broken")} />`}
     ${state === "broken" && html`<span class="why">${item?.missing ? "the file is gone" : "no picture"}</span>`}
     ${item?.alike > 0 && html`<span class="badge">+${item.alike}</span>`}
+    ${sign && html`<span class=${`mark ${sign}`}><${Icon} name=${sign === "right" ? "check" : "close"} /></span>`}
     <button class="pick" tabindex="-1" aria-label="Select" onClick=${(event) => {
       event.stopPropagation();
       choose(photo, event.shiftKey);
@@ -187,7 +190,9 @@ function onKey(event, list, rows, move) {
     Enter: () => ask({ open: list.ids[photo] }),
     x: () => choose(photo),
     X: () => choose(photo, true),
-    s: () => ask({ terms: [{ id: list.ids[photo], weight: 1 }], sort: "" }),
+    s: () => ask({ terms: [{ id: list.ids[photo], weight: 1 }], right: [], wrong: [], sort: "", view: "", group: null }),
+    "+": () => isQuestion(question.value) && mark([list.ids[photo]], "right"),
+    "-": () => isQuestion(question.value) && mark([list.ids[photo]], "wrong"),
   };
   const act = keys[event.key];
   if (!act) return;

@@ -19,8 +19,8 @@ export const told = signal(0);
 
 // What of a question decides its answer.
 const asked = computed(() => {
-  const { terms, filters, sort } = question.value;
-  return { terms, filters, sort, key: JSON.stringify([terms, filters, sort]) };
+  const { terms, filters, sort, right, wrong, group } = question.value;
+  return { terms, key: JSON.stringify([terms, filters, sort, right, wrong, group]) };
 });
 
 let current = { key: null, photos: [], abort: null };
@@ -51,13 +51,14 @@ async function load(k, signal) {
   try {
     const counting = get("api/facets", conditions(wanted.filters), signal);
     counting.then((found) => (facets.value = found), () => {});
-    answer.value = isQuestion(wanted) ? await searched(wanted, k, signal) : await browsed(wanted, signal);
+    const group = wanted.group === null ? null : (await get("api/groups", {}, signal)).groups[wanted.group];
+    answer.value = isQuestion(wanted) ? await searched(wanted, k, group, signal) : await browsed(wanted, group, signal);
   } catch (error) {
     if (error.name !== "AbortError") answer.value = { state: "error", error: error.message };
   }
 }
 
-async function browsed(wanted, signal) {
+async function browsed(wanted, group, signal) {
   const sort = sortOf(wanted);
   const content = await bytes("api/grid", { ...conditions(wanted.filters), sort }, signal);
   const count = content.byteLength / 10;
@@ -66,11 +67,21 @@ async function browsed(wanted, signal) {
     days: new Int32Array(content, 4 * count, count),
     aspects: Float32Array.from(new Uint16Array(content, 8 * count, count), (shape) => shape / 256),
   };
+  if (group) return { state: "ready", ...within(list, group), group };
   const sections = sort.endsWith("date") ? months(list.days) : count ? [{ label: "", start: 0, end: count }] : [];
   return { state: "ready", list, sections, total: count };
 }
 
-async function searched(wanted, k, signal) {
+// The photos of a group, the most typical first.
+function within({ ids, aspects }, group) {
+  const places = new Map(Array.from(ids, (id, place) => [id, place]));
+  const own = group.ids.filter((id) => places.has(id));
+  const list = { ids: Uint32Array.from(own), aspects: Float32Array.from(own, (id) => aspects[places.get(id)]) };
+  return { list, sections: own.length ? [{ label: "", start: 0, end: own.length }] : [], total: own.length };
+}
+
+async function searched(wanted, first, group, signal) {
+  const k = group ? MOST : first;
   const photos = wanted.terms.filter((term) => term.photo);
   const body = {
     terms: wanted.terms.map(({ text, id, photo, weight }) =>
@@ -78,16 +89,23 @@ async function searched(wanted, k, signal) {
     ),
     filters: wanted.filters,
     sort: sortOf(wanted),
+    right: wanted.right,
+    wrong: wanted.wrong,
     k,
-    judge: sortOf(wanted) === "relevance",
+    judge: sortOf(wanted) === "relevance" && !wanted.right.length && !wanted.wrong.length,
   };
   const form = new FormData();
   form.append("query", JSON.stringify(body));
   for (const { photo } of photos) form.append("photo", photo);
   const found = await post("api/search", photos.length ? form : body, signal);
+  if (group) {
+    const own = new Set(group.ids);
+    found.hits = found.hits.filter((hit) => own.has(hit.id));
+    if (found.fits !== null) found.fits = found.hits.filter((hit) => hit.probability != null).length;
+  }
   for (const hit of found.hits) items.set(hit.id, hit);
   told.value++;
-  return { state: "ready", ...found, k, total: found.hits.length };
+  return { state: "ready", ...found, k, group, total: found.hits.length };
 }
 
 // The list that the grid shows of an answer: all that is browsed; of hits those that fit first, then the nearest.

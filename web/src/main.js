@@ -2,14 +2,15 @@
 import { render } from "preact";
 import { effect } from "@preact/signals";
 import { html } from "htm/preact";
-import { useEffect } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { Aside } from "./aside.js";
 import { AskBar, Chips, Cropper, cropping, DropTarget, Sort } from "./askbar.js";
 import { Grid } from "./grid.js";
 import { Icon } from "./icons.js";
 import { answer, refreshStatus, retry, shown } from "./library.js";
 import { get } from "./api.js";
-import { ask, copyText, isAside, isQuestion, message, question, say, selected } from "./state.js";
+import { dialog, Dialogs } from "./dialogs.js";
+import { ask, copyText, isAside, isQuestion, mark, message, NOTHING, question, say, selected } from "./state.js";
 
 function Page() {
   useEffect(() => {
@@ -21,14 +22,14 @@ function Page() {
     return () => removeEventListener("keydown", onKey);
   }, []);
   return html`
-    <a class="skip" href="#grid" onClick=${(event) => {
+    <a class="skip" href="#main" onClick=${(event) => {
       event.preventDefault();
-      document.querySelector("[data-photo][tabindex='0']")?.focus();
+      (document.querySelector("[data-photo][tabindex='0']") ?? document.querySelector("main")).focus();
     }}>To the photos</a>
     <header>
       <a class="brand" href="./" aria-label="Descry: the whole library" onClick=${(event) => {
         event.preventDefault();
-        ask({ terms: [], filters: [], sort: "", view: "", fits: null });
+        ask(NOTHING);
       }}><img src="icon.svg" alt="" width="28" height="28" /><b>Descry</b></a>
       <${AskBar} />
       <button class="plain facet-button" aria-expanded=${isAside.value} aria-label="Filters" title="Filters"
@@ -36,18 +37,47 @@ function Page() {
     </header>
     <div class="body">
       <${Aside} />
-      <main>
+      <main id="main" tabindex="-1">
+        <${Views} />
         <${Chips} />
-        <${Heading} />
-        <${Trouble} />
-        <${Grid} />
-        <${Selection} />
+        ${isOther(question.value)
+          ? html`<${Other} view=${question.value.view} />`
+          : html`<${Heading} /><${Trouble} /><${Grid} /><${Selection} />`}
       </main>
     </div>
     <${DropTarget} />
+    <${Dialogs} />
     ${cropping.value && html`<${Cropper} />`}
     <p class="toast" role="status" aria-live="polite">${message.value}</p>
   `;
+}
+
+const VIEWS = { "": ["Photos", "grid"], groups: ["Groups", "groups"], map: ["Map", "map"], duplicates: ["Duplicates", "twins"] };
+
+// Whether something else than the grid is looked at.
+const isOther = ({ view, group, terms }) => Boolean(VIEWS[view] && view && group === null && !terms.length);
+
+function Views() {
+  const { view } = question.value;
+  const [roots, setRoots] = useState([]);
+  useEffect(() => {
+    get("api/folders").then(({ folders }) => setRoots(folders), () => {});
+  }, []);
+  return html`<nav class="views" aria-label="Views">
+    ${Object.entries(VIEWS).map(([name, [label, icon]]) => html`<button key=${name} aria-current=${(isOther(question.value) ? view : "") === name ? "page" : null}
+      onClick=${() => ask(name ? { ...NOTHING, view: name } : { view: "", group: null })}><${Icon} name=${icon} />${label}</button>`)}
+    ${roots.length > 0 && html`<button class="add" onClick=${() => (dialog.value = { kind: "index" })}><${Icon} name="like" />Add photos</button>`}
+  </nav>`;
+}
+
+// These are loaded when they are first looked at.
+function Other({ view }) {
+  const [views, setViews] = useState(null);
+  useEffect(() => {
+    import("./views.js").then(setViews, () => say("This view could not be loaded."));
+  }, []);
+  if (!views) return null;
+  return html`<h1 class="unseen">${VIEWS[view][0]}</h1><${{ groups: views.Groups, map: views.Map_, duplicates: views.Duplicates }[view]} />`;
 }
 
 function Heading() {
@@ -64,7 +94,7 @@ function Heading() {
           ? fits === 0
             ? "Nothing fits"
             : fits == null
-              ? `${count.toLocaleString("en")} photos`
+              ? "The nearest"
               : `${count.toLocaleString("en")} ${count === 1 ? "photo fits" : "photos fit"}`
           : `${(total ?? 0).toLocaleString("en")} photos`;
   return html`<div class="heading-line" aria-live="polite">
@@ -118,8 +148,12 @@ function Selection() {
   };
   return html`<div class="selection" role="toolbar" aria-label="Selected photos">
     <b>${ids.length} selected</b>
-    <button onClick=${() => ask({ terms: ids.slice(0, 40).map((id) => ({ id, weight: 1 })), sort: "", fits: null })}><${Icon} name="like" />More like these</button>
+    ${isQuestion(question.value) && html`<button onClick=${() => (mark(ids, "right"), (selected.value = new Set()))}><${Icon} name="check" />Right</button>
+      <button onClick=${() => (mark(ids, "wrong"), (selected.value = new Set()))}><${Icon} name="close" />Wrong</button>`}
+    <button onClick=${() => ask({ ...NOTHING, terms: ids.slice(0, 40).map((id) => ({ id, weight: 1 })) })}><${Icon} name="like" />More like these</button>
     <button onClick=${() => copy().catch((error) => say(error.message))}><${Icon} name="copy" />Copy paths</button>
+    <form method="post" action="api/download"><input type="hidden" name="ids" value=${ids.join(",")} /><button><${Icon} name="download" />Download</button></form>
+    <button onClick=${() => (dialog.value = { kind: "tag", ids })}><${Icon} name="tag" />Tag</button>
     <button class="close" aria-label="Clear the selection" onClick=${() => (selected.value = new Set())}><${Icon} name="close" /></button>
   </div>`;
 }

@@ -5,7 +5,8 @@ export const NEWEST = "-date";
 export const RELEVANCE = "relevance";
 
 // A question: `terms` are {text | id | photo, weight}, `filters` {field, value, negated}; `photo` is a File.
-const NOTHING = { terms: [], filters: [], sort: "", view: "", fits: null, open: null };
+// `right` and `wrong` are ids that were marked, `group` is the number of a group that is looked into.
+export const NOTHING = { terms: [], filters: [], right: [], wrong: [], sort: "", view: "", group: null, fits: null, open: null };
 
 export const question = signal({ ...fromAddress(location.search), terms: withPhotos() });
 export const selected = signal(new Set());
@@ -33,6 +34,17 @@ export function isQuestion({ terms }) {
 
 export function sortOf(asked) {
   return asked.sort || (isQuestion(asked) ? RELEVANCE : NEWEST);
+}
+
+// Marks photos as right or wrong, or takes the mark off again where all bear it.
+export function mark(ids, kind) {
+  const { right, wrong } = question.value;
+  const had = kind === "right" ? right : wrong;
+  const isOff = ids.every((id) => had.includes(id));
+  const without = (list) => list.filter((id) => !ids.includes(id));
+  const next = { right: without(right), wrong: without(wrong) };
+  if (!isOff) next[kind] = [...next[kind], ...ids];
+  ask(next);
 }
 
 // A filter goes on, or off where it is on already.
@@ -67,12 +79,19 @@ function fromAddress(search) {
     filters,
     sort: given.get("sort") ?? "",
     view: given.get("view") ?? "",
+    group: given.has("group") ? Number(given.get("group")) : null,
+    right: numbers(given.get("right")),
+    wrong: numbers(given.get("wrong")),
     fits: given.has("fits") ? Number(given.get("fits")) : null,
     open: Number(given.get("photo")) || null,
   };
 }
 
-function toAddress({ terms, filters, sort, view, fits, open }) {
+function numbers(text) {
+  return (text ?? "").split(",").map(Number).filter(Boolean);
+}
+
+function toAddress({ terms, filters, right, wrong, sort, view, group, fits, open }) {
   const given = new URLSearchParams();
   for (const term of terms) {
     if (term.photo) continue;
@@ -80,7 +99,10 @@ function toAddress({ terms, filters, sort, view, fits, open }) {
     given.append("q", term.weight === 1 ? value : `${term.weight}:${value}`);
   }
   for (const one of filters) given.append(one.negated ? "exclude" : "filter", `${one.field}=${one.value}`);
+  if (right.length) given.set("right", right.join(","));
+  if (wrong.length) given.set("wrong", wrong.join(","));
   if (view) given.set("view", view);
+  if (group !== null) given.set("group", group);
   if (sort) given.set("sort", sort);
   if (fits !== null) given.set("fits", fits);
   if (open) given.set("photo", open);

@@ -9,7 +9,7 @@ import { cropping } from "./askbar.js";
 import { Grid } from "./grid.js";
 import { Icon } from "./icons.js";
 import { dateOf, described, folderOf, items, nameOf, shown, told } from "./library.js";
-import { ask, copyText, question, say } from "./state.js";
+import { ask, copyText, isQuestion, mark, NOTHING, question, say } from "./state.js";
 
 const BROWSERS_SHOW = /\.(jpe?g|jpe|jfif|png|webp|gif|avif|bmp)$/i;
 const LARGE = 4000; // pixels of a side from which on the large thumbnail is shown first
@@ -115,7 +115,8 @@ async function open(list, place) {
 
 function like(id, weight) {
   const { terms } = question.value;
-  ask({ terms: weight > 0 ? [{ id, weight: 1 }] : [...terms, { id, weight }], sort: "", fits: null, view: "" });
+  if (weight > 0) ask({ ...NOTHING, terms: [{ id, weight }] });
+  else ask({ terms: [...terms, { id, weight }], sort: "", fits: null, view: "" });
 }
 
 // The heat map is laid over the slide and moves with it.
@@ -200,11 +201,13 @@ function Panel() {
     ${hit?.probability != null && html`<p class="soft">Fits with a probability of ${Math.round(hit.probability * 100)} %</p>`}
     ${item.missing && html`<p class="warn">The file is not where it was.</p>`}
     ${detail?.captions?.map((caption) => html`<blockquote>${caption}</blockquote>`)}
-    ${detail && Object.keys(detail.tags).length > 0 && html`<ul class="tags">${Object.keys(detail.tags).map((tag) => html`<li><button onClick=${() => ask({ terms: [], filters: [{ field: "tag", value: tag, negated: false }] })}>${tag}</button></li>`)}</ul>`}
+    ${detail && Object.keys(detail.tags).length > 0 && html`<ul class="tags">${Object.keys(detail.tags).map((tag) => html`<li><button onClick=${() => ask({ ...NOTHING, filters: [{ field: "tag", value: tag, negated: false }] })}>${tag}</button></li>`)}</ul>`}
     <div class="actions">
       <button onClick=${() => like(id, 1)}><${Icon} name="like" />More like this</button>
       <button disabled=${!question.value.terms.length} onClick=${() => like(id, -1)}><${Icon} name="unlike" />Less like this</button>
-      <button onClick=${() => (cropping.value = { src: source(item), done: (photo) => ask({ terms: [{ photo, weight: 1 }], sort: "", fits: null }) })}><${Icon} name="crop" />Find a detail</button>
+      ${isQuestion(question.value) && html`<button onClick=${() => mark([id], "right")}><${Icon} name="check" />Right</button>
+        <button onClick=${() => mark([id], "wrong")}><${Icon} name="close" />Wrong</button>`}
+      <button onClick=${() => (cropping.value = { src: source(item), done: (photo) => ask({ ...NOTHING, terms: [{ photo, weight: 1 }] }) })}><${Icon} name="crop" />Find a detail</button>
       <a class="button" href=${original(id, true)} download><${Icon} name="download" />Download</a>
     </div>
     <${HeatForm} id=${id} usual=${words[0]?.text ?? ""} />
@@ -213,7 +216,7 @@ function Panel() {
       ${facts.width && html`<dt>Size</dt><dd>${facts.width} × ${facts.height}, ${bytesOf(facts.file_size)}</dd>`}
       ${place && html`<dt>Place</dt><dd>${facts.place ?? place} <a href=${`https://www.openstreetmap.org/?mlat=${facts.latitude}&mlon=${facts.longitude}#map=14/${facts.latitude}/${facts.longitude}`} target="_blank" rel="noreferrer">on the map</a></dd>`}
       <dt>Folder</dt><dd class="path">${folderOf(item)}
-        <span class="small-actions"><button class="plain" onClick=${() => ask({ terms: [], filters: [{ field: "in", value: folderOf(item), negated: false }], sort: "" })}>Show folder</button>
+        <span class="small-actions"><button class="plain" onClick=${() => ask({ ...NOTHING, filters: [{ field: "in", value: folderOf(item), negated: false }] })}>Show folder</button>
         <button class="plain" onClick=${() => copyText(item.path, "Path copied")}>Copy path</button></span></dd>
     </dl>
     ${alike.length > 0 && html`<h3>Alike</h3><div class="alike">${alike.map((one) => html`<button key=${one.id} aria-label=${described(one)} title=${nameOf(one)} onClick=${() => jump(one.id)}><img src=${thumbnail(one.id)} alt="" /></button>`)}</div>`}

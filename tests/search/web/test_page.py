@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -213,6 +215,85 @@ def test_everything_goes_by_keyboard(opened: Open) -> None:
     page.wait_for_url(re.compile(r"\?q=id%3A\d+$"))
 
 
+def test_marks_refine_a_question_and_are_kept_in_its_address(opened: Open) -> None:
+    page = opened("?q=white")
+    assert first(page) == "white.png"
+    order = "[...document.querySelectorAll('.tile')].map((tile) => tile.ariaLabel.slice(0, 4))"
+    until(page, f"{order}.indexOf('blue') > {order}.indexOf('yell')")
+    page.locator('[aria-label^="blue.png"]').focus()
+    with page.expect_response(re.compile("api/search")):
+        page.keyboard.press("+")
+    page.wait_for_selector(".mark.right")
+    page.locator('[aria-label^="yellow.png"]').focus()
+    with page.expect_response(re.compile("api/search")):
+        page.keyboard.press("-")
+    page.wait_for_selector(".chip:has-text('1 right, 1 wrong')")
+    until(page, f"{order}.indexOf('blue') < {order}.indexOf('yell')")
+    assert re.search(r"right=\d+&wrong=\d+", page.url)
+    page.get_by_role("button", name="Forget the marks").click()
+    page.wait_for_url("**/?q=white")
+
+
+def test_selected_photos_are_tagged_and_downloaded(opened: Open, library: Library, tmp_path: Path) -> None:
+    page = opened("?sort=name")
+    page.focus('[data-photo="1"]')
+    page.keyboard.press("x")
+    page.focus('[data-photo="3"]')
+    page.keyboard.press("Shift+X")
+    page.wait_for_selector(".selection:has-text('3 selected')")
+    with page.expect_download() as download:
+        page.get_by_role("toolbar").get_by_role("button", name="Download").click()
+    download.value.save_as(tmp_path / "photos.zip")
+    with zipfile.ZipFile(tmp_path / "photos.zip") as archive:
+        assert archive.namelist() == ["cyan.png", "green.png", "magenta.png"]
+    page.get_by_role("toolbar").get_by_role("button", name="Tag").click()
+    page.get_by_role("combobox", name="Tag").fill("cool")
+    page.keyboard.press("Enter")
+    page.get_by_role("complementary").get_by_role("button", name="cool").wait_for()
+    assert library.catalog.tags.counts() == {"cool": 3}
+
+
+def test_groups_are_looked_into_and_asked_within(opened: Open) -> None:
+    page = opened("?view=groups", wait=".cards img")
+    page.locator(".cards button").first.click()
+    page.wait_for_selector(".tile.loaded")
+    inside = page.locator(".tile").count()
+    assert 0 < inside < 8
+    ask(page, "red")
+    assert page.locator(".tile").count() == inside
+    page.get_by_role("button", name="Leave the group").click()
+    until(page, "document.querySelectorAll('.tile').length === 8")
+
+
+def test_duplicates_stand_side_by_side(opened: Open, library: Library, encoder: Encoder, photos: Path) -> None:
+    shutil.copy(photos / "red.png", photos / "red again.png")
+    index_sources(library, [photos], encoder)
+    page = opened("?view=duplicates", wait=".twins img")
+    assert "nothing is deleted" in page.inner_text(".review-line")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Save the list").click()
+    assert str(photos) in Path(download.value.path()).read_text()
+
+
+def test_the_map_opens_the_photo_that_is_clicked(opened: Open) -> None:
+    pytest.importorskip("sklearn", reason="a map needs scikit-learn")
+    page = opened("?view=map", wait=".map canvas")
+    box = page.locator(".map canvas").bounding_box()
+    page.wait_for_timeout(500)
+    spots = page.evaluate("fetch('api/map').then((answer) => answer.json()).then(({ photos }) => photos.length)")
+    assert spots == 8
+    found = False
+    for step in range(100):
+        x, y = box["x"] + box["width"] * (step % 10 + 0.5) / 10, box["y"] + box["height"] * (step // 10 + 0.5) / 10
+        page.mouse.move(x, y)
+        if page.evaluate("document.querySelector('canvas').style.cursor") == "zoom-in":
+            page.mouse.click(x, y)
+            found = True
+            break
+    assert found
+    page.wait_for_selector(".panel h2")
+
+
 def test_the_viewer_tells_leads_on_and_is_a_link(opened: Open, photos: Path) -> None:
     page = opened("?q=red")
     page.click('[data-photo="0"]')
@@ -340,11 +421,15 @@ def test_nothing_found_says_what_to_do(opened: Open) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", ["", "?q=red&q=-1%3Agreen&filter=type%3Dpng", "?q=red&photo=1", "?filter=colour%3Dx"])
+@pytest.mark.parametrize(
+    "path", ["", "?q=red&q=-1%3Agreen&filter=type%3Dpng", "?q=red&photo=1", "?filter=colour%3Dx", "?view=groups"]
+)
 def test_axe_finds_nothing_amiss(opened: Open, path: str, scheme: str) -> None:
     if not AXE.is_file():
         pytest.skip("axe-core is not here: npm ci in web/")
-    page = opened(path, wait=".panel h2" if "photo" in path else ".tile.loaded, [role=alert]", color_scheme=scheme)
+    page = opened(
+        path, wait=".panel h2" if "photo" in path else ".tile.loaded, [role=alert], .cards img", color_scheme=scheme
+    )
     page.wait_for_timeout(400)
     page.evaluate(AXE.read_text(encoding="utf-8"))
     found = page.evaluate("axe.run().then(({ violations }) => violations)")
