@@ -407,8 +407,8 @@ class Service:
             modality = STORED if term.id else "image" if term.photo is not None else "text"
             terms.append(Term(modality, value, term.weight))
         ways = {name: getattr(asked, name) for name in WAYS}
-        marks = {"right": tuple(asked.right), "wrong": tuple(asked.wrong)}
-        return Query(tuple(terms), filters=as_filters(asked.filters), words=asked.query, **ways, **marks)
+        ways |= {"right": tuple(asked.right), "wrong": tuple(asked.wrong)}
+        return Query(tuple(terms), filters=as_filters(asked.filters), words=asked.query, **ways)
 
     def ask(self, query: Query, *, judge: bool) -> Future[Answers]:
         """The answer to a query; with `judge`, behind it those of its hits that fit, with their probabilities."""
