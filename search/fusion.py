@@ -27,8 +27,8 @@ PENALTY = 1.0
 # What marked hits weigh beside the question, the right ones and the wrong ones each as their mean. Precision@10 among
 # the photos not marked, once the first three are, over 101 names with more than twelve photos among 3,629 of four
 # labelled sets: .882 without marks; with .5 and .25 .927, 1 and .25 .925, .75 and .15 .921, 2 and .5 .923. On vectors
-# less their mean, or with standardised cosines instead, it is .921 to .927. `python -m evaluation feedback` measures a
-# set by itself: caltech101 .934 and .952 (better for 12 of 101 names, worse for 3), grocery .551 and .609 (38, 17 of 81).
+# less their mean, or with standardised cosines instead, it is .921 to .927. By `python -m evaluation feedback`,
+# caltech101 .934 and .952 (better for 12 of 101 names, worse for 3), grocery .551 and .609 (38 and 17 of 81).
 RIGHT, WRONG = 0.5, 0.25
 
 # Cormack, Clarke and Buettcher (SIGIR 2009) found little difference between constants around this one.

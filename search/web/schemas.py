@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -58,6 +58,7 @@ class SearchIn(Asked):
     wanted: str = Field("image", max_length=40, description="The modality of the hits: image, text ...")
     sort: str = Field("relevance", max_length=40, description="relevance, or an order of `descry list --help`.")
     relevant: bool = Field(False, description="Only what fits, each with the probability that it does.")
+    fits: Literal["loosely", "normally", "strictly"] = Field("normally", description="How strictly what fits is told.")
     unique: bool = Field(False, description="Folds what is nearly the same into its best.")
     diverse: bool = Field(False, description="Prefers variety.")
     by_words: bool = Field(False, description="Looks the words up too, among names, captions and texts.")

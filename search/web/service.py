@@ -64,7 +64,7 @@ SHOWN = {
 }
 
 # Fields of a request that are fields of `Query`.
-WAYS = ("k", "wanted", "sort", "relevant", "unique", "diverse", "by_words", "best_of_each", "include_self")
+WAYS = ("k", "wanted", "sort", "relevant", "fits", "unique", "diverse", "by_words", "best_of_each", "include_self")
 
 # Filters and words that are offered to who is writing.
 FILTERS_OFFERED = 4

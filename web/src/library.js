@@ -1,7 +1,7 @@
 // What the server answered to the question at hand: a list of photos for the grid, facets, and what is known of items.
 import { computed, effect, signal } from "@preact/signals";
 import { bytes, conditions, get, post } from "./api.js";
-import { isQuestion, question, sortOf } from "./state.js";
+import { isQuestion, question, sortOf, STRICTNESS } from "./state.js";
 
 // Hits that are asked for first; whoever scrolls to the end asks for twice as many.
 const FIRST = 200;
@@ -19,8 +19,8 @@ export const told = signal(0);
 
 // What of a question decides its answer.
 const asked = computed(() => {
-  const { terms, filters, sort, right, wrong, group } = question.value;
-  return { terms, key: JSON.stringify([terms, filters, sort, right, wrong, group]) };
+  const { terms, filters, sort, right, wrong, group, fits } = question.value;
+  return { terms, key: JSON.stringify([terms, filters, sort, right, wrong, group, fits]) };
 });
 
 let current = { key: null, photos: [], abort: null };
@@ -92,7 +92,8 @@ async function searched(wanted, first, group, signal) {
     right: wanted.right,
     wrong: wanted.wrong,
     k,
-    judge: sortOf(wanted) === "relevance" && !wanted.right.length && !wanted.wrong.length,
+    judge: sortOf(wanted) === "relevance" && wanted.fits !== "all" && !wanted.right.length && !wanted.wrong.length,
+    fits: STRICTNESS.includes(wanted.fits) && wanted.fits !== "all" ? (wanted.fits ?? "normally") : "normally",
   };
   const form = new FormData();
   form.append("query", JSON.stringify(body));
@@ -113,9 +114,8 @@ export const shown = computed(() => {
   const { list, sections, hits, fits } = answer.value;
   if (list) return { ...list, sections };
   if (!hits) return null;
-  const least = question.value.fits;
-  const isFit = (hit) => hit.probability != null && hit.probability >= (least ?? 0);
-  const [good, others] = fits === null || least === 0 ? [hits, []] : [hits.filter(isFit), hits.filter((hit) => !isFit(hit))];
+  const isFit = (hit) => fits === null || hit.probability != null;
+  const [good, others] = [hits.filter(isFit), hits.filter((hit) => !isFit(hit))];
   const ordered = [...good, ...others];
   const parts = [
     { label: "", start: 0, end: good.length },

@@ -10,7 +10,7 @@ import { Icon } from "./icons.js";
 import { answer, refreshStatus, retry, shown } from "./library.js";
 import { get } from "./api.js";
 import { dialog, Dialogs } from "./dialogs.js";
-import { ask, copyText, isAside, isQuestion, mark, message, NOTHING, question, say, selected } from "./state.js";
+import { ask, copyText, isAside, isQuestion, mark, message, NOTHING, question, RELEVANCE, say, selected, STRICTNESS } from "./state.js";
 
 function Page() {
   useEffect(() => {
@@ -80,6 +80,8 @@ function Other({ view }) {
   return html`<h1 class="unseen">${VIEWS[view][0]}</h1><${{ groups: views.Groups, map: views.Map_, duplicates: views.Duplicates }[view]} />`;
 }
 
+const canBeJudged = ({ sort, right, wrong }) => (!sort || sort === RELEVANCE) && !right.length && !wrong.length;
+
 function Heading() {
   const { state, total, fits, hits, notes } = answer.value;
   const asked = isQuestion(question.value);
@@ -100,26 +102,23 @@ function Heading() {
   return html`<div class="heading-line" aria-live="polite">
     <h1>${words}</h1>
     ${state === "loading" && html`<span class="busy" role="progressbar" aria-label="Loading"></span>`}
-    ${asked && fits !== null && fits !== undefined && hits?.length > 0 && html`<${Relevance} />`}
+    ${asked && hits?.length > 0 && canBeJudged(question.value) && html`<${Relevance} />`}
     <span class="space"></span>
     <${Sort} />
     ${notes?.filter((note) => !note.startsWith("Nothing fits")).map((note) => html`<p class="note">${note}</p>`)}
   </div>`;
 }
 
-// From all there is to only the surest; where nobody has touched it, what fits as calibrated.
+// From all there is to what surely fits; where nobody has touched it, as calibrated.
 function Relevance() {
   const { fits } = question.value;
-  const chances = answer.value.hits.map((hit) => hit.probability).filter((chance) => chance != null);
-  const usual = chances.length ? Math.min(...chances) : 0.5;
-  const value = fits ?? usual;
-  return html`<label class="relevance" title="How sure a photo has to be to count as fitting">
+  const level = Math.max(0, STRICTNESS.indexOf(fits));
+  return html`<label class="relevance" title="How strictly photos have to fit">
     <span>all</span>
-    <input type="range" min="0" max="0.95" step="0.01" value=${value} aria-label="How surely photos have to fit"
-      aria-valuetext=${fits === null ? "as calibrated" : `${Math.round(value * 100)} percent`}
-      onInput=${(event) => ask({ fits: Number(event.currentTarget.value) }, { replace: true })} />
+    <input type="range" min="0" max=${STRICTNESS.length - 1} step="1" value=${level} aria-label="How strictly photos have to fit"
+      aria-valuetext=${fits ?? "normally"}
+      onChange=${(event) => ask({ fits: STRICTNESS[event.currentTarget.value] }, { replace: true })} />
     <span>sure</span>
-    ${fits !== null && html`<button class="plain" onClick=${() => ask({ fits: null }, { replace: true })}>reset</button>`}
   </label>`;
 }
 

@@ -4,6 +4,9 @@ import { signal } from "@preact/signals";
 export const NEWEST = "-date";
 export const RELEVANCE = "relevance";
 
+// How strictly photos have to fit, from not at all; null is the calibrated default.
+export const STRICTNESS = ["all", "loosely", null, "strictly"];
+
 // A question: `terms` are {text | id | photo, weight}, `filters` {field, value, negated}; `photo` is a File.
 // `right` and `wrong` are ids that were marked, `group` is the number of a group that is looked into.
 export const NOTHING = { terms: [], filters: [], right: [], wrong: [], sort: "", view: "", group: null, fits: null, open: null };
@@ -82,7 +85,7 @@ function fromAddress(search) {
     group: given.has("group") ? Number(given.get("group")) : null,
     right: numbers(given.get("right")),
     wrong: numbers(given.get("wrong")),
-    fits: given.has("fits") ? Number(given.get("fits")) : null,
+    fits: given.get("fits"),
     open: Number(given.get("photo")) || null,
   };
 }

@@ -70,6 +70,11 @@ def test_judged_hits_are_all_there_and_those_that_fit_say_so(client: TestClient)
     assert len(names(answer["hits"])) == len(COLORS)
     fitting = [hit for hit in answer["hits"] if hit.get("probability") is not None]  # type: ignore[attr-defined]
     assert answer["fits"] == len(fitting)
+    loosely, strictly = (
+        ask(client, query="red", k=8, judge=True, fits=fits)["fits"] for fits in ("loosely", "strictly")
+    )
+    assert isinstance(strictly, int)
+    assert strictly <= len(fitting) <= loosely
 
 
 def test_all_items_come_once_page_by_page_while_the_library_grows(
