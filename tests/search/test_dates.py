@@ -1,9 +1,13 @@
 """Dates as people say them."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
+from make_photos import with_exif
 
+from search.cli import main
 from search.dates import Period, easter, in_question, period
 
 TODAY = date(2026, 11, 28)  # a Saturday
@@ -132,3 +136,20 @@ def test_a_question_without_an_announced_period_stays_as_it_is(question: str) ->
 )
 def test_easter_is_when_the_calendars_say(year: int, day: str) -> None:
     assert easter(year) == date.fromisoformat(day)
+
+
+def test_a_question_that_ends_with_a_period_is_about_that_time_and_says_so(tmp_path: Path) -> None:
+    def descry(*arguments: str) -> Result:
+        return CliRunner().invoke(main, ["--library", str(tmp_path / "library"), *arguments])
+
+    (tmp_path / "photos").mkdir()
+    for year in (2019, 2023):
+        with_exif(tmp_path / "photos" / f"{year}.jpg", taken=datetime(year, 7, 1))
+    assert descry("index", str(tmp_path / "photos")).exit_code == 0
+    answer = descry("search", "something red since 2020", "--format", "paths")
+    assert "2023.jpg" in answer.stdout
+    assert "2019.jpg" not in answer.stdout
+    assert "'since 2020' is read as --on 'since 2020-01-01'" in answer.stderr
+    quoted = descry("search", '"something red since 2020"', "--format", "paths")
+    assert "2019.jpg" in quoted.stdout
+    assert "is read as" not in quoted.stderr
