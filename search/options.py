@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from indexer.storage.listing import FACETS
 from search.filters import FIELDS, ORIENTATIONS, Field, Filter, negated
 from search.output import FORMATS
 from search.present.sinks import SINK_TYPES
-from search.query import BY_RELEVANCE, NORMALLY, ORDERS, STRICTNESS, Query, Term
+from search.query import BY_RELEVANCE, NORMALLY, ORDERS, STRICTNESS, Query, Term, check_address
 
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
@@ -52,6 +53,15 @@ class Finite(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value} is no number that can be used.", param, ctx)
         return number
+
+
+class PlacePath(click.Path):
+    """A file or folder, which an address is not."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path. Raises `QueryError` for an address."""
+        check_address(os.fsdecode(value))
+        return super().convert(value, param, ctx)
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,8 @@ class Order(NamedTuple):
     def of(cls, sort: str) -> Order:
         """The order that "date" or "-date" names. Raises `QueryError`, naming what there is."""
         name = sort.removeprefix("-")
+        if sort == BY_RELEVANCE:
+            raise QueryError(f"Only answers to a question are sorted by relevance; else there are {', '.join(ORDERS)}.")
         if name not in ORDERS:
             raise QueryError(
                 f"Results cannot be sorted by {sort!r}: there are {BY_RELEVANCE}, {', '.join(ORDERS)}; a dash before "
@@ -178,10 +180,15 @@ def parse_terms(words: Sequence[str], *, files: bool = True) -> tuple[Term, ...]
     return tuple(_terms(pieces, files=files))
 
 
-def _check(word: str, *, files: bool) -> None:
-    """Raises `QueryError` for what looks like a term and is none: an address, an id that is no number."""
+def check_address(word: str) -> None:
+    """Raises `QueryError` for an address, which is not fetched."""
     if url := _URL.search(word):
         raise QueryError(f"{url[0]} is not fetched, nor is any other address: save what is there, and give its path.")
+
+
+def _check(word: str, *, files: bool) -> None:
+    """Raises `QueryError` for what looks like a term and is none: an address, an id that is no number."""
+    check_address(word)
     name = _NAMED.fullmatch(word.strip())
     if name and not _ID.fullmatch(f"id:{name[1]}") and not (files and _is_file(word)):
         raise QueryError(f"{name[1]!r} is no id: an id is a number, as in id:12, the last column of an answer.")
@@ -256,8 +263,12 @@ def _sentence(text: str, sign: float) -> Term:
     weight, text = _split_weight(text)
     if len(text) > 2 and text[0] == text[-1] == '"' and '"' not in text[1:-1]:
         text = text[1:-1]
-    # a terminal may send bytes that are no text; tokenizers refuse what stands for them
-    return Term("text", text.encode(errors="replace").decode(), sign * weight)
+    return Term("text", as_text(text), sign * weight)
+
+
+def as_text(words: str) -> str:
+    """Words without bytes that are no text, which a terminal may send and tokenizers refuse."""
+    return words.encode(errors="replace").decode()
 
 
 def _stored_term(text: str, sign: float = 1.0) -> Term | None:

@@ -51,9 +51,10 @@ def explain(
     descry explain car.jpg "a red car" "a tree" --out car-explained.png
     """
     from search.present import heatmap
+    from search.query import as_text
 
     place = heatmap.place_for(photo, out, overwrite=overwrite)
-    heats = heatmap.heats(_encoder(library, model, device), photo, sentences)
+    heats = heatmap.heats(_encoder(library, model, device), photo, [as_text(sentence) for sentence in sentences])
     heatmap.save(heatmap.picture(photo, heats), place)
     write(ROW_FORMATS[form](heatmap.rows(heats)))
     say(f"{place} shows it")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from indexer.errors import LibraryNotFound, PathError
-from search.options import Finite, device_option, models
+from search.options import Finite, PlacePath, device_option, models
 from search.terminal import INTERRUPTED, leave, say, write
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, type=PlacePath(path_type=Path))
 @click.option(
     "--model", metavar="NAME", shell_complete=models, help="The encoder of a new library: see `descry models`."
 )

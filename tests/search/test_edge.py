@@ -220,6 +220,8 @@ def _read(descriptor: int) -> Iterator[str]:
         ["search", "--queries-from", "\udcff"],
         ["tag", "--remove", "\udcff"],
         ["tag", "--labels", "\udcff"],
+        ["index", "https://example.org/photos"],
+        ["list", "--sort", "relevance"],
     ],
 )
 def test_absurd_numbers_and_bytes_that_are_no_text_are_refused_in_a_line(
