@@ -115,5 +115,6 @@ def _nothing_of(engine: Engine, wanted: str, group: Sequence[Filter]) -> str:
         more = f" and {len(values) - len(shown)} more" if len(values) > len(shown) else ""
         return f"no {field} {group[0].value!r}; there are: {', '.join(shown)}{more}"
     if field == "near":
-        return f"{nothing}; of {engine.library.catalog.listing.located(wanted)} it is known where they were taken"
+        known = engine.library.catalog.listing.located(wanted) or "none"
+        return f"{nothing}; of {known} it is known where they were taken"
     return nothing if field not in ("camera", "lens", "tag") else f"{nothing}: no {wanted} has a {field}"
