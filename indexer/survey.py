@@ -12,6 +12,7 @@ from pathlib import Path
 from indexer.errors import PathError
 from indexer.items import Source
 from indexer.modalities import MODALITIES, modality_of
+from indexer.modalities.captions import folded
 from indexer.report import Report, Watcher
 from indexer.storage.catalog import Catalog
 from indexer.storage.files import Failure, Files, FileState, Settings, as_stored
@@ -65,7 +66,7 @@ def _unsettled(differing: Iterable[Key], there: Iterable[Key]) -> set[Key]:
 
 
 def _stem(name: str) -> str:
-    return name.rpartition(".")[0]
+    return folded(name.rpartition(".")[0])
 
 
 class Survey:

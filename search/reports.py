@@ -73,7 +73,7 @@ def of_no_kind(passed_over: Mapping[str, int]) -> str:
     if rare := sorted(kinds.keys() & chain(*RARE_SUFFIXES.values())):
         lines.append(f"`pip install 'descry[formats]'` gets what reads {', '.join(spelled[kind] for kind in rare)}")
     if links:
-        lines.append(f"{_count(links, 'link')} to folders, not followed (--follow-links does)")
+        lines.append(f"links to folders, not followed (--follow-links does): {links}")
     return "; ".join(lines)
 
 

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, TextIO
 import ijson
 
 from indexer.errors import SourceError
-from indexer.modalities.image import SUFFIXES
+from indexer.photos.suffixes import SUFFIXES
 from indexer.texts import LARGEST_TEXT, LONGEST_LINE, lines, open_text
 
 # How corpora and people call the two columns, tried in this order.
@@ -483,7 +483,7 @@ class PhotoFinder:
 
     def _real(self, folder: Path, name: str) -> str | None:
         names = self._names(folder)
-        return names.get(name) or names.get(_folded(name))
+        return names.get(name) or names.get(folded(name))
 
 
 def _names(folder: Path) -> dict[str, str]:
@@ -492,10 +492,11 @@ def _names(folder: Path) -> dict[str, str]:
         names = sorted(path.name for path in folder.iterdir())
     except OSError:
         return {}
-    return {_folded(name): name for name in reversed(names)} | {name: name for name in names}
+    return {folded(name): name for name in reversed(names)} | {name: name for name in names}
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """A name in one case and one form of Unicode."""
     return unicodedata.normalize("NFC", name).casefold()
 
 

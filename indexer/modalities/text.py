@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import chain, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,14 +17,12 @@ from indexer.errors import SourceError
 from indexer.items import Item
 from indexer.modalities import image
 from indexer.modalities.base import Modality, ReadOptions
-from indexer.modalities.captions import PhotoFinder, is_table, read_captions
+from indexer.modalities.captions import PhotoFinder, folded, is_table, read_captions
+from indexer.photos.suffixes import SUFFIXES
 from indexer.texts import read_text
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
-
-# How the suffix of a photo beside a text may be written: .jpg, .JPG and .Jpg.
-CASES = (str.lower, str.upper, str.title)
 
 # Characters beyond which nothing is a passage, and nobody need ask the encoder: its context is a hundred words or so.
 LONGEST_PASSAGE = 8192
@@ -64,8 +63,20 @@ def _prose(path: Path, options: ReadOptions) -> Iterator[Item]:
 
 
 def _photo_beside(path: Path) -> Path | None:
-    candidates = (path.with_suffix(case(suffix)) for suffix in image.SUFFIXES for case in CASES)
-    return next((candidate for candidate in candidates if candidate.exists()), None)
+    try:
+        photos = _photos_by_stem(path.parent, path.parent.stat().st_mtime_ns)
+    except OSError:  # a folder that may not be listed
+        return None
+    name = photos.get(path.stem) or photos.get(folded(path.stem))
+    return path.with_name(name) if name else None
+
+
+@lru_cache(maxsize=8)
+def _photos_by_stem(folder: Path, _mtime_ns: int) -> dict[str, str]:
+    """The names of a folder's photos by their stems, as they are and folded; the time tells whether it has changed."""
+    names = sorted((path.name for path in folder.iterdir() if path.suffix.lower() in SUFFIXES), reverse=True)
+    stems = [(name.rpartition(".")[0], name) for name in names]
+    return {folded(stem): name for stem, name in stems} | dict(stems)
 
 
 def _blocks(text: str) -> Iterator[str]:

@@ -114,15 +114,15 @@ def test_following_links_is_remembered(photos: Path, tmp_path: Path, run) -> Non
 
 def test_what_is_passed_over_is_counted_and_remembered(library: Library, photos: Path, run) -> None:
     painted(photos, "a.png")
-    for name in ("a.NEF", "b.NEF", "sub/c.MP4"):
+    for name in ("a.XYZ", "b.XYZ", "sub/c.MP9"):
         (photos / name).parent.mkdir(exist_ok=True)
         (photos / name).touch()
-    assert run(photos).passed_over == {".NEF": 2, ".MP4": 1}
-    assert run(photos / "sub").passed_over == {".MP4": 1}
-    assert library.catalog.files.passed_over() == {".NEF": 2, ".MP4": 1}
-    (photos / "a.NEF").unlink()
+    assert run(photos).passed_over == {".XYZ": 2, ".MP9": 1}
+    assert run(photos / "sub").passed_over == {".MP9": 1}
+    assert library.catalog.files.passed_over() == {".XYZ": 2, ".MP9": 1}
+    (photos / "a.XYZ").unlink()
     run(photos)
-    assert library.catalog.files.passed_over() == {".NEF": 1, ".MP4": 1}
+    assert library.catalog.files.passed_over() == {".XYZ": 1, ".MP9": 1}
 
 
 def test_rules_and_places_that_make_no_sense_are_refused(photos: Path, run) -> None:

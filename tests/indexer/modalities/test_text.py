@@ -1,6 +1,7 @@
 """Texts: passages that fit and lose nothing, captions of every form, broken ones named by their line."""
 
 import json
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -191,6 +192,12 @@ def test_a_text_beside_a_photo_is_its_captions_a_line_each(photo: str, tmp_path:
         ("c1", "A red one with more words than fit.", photo),
         ("c2", "Another line", photo),
     ]
+
+
+def test_a_text_finds_its_photo_in_another_case_or_form_of_unicode(tmp_path: Path) -> None:
+    for text, photo in (("Meer.txt", "MEER.JPG"), (unicodedata.normalize("NFC", "Fluß é.txt"), "Fluß e\u0301.jpg")):
+        paint(tmp_path / photo)
+        assert captions(wrote(tmp_path / text, "The sea")) == [("c1", "The sea", photo)]
 
 
 def test_json_lines_of_many_forms(tmp_path: Path) -> None:
