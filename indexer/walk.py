@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -144,7 +145,7 @@ def walk(root: Path, settings: Mapping[Path, Settings] | None = None, rules: Rul
         folder = Folder(root.parent, unseen=[root.parent])
         _look_at(root, root.stat(), folder)
         with suppress(OSError):  # a folder that may not be listed
-            _assign_sidecars(folder, [path.name for path in root.parent.iterdir()])
+            _assign_sidecars(folder, _names_beside(root))
         yield folder
         return
     waiting: list[tuple[Path, tuple[FolderKey, ...], Rules]] = [(root, (), rules or Rules())]
@@ -212,6 +213,19 @@ def _look_at(path: Path, status: os.stat_result, folder: Folder) -> None:
         folder.refuse(path, NOT_UTF8)
         return
     folder.sources.append(Source(path, modality.name, status.st_size, status.st_mtime_ns, modality.facts_version))
+
+
+def _names_beside(file: Path) -> Collection[str]:
+    """The names in the file's folder by which it is told whether it has sidecars, or is one."""
+    names, told = _names(file.parent, file.parent.stat().st_mtime_ns)
+    return names if file.name in told else [file.name, *told]
+
+
+@lru_cache(maxsize=1)
+def _names(folder: Path, _mtime_ns: int) -> tuple[list[str], list[str]]:
+    """All names in a folder at a time, and of them what may be sidecars: thousands may be named one by one."""
+    names = os.listdir(folder)  # noqa: PTH208 - Path's takes six times as long
+    return names, [name for name in names if name.lower().endswith((".json", ".xmp"))]
 
 
 def _assign_sidecars(folder: Folder, names: Collection[str]) -> None:
