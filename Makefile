@@ -13,6 +13,7 @@ demo: $(VENV)/installed
 	$(DEMO) search "a cup of coffee" -k 3
 	$(DEMO) similar data/photos/cat.jpg -k 3
 	$(DEMO) describe data/photos/rocket.jpg -k 3
+	@echo "See them in the browser: $(DEMO) serve --open"
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest

@@ -160,8 +160,8 @@ class Explained(BaseModel):
     sentence: str
     score: float
     best: float
-    place: tuple[float, float] = Field(description="The middle of what fits best, from the left and from the top.")
-    box: tuple[float, float, float, float] = Field(description="Left, top, right, bottom, perhaps beyond the edges.")
+    place: list[float] = Field(description="The middle of what fits best, from the left and from the top.")
+    box: list[float] = Field(description="Left, top, right, bottom, perhaps beyond the edges.")
     cells: list[list[float]] = Field(description="Cosines, row by row.")
 
 
@@ -216,7 +216,7 @@ class Groups(BaseModel):
 class Map(BaseModel):
     """Where photos lie by likeness: id, x and y in 0..1 from the upper left, and the number of the group."""
 
-    photos: list[tuple[int, float, float, int]]
+    photos: list[Annotated[list[float], Field(min_length=4, max_length=4)]]
     groups: list[str]
 
 
