@@ -8,8 +8,7 @@ import numpy as np
 
 from evaluation.class_names import phrases
 from evaluation.classify import class_vectors
-from evaluation.datasets import Example
-from evaluation.photos import embed_photos
+from evaluation.datasets import Example, embed_photos
 from indexer.encoders import Encoder
 from indexer.items import Float32Array, Int64Array
 from search.fusion import rocchio

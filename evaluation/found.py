@@ -12,6 +12,7 @@ import numpy as np
 from evaluation.datasets import DataError, Example, embed_photos
 from indexer.encoders import Encoder
 from indexer.photos.opening import open_photo
+from search.prompts import embed_texts
 
 HERE = Path(__file__).parent
 
@@ -35,7 +36,7 @@ def demo(encoder: Encoder, photos: Path, *, queries: Path = HERE / "demo_queries
     missing = [entry["photo"] for entry in table if entry["photo"] not in names]
     if missing:
         raise DataError(f"{photos}: the photo {missing[0]} is missing.")
-    similarity = encoder.embed("text", [entry["query"] for entry in table]) @ rows.T
+    similarity = embed_texts(encoder, [entry["query"] for entry in table]) @ rows.T
     return [_found(entry["query"], entry["photo"], names, row) for entry, row in zip(table, similarity, strict=True)]
 
 
@@ -54,7 +55,7 @@ def everyday(encoder: Encoder, examples: Sequence[Example], queries: dict[str, l
     rows = embed_photos(encoder, examples)
     labels = [example.label.split(",")[0] for example in examples]
     asked = {query: set(covered) for query, covered in queries.items() if set(covered) & set(labels)}
-    similarity = encoder.embed("text", list(asked)) @ rows.T
+    similarity = embed_texts(encoder, list(asked)) @ rows.T
     results = []
     for (query, covered), row in zip(asked.items(), similarity, strict=True):
         order = np.argsort(-row, kind="stable")

@@ -100,11 +100,13 @@ def _sentences(examples: Sequence[Example], places: Sequence[Path]) -> dict[str,
 def _measured(engine: Engine, questions: Mapping[str, set[Path]]) -> list[tuple[str, dict[str, float]]]:
     return [
         (way, _precision_and_recall(engine, questions, by_words=by_words))
-        for way, by_words in (("by meaning", False), ("by meaning and words", True))
+        for way, by_words in (("by meaning", False), ("by words that few hold", None), ("by meaning and words", True))
     ]
 
 
-def _precision_and_recall(engine: Engine, questions: Mapping[str, set[Path]], *, by_words: bool) -> dict[str, float]:
+def _precision_and_recall(
+    engine: Engine, questions: Mapping[str, set[Path]], *, by_words: bool | None
+) -> dict[str, float]:
     found = engine.search_many([Query((Term("text", words),), k=FIRST, by_words=by_words) for words in questions])
     right = [[hit.item.path in wanted for hit in hits] for hits, wanted in zip(found, questions.values(), strict=True)]
     possible = [min(FIRST, len(wanted)) for wanted in questions.values()]

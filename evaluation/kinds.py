@@ -23,6 +23,7 @@ import numpy.typing as npt
 from evaluation.datasets import DataError, Example, embed_photos, read_captioned_tar, read_captions_file
 from indexer.encoders import Encoder
 from indexer.items import Int64Array
+from search.prompts import embed_texts
 
 QUESTIONS = Path(__file__).with_name("kinds_of_questions.json")
 
@@ -54,7 +55,7 @@ def kinds(encoder: Encoder, examples: Sequence[Example]) -> dict[str, Any]:
     captions = Captions(examples)
     measured, worst = {}, []
     for kind, questions in table.items():
-        scores = encoder.embed("text", list(questions)) @ photos.T  # (q, dim) @ (dim, n) -> (q, n)
+        scores = embed_texts(encoder, list(questions)) @ photos.T  # (q, dim) @ (dim, n) -> (q, n)
         precisions = []
         for (question, rule), row in zip(questions.items(), scores, strict=True):
             right = captions.saying(rule) > 0

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from indexer.atomic import atomic_write, remove_leftovers
-from indexer.encoders import load_encoder
+from indexer.encoders import DEFAULT, load_encoder
 from indexer.encoders.base import Encoder
 from indexer.errors import EncoderMismatch, LibraryError, LibraryLocked, LibraryNotFound, PathError, cannot_write
 from indexer.manifest import holds, write_manifest
@@ -120,6 +120,11 @@ class Library:
             return
         meta = self.catalog.meta()
         asked, held = encoder.name, self.encoder_name
+        if asked == held == DEFAULT:
+            raise EncoderMismatch(
+                f"The library {self.path} was made by the encoder of another version of Descry; a better one came with "
+                f"this version: `descry reembed` brings the library over."
+            )
         if asked == held:
             asked, held = f"{asked} with other weights ({encoder.checksum})", f"{held} ({meta['checksum']})"
         raise EncoderMismatch(

@@ -107,8 +107,11 @@ def _notes(engine: Engine, query: Query, hits: Sequence[Hit], *, many: bool) -> 
     """What the answer alone does not tell; of many, what can be counted."""
     for sentence in engine.truncated(query):
         yield "only the beginning fits the encoder" + ("" if many else f": {sentence[:60]}…")
-    if words := engine.not_understood(query):
-        named = "many words" if many else ", ".join(map(repr, words[:SHOWN]))
+    looked_up = engine.words_that_count(query)
+    if looked_up and not many:
+        yield f"{_named(looked_up)} looked up in names and captions too; --no-words goes by meaning alone"
+    if words := [word for word in engine.not_understood(query) if word not in looked_up]:
+        named = "many words" if many else _named(words)
         yield f"the encoder does not know {named}: ask in English, or look up names and captions by --words"
     if not hits:
         from search.empty import why_empty
@@ -118,6 +121,10 @@ def _notes(engine: Engine, query: Query, hits: Sequence[Hit], *, many: bool) -> 
         from search.empty import few_fit
 
         yield from few_fit(engine, query, len(hits))
+
+
+def _named(words: Sequence[str]) -> str:
+    return ", ".join(map(repr, words[:SHOWN]))
 
 
 def finish(sinks: Sinks) -> None:

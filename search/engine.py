@@ -176,14 +176,29 @@ class Engine:
             rows = np.stack([rocchio(row, right, wrong) for row in rows])
         candidates = Candidates(index, rows, allowed, own)
         reach = max(query.k, SORTED * query.is_sorted, *(row.reach(query.k) * row.asked(query) for row in RERANKERS))
-        found = candidates.nearest(max([reach, FUSED * query.by_words, WEIGHED * query.takes_away]))
+        held = self._held_words(query, len(index))
+        found = candidates.nearest(max([reach, FUSED * bool(held), WEIGHED * query.takes_away]))
         if found and (query.takes_away or query.is_cut):
             found = self._sifted(query, terms, candidates, found, index.sample(SAMPLE))
-        if query.by_words:
-            from search.words import found_by_words
-
-            found = candidates.fused(found, found_by_words(self.library.catalog, query, len(index)))
+        if held:
+            found = candidates.fused(found, held)
         return found[:reach]
+
+    def _held_words(self, query: Query, total: int) -> dict[int, float]:
+        """The ids of items that hold words of the query, with their weights; none where words do not count."""
+        if not query.by_words and (query.by_words is not None or query.is_cut):
+            return {}
+        from search.words import found_by_words
+
+        return found_by_words(self.library.catalog, query, total)
+
+    def words_that_count(self, query: Query) -> list[str]:
+        """The words that are looked up because few items hold them, though nobody said so."""
+        if query.by_words is not None or query.is_cut:
+            return []
+        from search.words import words_that_count
+
+        return words_that_count(self.library.catalog, query, self.library.catalog.count(query.wanted))
 
     def _sifted(
         self,

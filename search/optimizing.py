@@ -9,7 +9,7 @@ from indexer.items import Float32Array, spread
 from indexer.library import Library
 from indexer.nearest.tuning import TuningResult
 from search.organise.vocabulary import shipped_words
-from search.prompts import PROMPTS
+from search.prompts import embed_texts
 
 # Questions of a modality, of which half choose: see `indexer.nearest.tuning.SURE` for what more of them are worth.
 QUESTIONS = 2000
@@ -46,8 +46,7 @@ def _questions(library: Library, modality: str) -> tuple[Float32Array, str]:
         return library.index(other).sample(QUESTIONS), f"{QUESTIONS} of the library's own {other} vectors"
     words = shipped_words()
     chosen = [words[place] for place in spread(len(words), QUESTIONS)]
-    sentences = [PROMPTS[-1].format(word) for word in chosen]
-    return library.encoder().embed("text", sentences), f"{QUESTIONS} general sentences"
+    return embed_texts(library.encoder(), chosen), f"{QUESTIONS} general sentences"
 
 
 def explained(optimized: Optimized) -> str:

@@ -77,7 +77,7 @@ class SearchOptions:
     fits: str | None
     unique: bool
     diverse: bool
-    by_words: bool
+    by_words: bool | None
     form: str
     long: bool
     device: str
@@ -116,13 +116,18 @@ def search_options(*, k: int, wanted: str) -> Decorator:
             "relevant": ("--relevant", "Only what fits, however few; each with the probability that it does."),
             "unique": ("--unique", "Fold what is nearly the same into one, and count it."),
             "diverse": ("--diverse", "Prefer variety among what fits."),
-            "by_words": ("--words", "Look the words up too: in names of files and folders, captions and texts."),
         }
         return _decorated(
             wraps(command)(gathered),
             count_option(k),
             modality_option(wanted),
             *(click.option(flag, name, is_flag=True, help=help) for name, (flag, help) in flags.items()),
+            click.option(
+                "--words/--no-words",
+                "by_words",
+                default=None,
+                help="Look words up in names of files and folders, captions and texts; by default those that few hold.",
+            ),
             click.option(
                 "--fits", type=click.Choice(STRICTNESS), help="Only what fits, as strictly; --relevant is normally."
             ),

@@ -93,8 +93,9 @@ class Query:
     `best_of_each` scores an item by the term that it resembles most, instead of by the sum. `relevant` leaves out
     what does not fit, as strictly as `fits` says (one of `STRICTNESS`), and gives the others a probability, `unique`
     folds near-duplicates into their best, `diverse` prefers variety, `by_words` also looks the words up among names
-    and texts. `right` and `wrong` are ids of earlier hits that were marked so: the question is drawn to the ones and
-    away from the others. `words` is the question as it was put, if it was put in words.
+    and texts, with None those that few hold, unless only what fits is wanted. `right` and `wrong` are ids of earlier
+    hits that were marked so: the question is drawn to the ones and away from the others. `words` is the question as it
+    was put, if it was put in words.
     """
 
     terms: tuple[Term, ...]
@@ -109,7 +110,7 @@ class Query:
     fits: str = NORMALLY
     unique: bool = False
     diverse: bool = False
-    by_words: bool = False
+    by_words: bool | None = False
     right: tuple[int, ...] = ()
     wrong: tuple[int, ...] = ()
 

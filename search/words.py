@@ -20,6 +20,9 @@ from indexer.storage.catalog import Catalog
 from indexer.storage.full_text import match_word, words_of
 from search.query import Query
 
+# Where nobody said whether words count, those do that at most so many of the items hold.
+SURE_OF = 1 / 5
+
 
 def found_by_words(catalog: Catalog, query: Query, total: int) -> dict[int, float]:
     """The ids of items that hold words of the query's sentences, each with the weight of what it holds, above 0.
@@ -29,13 +32,23 @@ def found_by_words(catalog: Catalog, query: Query, total: int) -> dict[int, floa
     a word of what is taken away counts against an item. What more than half of the items hold tells nothing.
     """
     weights: dict[int, float] = defaultdict(float)
-    for word, weight in _weighed_words(query).items():
-        ids = match_word(catalog, word, query.wanted)
-        telling = math.log((total - len(ids) + 0.5) / (len(ids) + 0.5))
-        if telling > 0:
-            for id in ids:
-                weights[id] += weight * telling
+    for weight, ids in _telling(catalog, query, total).values():
+        telling = weight * math.log((total - len(ids) + 0.5) / (len(ids) + 0.5))
+        for id in ids:
+            weights[id] += telling
     return {id: weight for id, weight in weights.items() if weight > 0}
+
+
+def words_that_count(catalog: Catalog, query: Query, total: int) -> list[str]:
+    """The words of the query that some items hold, and few enough for them to count."""
+    return list(_telling(catalog, query, total))
+
+
+def _telling(catalog: Catalog, query: Query, total: int) -> dict[str, tuple[float, set[int]]]:
+    """The words that tell something, each with the weight of its terms and the ids of the items that hold it."""
+    most = total * (SURE_OF if query.by_words is None else 1 / 2)
+    held = {word: (weight, match_word(catalog, word, query.wanted)) for word, weight in _weighed_words(query).items()}
+    return {word: (weight, ids) for word, (weight, ids) in held.items() if 0 < len(ids) < most}
 
 
 def _weighed_words(query: Query) -> dict[str, float]:

@@ -20,7 +20,7 @@ from indexer.encoders.base import Encoder, unit_rows
 from indexer.items import Float32Array
 from indexer.library import Library
 from indexer.shipped import shipped
-from search.prompts import PROMPTS, embed_texts
+from search.prompts import PROMPT, embed_texts
 
 SHIPPED = Path(__file__).with_name("vocabulary.txt")
 
@@ -100,7 +100,7 @@ def _known(library: Library) -> Float32Array | None:
 @cache
 def _stamp(checksum: str) -> bytes:
     """What tells the vectors of these words apart from those of other words, prompts or weights."""
-    return hashlib.sha256("\n".join([checksum, *PROMPTS, *shipped_words()]).encode()).digest()
+    return hashlib.sha256("\n".join([checksum, PROMPT, *shipped_words()]).encode()).digest()
 
 
 def distinct(order: Iterable[int], words: Sequence[str], *, told: Iterable[str] = ()) -> Iterator[int]:

@@ -6,8 +6,8 @@ import pytest
 from painting import paint, paint_many
 
 from indexer import Encoder, Library, index_sources
-from search import parse
-from search.words import found_by_words
+from search import Engine, parse
+from search.words import found_by_words, words_that_count
 
 
 @pytest.fixture
@@ -41,3 +41,23 @@ def test_what_most_items_hold_tells_nothing(weights) -> None:
 def test_a_word_that_is_taken_away_counts_against(weights) -> None:
     assert weights("lisbon -tram").keys() == {"Lisbon/00000.bmp", "Lisbon/00001.bmp"}
     assert weights("-tram") == {}
+
+
+def test_words_that_few_hold_count_where_nobody_says(library: Library, photos: Path, encoder: Encoder) -> None:
+    paint_many(photos / "days", 12)
+    paint(photos / "days" / "tram in Lisbon.png")
+    index_sources(library, [photos], encoder)
+
+    def counting(question: str, **options: bool | None) -> list[str]:
+        return words_that_count(library.catalog, parse(question, **options), total=13)
+
+    assert counting("a tram of old days in lisbon", by_words=None) == ["tram", "lisbon"]
+    assert counting("nothing of the kind", by_words=None) == []
+    engine = Engine(library, encoder)
+    assert engine.words_that_count(parse("lisbon", by_words=None)) == ["lisbon"]
+    assert engine.words_that_count(parse("lisbon")) == []
+    assert engine.words_that_count(parse("lisbon", by_words=None, relevant=True)) == []
+    first = engine.search(parse("lisbon", by_words=None, k=1))[0]
+    assert first.item.path.name == "tram in Lisbon.png"
+    assert first.rank_score is not None
+    assert all(hit.rank_score is None for hit in engine.search(parse("berlin", by_words=None)))

@@ -25,7 +25,8 @@ def test_a_library_of_older_weights_names_the_remedy_and_the_remedy_works(tmp_pa
 
     refused = descry(library, "search", "a cup of coffee")
     assert refused.returncode == 2
-    assert "descry reembed" in refused.stderr
+    assert "a better one came with this version: `descry reembed`" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
 
     done = descry(library, "reembed")
     assert done.returncode == 0, done.stderr
