@@ -314,17 +314,17 @@ class Int8Linear(nn.Module):
         rows = x.reshape(-1, x.shape[-1])
         if self._least is None:
             low, high = rows.aminmax(dim=1, keepdim=True)
-            units, zero = torch.maximum(high, -low).clamp_min(LEAST_RANGE) / 127, 128
-            numbers = (rows / units).round_().add_(zero)
+            units, zero = torch.maximum(high, -low).clamp_min_(LEAST_RANGE).div_(127), 128
+            start = torch.full_like(units, zero + 0.5)
         else:
-            rows = rows - self._least
-            units, zero = rows.amax(1, keepdim=True).clamp_min(LEAST_RANGE) / 255, 0
-            numbers = (rows / units).round_()
+            units, zero = (rows.amax(1, keepdim=True) - self._least).clamp_min_(LEAST_RANGE).div_(255), 0
+            start = 0.5 - self._least / units
+        numbers = torch.addcmul(start, rows, units.reciprocal()).to(torch.uint8)  # cut off behind the half: rounded
         y: Tensor = torch.ops.onednn.qlinear_pointwise(
-            numbers.to(torch.uint8), 1.0, zero, self._weight, self._scales, self._zeros, None,
+            numbers, 1.0, zero, self._weight, self._scales, self._zeros, None,
             1.0, 0, torch.float32, "none", [], "",
         )  # fmt: skip
-        y = y.mul_(units).add_(self._bias)
+        y = torch.addcmul(self._bias, y, units)
         return (functional.gelu(y) if self._then == "gelu" else y).view(*x.shape[:-1], len(self._scales))
 
 
