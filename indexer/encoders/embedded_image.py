@@ -21,9 +21,9 @@ from indexer.encoders.base import Regions, unit_rows
 from indexer.encoders.devices import pick_dtype
 from indexer.encoders.embedded_shape import BlockShape
 from indexer.encoders.embedded_trunk import Trunk
+from indexer.encoders.execution import runner
 from indexer.encoders.onednn import fuse_convolutions, runs_convolutions
 from indexer.encoders.resizing import TorchRecipe, channels_last
-from indexer.encoders.running import runner
 from indexer.items import Float32Array
 from indexer.photos.pixels import upright_size
 from indexer.photos.recipe import ImageRecipe

@@ -17,11 +17,11 @@ from PIL import Image
 
 from indexer.encoders.base import Regions, unit_rows
 from indexer.encoders.devices import pick_dtype
+from indexer.encoders.execution import runner
 from indexer.encoders.onednn import pack_linear, quantize_linear, runs_int8, runs_linear
 from indexer.encoders.open_clip_regions import region_vectors
 from indexer.encoders.open_clip_source import Source, quiet
 from indexer.encoders.resizing import TorchRecipe, channels_last
-from indexer.encoders.running import runner
 from indexer.encoders.storing import store_text_tower
 from indexer.errors import EncoderUnavailable
 from indexer.items import Float32Array, Int64Array

@@ -12,9 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from indexer.encoders import embedded_image, load_encoder, open_clip_model, running
-from indexer.encoders.buffering import batch_of
-from indexer.encoders.running import FEWEST, SIZES, Recording, Replayed, runner
+from indexer.encoders import embedded_image, execution, load_encoder, open_clip_model
+from indexer.encoders.execution import FEWEST, SIZES, GraphRunner, RecordedGraph, batch_of, runner
 from indexer.photos.opening import open_photo
 
 ROOT = Path(__file__).parents[3]
@@ -38,7 +37,7 @@ def test_on_a_processor_a_batch_goes_through_whole_or_in_pieces(piece: int | Non
         assert torch.equal(run(values(count)), scaled(batch_of(values(count))))
 
 
-class Lane:
+class AtOnce:
     """In place of a stream: all is done when it is given."""
 
     def __init__(self, _: object) -> None:
@@ -63,7 +62,7 @@ def no_streams(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device", lambda _: nullcontext())
     monkeypatch.setattr(torch.cuda, "Stream", lambda _: None)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda _: None)
-    monkeypatch.setattr(running, "Stream", Lane)
+    monkeypatch.setattr(execution, "CudaStream", AtOnce)
 
 
 @pytest.mark.usefixtures("no_streams")
@@ -79,13 +78,13 @@ def test_every_size_is_recorded_once_and_few_values_not_at_all(monkeypatch: pyte
         def replay(self) -> None:
             self.answer.copy_(scaled(self.batch))
 
-    def record(_: object, batch: torch.Tensor, __: object) -> Recording:
+    def record(_: object, batch: torch.Tensor, __: object) -> RecordedGraph:
         recorded.append(len(batch))
         graph = Graph(batch)
-        return Recording(graph, graph.batch, graph.answer)  # type: ignore[arg-type]
+        return RecordedGraph(graph, graph.batch, graph.answer)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(running, "recording_of", record)
-    run = Replayed(scaled, CPU)
+    monkeypatch.setattr(execution, "recording_of", record)
+    run = GraphRunner(scaled, CPU)
     assert torch.equal(run(values(FEWEST - 1)), scaled(batch_of(values(FEWEST - 1))))
     assert recorded == []
     for count in (*COUNTS, *COUNTS):
@@ -95,24 +94,24 @@ def test_every_size_is_recorded_once_and_few_values_not_at_all(monkeypatch: pyte
 
 @pytest.mark.usefixtures("no_streams")
 def test_what_cannot_be_recorded_runs_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "recording_of", lambda *_: None)
-    run = Replayed(scaled, CPU)
+    monkeypatch.setattr(execution, "recording_of", lambda *_: None)
+    run = GraphRunner(scaled, CPU)
     assert torch.equal(run(values(50)), scaled(batch_of(values(50))))
 
 
 @NO_GPU
 def test_a_gpu_records_every_size_and_plays_it_again() -> None:
     gpu = torch.device("cuda", 0)
-    run = Replayed(scaled, gpu)
+    run = GraphRunner(scaled, gpu)
     for count in COUNTS:
         assert torch.equal(run(values(count)).cpu(), scaled(batch_of(values(count))))
-    assert all(isinstance(run.recorded[size], Recording) for size in SIZES)
+    assert all(isinstance(run.recorded[size], RecordedGraph) for size in SIZES)
 
 
 ASKING = """
 import numpy as np, torch
-from indexer.encoders.running import Replayed
-asking = Replayed(lambda batch: batch.float() * (1 if batch.sum().item() >= 0 else 2), torch.device("cuda", 0))
+from indexer.encoders.execution import GraphRunner
+asking = GraphRunner(lambda batch: batch.float() * (1 if batch.sum().item() >= 0 else 2), torch.device("cuda", 0))
 values = [np.full((3, 4, 4), number, np.uint8) for number in range(40)]
 for _ in range(3):
     assert torch.equal(asking(values).cpu(), torch.from_numpy(np.stack(values)).float())
@@ -156,4 +155,4 @@ def test_the_towers_of_open_clip_are_recorded(tiny_model: Path) -> None:
     encoder = load_encoder(f"open_clip:{tiny_model}", device="cuda")
     for modality, asked in (("image", noises(SIZES[0])), ("text", ["a dog"] * SIZES[0])):
         encoder.embed(modality, asked)
-        assert isinstance(vars(encoder.tower(modality))["_run"].recorded[SIZES[0]], Recording)
+        assert isinstance(vars(encoder.tower(modality))["_run"].recorded[SIZES[0]], RecordedGraph)

@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from indexer.encoders.spreading import Spread
+from indexer.encoders.execution import ThreadPool
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def test_pieces_come_back_in_order_and_none_is_larger_than_wished(count: int) ->
         return 2 * piece
 
     batch = torch.arange(count * 2).reshape(count, 2)
-    assert (Spread(doubled, piece=5)(batch) == 2 * batch).all()
+    assert (ThreadPool(doubled, piece=5)(batch) == 2 * batch).all()
     assert sum(sizes) == count
     assert max(sizes) <= 5
     assert max(sizes) - min(sizes) <= 1
@@ -43,7 +43,7 @@ def test_every_thread_is_torchs_only_one_and_the_others_keep_theirs() -> None:
         assert torch.is_inference_mode_enabled()
         return piece
 
-    Spread(look, piece=1)(torch.zeros(4, 1))
+    ThreadPool(look, piece=1)(torch.zeros(4, 1))
     assert list(seen.values()) == [1, 1, 1, 1]
     assert torch.get_num_threads() == 4
     later: list[int] = []
@@ -58,4 +58,4 @@ def test_an_error_in_a_piece_is_the_callers() -> None:
         raise RuntimeError("out of memory")
 
     with pytest.raises(RuntimeError, match="out of memory"):
-        Spread(fails, piece=2)(torch.zeros(8, 1))
+        ThreadPool(fails, piece=2)(torch.zeros(8, 1))

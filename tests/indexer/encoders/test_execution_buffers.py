@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from indexer.encoders.buffering import Buffers, batch_of, pieces_of
+from indexer.encoders.execution import Buffers, batch_of, pieces_of
 
 SIZES = (4, 16)
 CPU = torch.device("cpu")
@@ -25,13 +25,13 @@ class Machine:
         self.lanes: list[SlowLane] = []
         self.done: list[str] = []
 
-    def lane(self, name: str) -> SlowLane:
+    def stream(self, name: str) -> SlowLane:
         self.lanes.append(SlowLane(self, name))
         return self.lanes[-1]
 
     def until(self, event: SlowEvent) -> None:
         while not event.passed:
-            able = [lane for lane in self.lanes if lane.can_go_on()]
+            able = [stream for stream in self.lanes if stream.can_go_on()]
             assert able, "every queue waits for another"
             self.chance.choice(able).go_on()
 
@@ -73,7 +73,7 @@ class SlowLane:
 
 
 class AtOnce:
-    """A lane that does all work when it is given."""
+    """A stream that does all work when it is given."""
 
     def run(self, work: Callable[[], object]) -> None:
         work()
@@ -101,7 +101,9 @@ def summed(values: torch.Tensor) -> torch.Tensor:
 
 def through(values: Sequence[np.ndarray], seed: int, step: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
     machine = Machine(seed)
-    buffers = Buffers(max(SIZES), values[0], CPU, copying=machine.lane("copying"), computing=machine.lane("computing"))
+    buffers = Buffers(
+        max(SIZES), values[0], CPU, copying=machine.stream("copying"), computing=machine.stream("computing")
+    )
     return buffers.through(step, values, SIZES)
 
 
@@ -138,7 +140,7 @@ def test_a_piece_is_copied_while_the_one_before_it_is_computed() -> None:
 
 def copies_before_the_first_answer(seed: int) -> int:
     machine = Machine(seed)
-    buffers = Buffers(16, pictures(1)[0], CPU, copying=machine.lane("copying"), computing=machine.lane("computing"))
+    buffers = Buffers(16, pictures(1)[0], CPU, copying=machine.stream("copying"), computing=machine.stream("computing"))
     buffers.through(lambda batch: machine.done.append("answer") or summed(batch), pictures(32), SIZES)
     copied = machine.done[: machine.done.index("answer")].count("copying")
     return (copied - 2) // 2  # two events at the start, and one behind each copy
