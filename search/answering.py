@@ -116,7 +116,7 @@ def _notes(engine: Engine, query: Query, hits: Sequence[Hit], *, many: bool) -> 
     if not hits:
         from search.empty import why_empty
 
-        yield why_empty(engine, query)
+        yield why_empty(engine, query, brief=many)
     elif query.is_cut and len(hits) < query.k and not many:
         from search.empty import few_fit
 

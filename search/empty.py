@@ -26,8 +26,11 @@ COUNTED = 1000
 DATES = ("on", "after", "before")
 
 
-def why_empty(engine: Engine, query: Query, *, uncut: str = "") -> str:
-    """Why a query found nothing, in a line, and what would find something; `uncut` says how to see the nearest."""
+def why_empty(engine: Engine, query: Query, *, uncut: str = "", brief: bool = False) -> str:
+    """Why a query found nothing, in a line, and what would find something; `uncut` says how to see the nearest.
+
+    If `brief`, without what a looser cut would find: of many queries, that would differ and take its time.
+    """
     where = f"the library {engine.library.path}"
     if not len(engine.listed(query.wanted)):
         return f"{where} holds no {query.wanted}"
@@ -36,7 +39,7 @@ def why_empty(engine: Engine, query: Query, *, uncut: str = "") -> str:
     if query.is_cut:
         cut = f"--sort {query.sort}" if query.is_sorted else "--relevant"
         uncut = uncut or f"without {cut} you see the nearest"
-        return f"no {query.wanted} in {where} surely fits the query; {_looser(engine, query)}{uncut}"
+        return f"no {query.wanted} in {where} surely fits the query; {'' if brief else _looser(engine, query)}{uncut}"
     return f"{where} holds no {query.wanted} beside what was asked about; --include-self shows that"
 
 
