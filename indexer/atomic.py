@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -46,6 +45,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
     """A new folder that takes the place of `folder`, with what it holds, unless the writer fails. Raises `OSError`."""
+    import shutil  # late: no question needs it
+
     new = _temporary_name(folder.parent)
     new.mkdir()
     try:
@@ -70,6 +71,8 @@ def temporary_file(folder: Path) -> Path:
 
 def remove_leftovers(folder: Path) -> None:
     """Removes the temporary files of writers that were killed, a day after."""
+    import shutil
+
     for path in folder.glob(f"{PREFIX}*{SUFFIX}"):
         with suppress(OSError):
             if path.lstat().st_mtime > time.time() - OLD:

@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from indexer.atomic import atomic_write, remove_leftovers
 from indexer.encoders import DEFAULT, load_encoder
 from indexer.encoders.base import Encoder
 from indexer.errors import EncoderMismatch, LibraryError, LibraryLocked, LibraryNotFound, PathError, cannot_write
@@ -190,6 +189,8 @@ class Library:
         from socket import gethostname
 
         from filelock import FileLock, Timeout
+
+        from indexer.atomic import atomic_write, remove_leftovers
 
         lock = FileLock(self.path / LOCK)
         try:

@@ -6,15 +6,13 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
-import xxhash
-
-from indexer.atomic import atomic_write
-
 NAME = "manifest.json"
 
 
 def write_manifest(folder: Path, purpose: str) -> None:
     """Writes down what the folder holds, and its purpose. Raises `OSError`."""
+    from indexer.atomic import atomic_write  # late: a question only looks at what was written
+
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path != folder / NAME]
     files = {str(path.relative_to(folder)): _state(path) for path in paths}
     with atomic_write(folder / NAME) as new:
@@ -34,6 +32,8 @@ def holds(folder: Path, purpose: str, *, whole: bool = False) -> bool:
 
 
 def _state(path: Path) -> list[int | str]:
+    import xxhash
+
     digest = xxhash.xxh3_128()
     with path.open("rb") as file:
         while block := file.read(1 << 20):

@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import xxhash
 
 from indexer.items import Float32Array, Int64Array
 
@@ -52,6 +51,8 @@ class DamagedIndex(ValueError):
 
 def seal(path: Path, *, revision: int, generation: str) -> None:
     """Puts the seal behind what was written to a file. Raises `OSError`."""
+    import xxhash  # late: a question to an exact index reads no file
+
     with path.open("r+b") as file:
         sums = []
         while block := file.read(BLOCK):
@@ -61,6 +62,8 @@ def seal(path: Path, *, revision: int, generation: str) -> None:
 
 
 def _digest(generation: str) -> bytes:
+    import xxhash
+
     return xxhash.xxh3_128_digest(generation.encode())
 
 
@@ -68,7 +71,9 @@ class Sealed:
     """A sealed file, mapped into memory. Raises `DamagedIndex` for one that is none, `OSError` for none."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        import xxhash
+
+        self.path, self._sum = path, xxhash.xxh3_64_intdigest
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
             self.stamp = status.st_ino, status.st_mtime_ns
@@ -101,7 +106,7 @@ class Sealed:
         for number in range(start // BLOCK, -(-stop // BLOCK)):
             if not self._is_checked[number]:
                 block = self._content[number * BLOCK : min(number * BLOCK + BLOCK, self.length)]
-                if xxhash.xxh3_64_intdigest(block) != int(self._sums[number]):
+                if self._sum(block) != int(self._sums[number]):
                     raise self._damaged()
                 self._is_checked[number] = True
         return memoryview(self._content)[start:stop]

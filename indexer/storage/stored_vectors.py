@@ -9,7 +9,6 @@ Vectors are unit rows. One that is no longer is damaged: it is said, and no answ
 
 from __future__ import annotations
 
-import logging
 import mmap
 import os
 import weakref
@@ -24,8 +23,6 @@ import numpy.typing as npt
 from indexer.errors import LibraryDamaged, LibraryError, cannot_write
 from indexer.items import Float32Array, Int64Array
 from indexer.storage.packing import Records, pack, rough_lengths, rough_scores, unpack, width
-
-log = logging.getLogger(__name__)
 
 # Ids that lie at most so many places apart on average, in pieces of so many, are read in one piece.
 DENSE, BLOCK = 4, 512
@@ -166,7 +163,9 @@ class StoredVectors:
         if not len(ids):
             return
         named = ", ".join(map(str, ids[:3].tolist())) + (" ..." if len(ids) > 3 else "")
-        log.warning(
+        import logging  # late: most questions meet no damage
+
+        logging.getLogger(__name__).warning(
             "%d vectors in %s are damaged (ids %s) and are left out: `descry index` makes them anew.",
             len(ids),
             self.path,

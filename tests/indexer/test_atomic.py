@@ -63,10 +63,10 @@ def test_a_new_file_has_the_rights_that_others_have(tmp_path: Path) -> None:
 
 
 def test_a_temporary_file_is_never_one_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(indexer.atomic.secrets, "token_hex", lambda _: "foreseen")
+    monkeypatch.setattr(indexer.atomic.os, "urandom", bytes)
     theirs = tmp_path / "theirs"
     theirs.write_text("theirs")
-    (tmp_path / ".descry-foreseen.part").symlink_to(theirs)
+    (tmp_path / f".descry-{bytes(8).hex()}.part").symlink_to(theirs)
     with pytest.raises(FileExistsError):
         temporary_file(tmp_path)
     assert theirs.read_text() == "theirs"
