@@ -112,7 +112,7 @@ def _notes(engine: Engine, query: Query, hits: Sequence[Hit], *, many: bool) -> 
         yield f"{_named(looked_up)} looked up in names and captions too; --no-words goes by meaning alone"
     if words := [word for word in engine.not_understood(query) if word not in looked_up]:
         named = "many words" if many else _named(words)
-        yield f"the encoder does not know {named}: ask in English, or look up names and captions by --words"
+        yield f"the encoder does not know {named}: ask in English; names and captions are looked up"
     if not hits:
         from search.empty import why_empty
 

@@ -25,12 +25,16 @@ def words(library: Path, photo: str, k: int, form: str, device: str) -> None:
     """
     from indexer.library import Library
     from search.engine import Engine
-    from search.organise.vocabulary import vocabulary
+    from search.organise.vocabulary import rivals, vocabulary
     from search.organise.words import words_of
     from search.query import like
+    from search.relevance import judge_for
 
     query = like(photo)
     with Library.open(library) as opened:
         engine = Engine(opened, device=device)
-        (found,) = words_of(engine.embed([query]), vocabulary(opened, engine.encoder), k=k)
-    write(ROW_FORMATS[form]([{"score": round(word.score, 3), "word": word.word} for word in found]))
+        known = vocabulary(opened, engine.encoder)
+        judge = judge_for(engine.encoder.checksum, rivals(opened))
+        (found,) = words_of(engine.embed([query]), known, judge, k=k)
+    rows = [{"score": round(one.score, 3), "probability": round(one.probability, 3), "word": one.word} for one in found]
+    write(ROW_FORMATS[form](rows))

@@ -26,22 +26,30 @@ import numpy as np
 from indexer.errors import QueryError
 from indexer.items import Float32Array
 from search.organise.vocabulary import Vocabulary, distinct
+from search.relevance import Judge
 
 
 class Word(NamedTuple):
-    """A word that fits a photo. `score` is the cosine of the photo with the word less what all words share."""
+    """A word for a photo. `score` is the cosine of the photo with the word less what all words share; `probability` is
+    that with which `search WORD --relevant` would find it."""
 
     word: str
     score: float
+    probability: float
 
 
-def words_of(rows: Float32Array, vocabulary: Vocabulary, *, k: int) -> list[list[Word]]:
+def words_of(rows: Float32Array, vocabulary: Vocabulary, judge: Judge, *, k: int) -> list[list[Word]]:
     """At most `k` words for each photo, unit rows `[n, dim]`, the nearest first. Raises `QueryError` for a `k` of 0."""
     if k < 1:
         raise QueryError(f"{k} words cannot be found: ask for at least 1.")
     scores = rows @ vocabulary.centred().T  # (n, dim) @ (dim, words)
+    cosines, to_beat = rows @ vocabulary.rows.T, judge.to_beat(rows)
     orders = np.argsort(-scores, axis=1, kind="stable").tolist()
-    return [
-        [Word(vocabulary.words[place], float(row[place])) for place in islice(distinct(order, vocabulary.words), k)]
-        for row, order in zip(scores, orders, strict=True)
-    ]
+    found = []
+    for photo, order in enumerate(orders):
+        places = list(islice(distinct(order, vocabulary.words), k))
+        beaten = np.repeat(to_beat[photo : photo + 1], len(places), axis=0)
+        chances = judge.probabilities(cosines[photo, places], beaten, cosines[photo])
+        told = zip(places, chances, strict=True)
+        found.append([Word(vocabulary.words[at], float(scores[photo, at]), float(chance)) for at, chance in told])
+    return found

@@ -12,7 +12,8 @@ from indexer.errors import QueryError
 from indexer.shipped import shipped
 from search import Engine, Query, parse, relevance
 from search.organise.tags import tag
-from search.organise.vocabulary import rivals
+from search.organise.vocabulary import rivals, vocabulary
+from search.organise.words import words_of
 from search.query import NORMALLY, STRICTNESS
 from search.relevance import BY_LEAD, BY_STANDING_OUT, RANKS, Cut, Judge, as_plain, from_plain, judge_for
 
@@ -122,6 +123,20 @@ def test_what_is_tagged_is_what_is_found(demo: Library, tmp_path: Path, strictne
         for hit in found:
             assert demo.catalog.tags.of(hit.id)[thing] == pytest.approx(hit.probability, abs=1e-3)
         assert len(found) == demo.catalog.tags.counts().get(thing, 0)
+
+
+def test_the_probability_of_a_word_for_a_photo_is_that_of_the_photo_for_the_word(demo: Library) -> None:
+    encoder = demo.encoder(device="cpu")
+    engine, known = Engine(demo, encoder), vocabulary(demo, encoder)
+    photo = next(hit for hit in engine.search("a cup of coffee") if hit.item.path.name == "coffee.jpg")
+    (words,) = words_of(demo.catalog.vectors([photo.id]).rows, known, judge_for(encoder.checksum, rivals(demo)), k=5)
+    for word in words:
+        hits = engine.search(parse(word.word, relevant=True, fits="loosely", k=100))
+        chances = {hit.id: hit.probability for hit in hits}
+        if photo.id in chances:
+            assert chances[photo.id] == pytest.approx(word.probability, abs=0.02)  # the word's vector is kept in int8
+        else:
+            assert word.probability < judge_for(encoder.checksum, rivals(demo)).cuts["loosely"].sure + 0.02
 
 
 def test_a_filter_does_not_change_what_fits(demo: Library) -> None:

@@ -12,6 +12,7 @@ from indexer.photos.opening import open_photo
 from search.organise.vocabulary import CACHE, RIVALS_EVERY, Vocabulary, rivals, shipped_words, vocabulary
 from search.organise.words import words_of
 from search.prompts import embed_texts
+from search.relevance import BY_STANDING_OUT
 
 COLORS = ("red", "green", "blue", "yellow", "dark red", "white")
 
@@ -69,7 +70,7 @@ def test_a_library_that_cannot_be_written_has_its_words_all_the_same(unprivilege
 def test_a_photo_is_told_by_its_nearest_words_less_what_all_share(encoder: Encoder, tmp_path: Path) -> None:
     words = Vocabulary(COLORS, embed_texts(encoder, COLORS))
     photo = encoder.embed("image", [open_photo(paint(tmp_path / "a.png", (255, 200, 0)))])
-    (found,) = words_of(photo, words, k=2)
+    (found,) = words_of(photo, words, BY_STANDING_OUT, k=2)
     centred = words.rows - words.rows.mean(axis=0)
     scores = (photo @ centred.T)[0] / np.linalg.norm(centred, axis=1)
     assert [word.word for word in found] == [COLORS[place] for place in np.argsort(-scores)[:2]]
@@ -79,8 +80,8 @@ def test_a_photo_is_told_by_its_nearest_words_less_what_all_share(encoder: Encod
 def test_words_that_say_the_same_are_told_once(encoder: Encoder, tmp_path: Path) -> None:
     words = Vocabulary(COLORS, embed_texts(encoder, COLORS))
     photo = encoder.embed("image", [open_photo(paint(tmp_path / "a.png", "red"))])
-    (found,) = words_of(photo, words, k=6)
+    (found,) = words_of(photo, words, BY_STANDING_OUT, k=6)
     assert found[0].word in ("red", "dark red")
     assert len(found) == 5
     with pytest.raises(QueryError, match="at least 1"):
-        words_of(photo, words, k=0)
+        words_of(photo, words, BY_STANDING_OUT, k=0)
