@@ -101,11 +101,12 @@ def _parts(text: str) -> Iterator[str]:
     """A markdown document in parts of bounded size, which end at blank lines outside of code where there are any."""
     part: list[str] = []
     size, is_code = 0, False
-    for line in text.splitlines(keepends=True):
+    lines = text.splitlines(keepends=True)
+    for line in (whole[start : start + PART] for whole in lines for start in range(0, len(whole), PART)):
         part.append(line)
         size += len(line)
         is_code ^= line.lstrip().startswith(("```", "~~~"))
-        if (size > PART and not is_code and not line.strip()) or size > LARGEST_PART:
+        if (size >= PART and not is_code and not line.strip()) or size >= LARGEST_PART or len(line) == PART:
             yield "".join(part)
             part, size = [], 0
     yield "".join(part)
