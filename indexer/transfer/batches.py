@@ -229,6 +229,8 @@ _CHECKS: Mapping[str, Callable[[Any], bool]] = {
     "width": _is_side,
     "height": _is_side,
     "taken": _is_local_time,
+    "modified": _is_local_time,
+    "file_size": lambda fact: isinstance(fact, int) and _is_number(fact, 0, LARGEST_INTEGER),
     "latitude": lambda fact: _is_number(fact, -90, 90),
     "longitude": lambda fact: _is_number(fact, -180, 180),
     "keywords": lambda fact: isinstance(fact, list) and _is_plain(fact),

@@ -130,7 +130,7 @@ def rows(groups: Sequence[Group]) -> list[dict[str, Any]]:
             "group": number,
             "reason": reason,
             "difference": difference,
-            "pixels": f"{item.facts['width']} x {item.facts['height']}",
+            "pixels": " x ".join(str(item.facts.get(side, "?")) for side in ("width", "height")),
             "bytes": item.facts["file_size"],
             "path": item.path,
             "id": item.id,

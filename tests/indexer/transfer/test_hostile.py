@@ -70,6 +70,8 @@ FACTS: dict[str, Any] = {
     "a day that is none": {"taken": "2023-02-31T00:00:00"},
     "a day of a list": {"taken": ["2023-02-03T00:00:00"]},
     "a time with a zone": {"taken": "2023-02-03T00:00:00+02:00"},
+    "a change at no time": {"modified": 3},
+    "a size of text": {"file_size": "large"},
     "a latitude of text": {"latitude": "north"},
     "a latitude beyond the pole": {"latitude": 91, "longitude": 0},
     "an infinite longitude": {"latitude": 1, "longitude": float("inf")},
