@@ -6,6 +6,8 @@ import { isAside, question, toggle } from "./state.js";
 
 const SHOWN = 7;
 
+const KINDS = { image: "photos", text: "texts" };
+
 const TITLES = { on: "When", in: "Folders", tag: "Tags", place: "Places", camera: "Cameras", type: "Types" };
 
 export function Aside() {
@@ -16,7 +18,7 @@ export function Aside() {
       const values = field === "on" ? periods(told.on) : Object.entries(told[field] ?? {});
       return values.length > 0 && html`<${Facet} key=${field} ...${{ field, title, values }} />`;
     })}
-    ${status.value && html`<p class="about">${Object.entries(status.value.items).map(([kind, count]) => `${count.toLocaleString("en")} ${kind} items`).join(", ")}
+    ${status.value && html`<p class="about">${Object.entries(status.value.items).map(([kind, count]) => `${count.toLocaleString("en")} ${KINDS[kind] ?? kind}`).join(", ")} in the library
       ${status.value.failed > 0 && html`<br />${status.value.failed} files could not be read`}</p>`}
   </aside>`;
 }
