@@ -6,7 +6,6 @@ knowledge and held against the commonest words of the captions of Flickr30k and 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -100,6 +99,8 @@ def _known(library: Library) -> Float32Array | None:
 @cache
 def _stamp(checksum: str) -> bytes:
     """What tells the vectors of these words apart from those of other words, prompts or weights."""
+    import hashlib  # late: the words alone need none
+
     return hashlib.sha256("\n".join([checksum, PROMPT, *shipped_words()]).encode()).digest()
 
 
