@@ -57,9 +57,9 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
         elif folder.exists():  # a folder can be renamed only onto an empty one
             folder.replace(old)
         new.replace(folder)
-        _remove_folder(old)
+        shutil.rmtree(old, ignore_errors=True)
     finally:
-        _remove_folder(new)
+        shutil.rmtree(new, ignore_errors=True)
 
 
 def temporary_file(folder: Path) -> Path:
@@ -78,15 +78,9 @@ def remove_leftovers(folder: Path) -> None:
             if path.lstat().st_mtime > time.time() - OLD:
                 continue
         if path.is_dir() and not path.is_symlink():
-            _remove_folder(path)
+            shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-
-
-def _remove_folder(folder: Path) -> None:
-    import shutil  # late: a question removes none
-
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _temporary_name(folder: Path) -> Path:
