@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import save_file
 
 from indexer.shipped import shipped
 
-TOKENS = 29528
+# A transformer of one layer; twelve heads are what the published one has.
+WIDTH, HIDDEN, CONTEXT = 24, 16, 16
 
 
 def write_starting_weights(folder: Path) -> None:
-    """Folders `image`, a trunk of two blocks, and `text`, token vectors with the shipped tokeniser."""
+    """Folders `image`, a trunk of two blocks, and `text`, a sentence transformer with the shipped tokeniser."""
     draw = np.random.default_rng(0)
     convs = [
         {"n": "CONV_2D", "i": [0], "o": 1, "k": 0, "act": "relu", "stride": [2, 2]},
@@ -32,8 +34,26 @@ def write_starting_weights(folder: Path) -> None:
     (folder / "image" / "imagenet_labels.txt").write_text("background\nrose, red rose\ntomato\nsky\ngrass\n")
     save_file(arrays, folder / "image" / "weights_fp16.safetensors")
     (folder / "text").mkdir()
-    save_file(
-        {"embeddings": draw.integers(-99, 99, (TOKENS, 8)).astype(np.int8)}, folder / "text" / "model.safetensors"
-    )
-    tokenizer = shipped("models", "embedded", "tokenizer.json").read_bytes()
-    (folder / "text" / "tokenizer.json").write_bytes(tokenizer)
+    tokenizer = shipped("models", "embedded", "tokenizer.json").read_text(encoding="utf-8")
+    (folder / "text" / "tokenizer.json").write_text(tokenizer, encoding="utf-8")
+    save_file(transformer(len(json.loads(tokenizer)["model"]["vocab"])), folder / "text" / "model.safetensors")
+
+
+def transformer(words: int) -> dict[str, np.ndarray[Any, Any]]:
+    """The arrays of a sentence transformer, as `indexer.encoders.minilm` takes them."""
+    draw = np.random.default_rng(1)
+
+    def matrix(name: str, rows: int, columns: int) -> dict[str, np.ndarray[Any, Any]]:
+        return {
+            f"{name}.weight": draw.integers(-127, 128, (rows, columns), dtype=np.int8),
+            f"{name}.weight.scale": np.full(rows, 0.003, np.float16),
+        }
+
+    arrays = matrix("word", words, WIDTH) | {"pos": draw.normal(0, 0.1, (CONTEXT, WIDTH)).astype(np.float16)}
+    layers = {"qkv": (3 * WIDTH, WIDTH), "out": (WIDTH, WIDTH), "fc1": (HIDDEN, WIDTH), "fc2": (WIDTH, HIDDEN)}
+    for part, (rows, columns) in layers.items():
+        arrays |= matrix(f"layers.0.{part}", rows, columns)
+        arrays[f"layers.0.{part}.bias"] = np.zeros(rows, np.float16)
+    for norm in ("n0", "layers.0.n1", "layers.0.n2"):
+        arrays[f"{norm}.weight"], arrays[f"{norm}.bias"] = np.ones(WIDTH, np.float16), np.zeros(WIDTH, np.float16)
+    return arrays

@@ -16,7 +16,6 @@ COMMANDS = {
     "distill": "training.distill",
     "align": "training.align",
     "ensemble": "training.ensemble",
-    "fusion": "training.fusion",
 }
 
 

@@ -1,4 +1,4 @@
-"""Join an image trunk and word vectors, neither trained for the other, in closed form: CCA and ridge regression.
+"""Join an image trunk and a sentence transformer, neither trained for the other, in closed form: CCA and ridge.
 
     python -m training align --data DATA --models MODELS --out OUT
 
@@ -16,23 +16,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.nn import functional
 
 from evaluation.datasets import DataError, Example
 from indexer.encoders.base import unit_rows
-from indexer.encoders.embedded_image import ImageModel
+from indexer.encoders.embedded_image import Head, ImageModel
+from indexer.encoders.weights import map_arrays
 from indexer.items import Float32Array, Int64Array
 from training.closed_form import AffineMap, Moments, cca, moments, ridge
-from training.export import pack, quantise_rows, write_encoder
+from training.export import pack, write_encoder
+from training.features import sentence_vectors, squares, trunk_features
 from training.pairs import captioned
 from training.recalls import in_words, mean_recall, recalls
 from training.settings import CONFIGS, DataSource, made, read_toml
-from training.shipped.corpus import squares
-from training.shipped.features import pooled, served
-from training.shipped.starting_points import ImageStart, read_mobilenet, read_potion
-from training.text_model import TextModel, TextShape
-from training.texts import Texts
+from training.starting_points import ImageStart, read_mobilenet
 
 CONFIG = CONFIGS / "align.toml"
 
@@ -47,7 +44,6 @@ class Recipe:
     image: str
     text: str
     size: int
-    context: int
     regularisations: tuple[float, ...]
     dimensions: tuple[int, ...]
     powers: tuple[float, ...]
@@ -57,7 +53,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Features of photos `[n, p]` and of sentences `[m, q]`, and the photo of each sentence `[m]`."""
+    """Features of photos `[n, p]` and of sentences `[m, q]`, normalised, and the photo of each sentence `[m]`."""
 
     photos: Float32Array
     sentences: Float32Array
@@ -86,14 +82,14 @@ def run(options: argparse.Namespace) -> None:
     """Fits, chooses and writes both. Raises `DataError` for what is wrong with the request or the data."""
     recipe = made(Recipe, read_toml(options.config), options.config)
     fit, choose = (captioned(source, options.data) for source in (recipe.train, recipe.validation))
-    _check_models(options.models / recipe.image, options.models / recipe.text)
-    start = read_mobilenet(options.models / recipe.image)
-    words = Words.read(options.models / recipe.text, recipe.context)
-    pairs, validation = (paired(examples, start, words, recipe.size) for examples in (fit, choose))
+    image, text = options.models / recipe.image, options.models / recipe.text
+    _check_models(image, text)
+    start = read_mobilenet(image)
+    pairs, validation = (paired(examples, start, text, recipe.size) for examples in (fit, choose))
     of = moments(pairs.photos[pairs.owners], pairs.sentences)
     for name, candidates in (("cca", all_cca(of, recipe)), ("ridge", all_ridge(of, recipe))):
         best = chosen(candidates, validation)
-        export(options.out / name, best, start, words, recipe.size)
+        export(options.out / name, best, start, text, recipe.size)
         print(f"{name:6} val {in_words(best.recalls)}  {best.settings}  -> {options.out / name}")
 
 
@@ -104,37 +100,13 @@ def _check_models(image: Path, text: Path) -> None:
             raise DataError(f"{file}: missing; --models is the folder that the models' folders lie in.")
 
 
-@dataclass(frozen=True)
-class Words:
-    """Static token vectors `[tokens, width]`, as an encoder will have them, and the tokeniser that names them."""
-
-    table: Float32Array
-    tokenizer: Path
-    context: int
-
-    @classmethod
-    def read(cls, folder: Path, context: int) -> Words:
-        """Those of a Model2Vec folder."""
-        vectors = read_potion(folder)
-        steps, scales = quantise_rows(vectors / vectors.std())
-        table: Float32Array = steps.astype(np.float32) * scales.astype(np.float32)[:, None]
-        return cls(table, folder / "tokenizer.json", context)
-
-    def means(self, sentences: Sequence[str]) -> Float32Array:
-        """The mean of each sentence's token vectors: `[n, width]`."""
-        texts = Texts(self.tokenizer, self.context)
-        return np.stack([self.table[list(texts.ids(sentence))].mean(axis=0) for sentence in sentences])
-
-
-def paired(examples: Sequence[Example], start: ImageStart, words: Words, size: int) -> Pairs:
-    """The features of examples: of photos the trunk's, normalised as the image head normalises them."""
+def paired(examples: Sequence[Example], start: ImageStart, text: Path, size: int) -> Pairs:
+    """The features of examples, normalised as the heads normalise them."""
     parts = (examples[begin : begin + PHOTOS] for begin in range(0, len(examples), PHOTOS))
-    features = torch.cat(
-        [pooled(start.weights, start.shape, squares(part, size), lambda photos: served(photos, size)) for part in parts]
-    )
-    photos = functional.layer_norm(features.float(), features.shape[1:]).numpy()
+    features = torch.cat([trunk_features(start.weights, start.shape, [squares(part, size)], size) for part in parts])
     owners = np.repeat(np.arange(len(examples)), [len(example.captions) for example in examples])
-    sentences = words.means([caption for example in examples for caption in example.captions])
+    vectors = sentence_vectors(text, [caption for example in examples for caption in example.captions])
+    photos, sentences = (functional.layer_norm(rows.float(), rows.shape[1:]).numpy() for rows in (features, vectors))
     return Pairs(photos, sentences, owners)
 
 
@@ -172,30 +144,27 @@ def _recalls(photos: AffineMap, sentences: AffineMap, validation: Pairs) -> dict
     return recalls(rows, validation.owners)
 
 
-def export(folder: Path, joined: Joined, start: ImageStart, words: Words, size: int) -> None:
+def export(folder: Path, joined: Joined, start: ImageStart, text: Path, size: int) -> None:
     """Writes an encoder of the shipped form of which only the direct paths are in use, and `measured.json`.
 
-    A text tower without layers and an image head whose hidden layer says nothing are what a linear map is.
+    Heads whose hidden layers say nothing are what a linear map is.
     """
     dimension = joined.photos.weight.shape[1]
-    tokens, token_width = words.table.shape
-    shape = TextShape(tokens, token_width, width=1, layers=0, heads=1, context=words.context, dimension=dimension)
     image = ImageModel(start.shape, hidden=1, dimension=dimension)
     image.trunk.load_state_dict(start.weights)
-    image.head.out.weight.data.zero_()
-    _set(image.head.direct.weight, image.head.direct.bias, joined.photos)
-    text = TextModel(shape)
-    text.table.weight.data.copy_(torch.from_numpy(words.table))
-    text.leave.weight.data.zero_()
-    _set(text.direct.weight, text.leave.bias, joined.sentences)
-    arrays = pack(image.state_dict(), text.state_dict())
-    write_encoder(folder, arrays, blocks=start.shape, hidden=1, size=size, text=shape, tokenizer=words.tokenizer)
+    sentences = Head(len(joined.sentences.weight), 1, dimension)
+    for head, affine in ((image.head, joined.photos), (sentences, joined.sentences)):
+        head.out.weight.data.zero_()
+        _set(head, affine)
+    arrays = pack(image.state_dict(), sentences.state_dict(), map_arrays(text / "model.safetensors"))
+    tokenizer = text / "tokenizer.json"
+    write_encoder(folder, arrays, blocks=start.shape, size=size, mode="squash", tokenizer=tokenizer)
     measured = {"settings": joined.settings, "val": joined.recalls}
     (folder / "measured.json").write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
 
 
-def _set(weight: Tensor, bias: Tensor, affine: AffineMap) -> None:
-    """Fills a linear layer's `[out, in]` and `[out]`; scaled, which no cosine sees, so that float16 holds them well."""
+def _set(head: Head, affine: AffineMap) -> None:
+    """Fills a head's direct path; scaled, which no cosine sees, so that float16 holds it well."""
     scale = 1 / np.sqrt(np.square(affine.weight).mean())
-    weight.data.copy_(torch.from_numpy(scale * affine.weight.T))
-    bias.data.copy_(torch.from_numpy(-scale * affine.mean @ affine.weight))
+    head.direct.weight.data.copy_(torch.from_numpy(scale * affine.weight.T))
+    head.direct.bias.data.copy_(torch.from_numpy(-scale * affine.mean @ affine.weight))

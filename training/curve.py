@@ -17,17 +17,7 @@ def require_matplotlib() -> None:
         raise DescryError("Training draws its curve with matplotlib, an extra: pip install 'descry[training]'.")
 
 
-# What the shipped encoder's log holds, by the names of its lines: losses, and measures with their labels.
-LOSSES = ("captions", "everyday", "imagenet")
-MEASURES = {
-    "text_to_image_r10": "text → image R@10, Flickr8k val",
-    "image_to_text_r10": "image → text R@10, Flickr8k val",
-}
-
-
-def draw_curve(
-    log: Path, picture: Path, *, losses: Sequence[str] = LOSSES, measures: Mapping[str, str] = MEASURES
-) -> None:
+def draw_curve(log: Path, picture: Path, *, losses: Sequence[str], measures: Mapping[str, str]) -> None:
     """Draws the losses and the validation measures of `log.jsonl` over the steps of all stages in a row."""
     import matplotlib
 

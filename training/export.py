@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,58 +18,39 @@ from torch import Tensor
 from indexer.atomic import atomic_write
 from indexer.encoders.embedded import CONFIG, FORMAT, TOKENIZER, WEIGHTS
 from indexer.encoders.embedded_shape import BlockShape
-from indexer.items import Float32Array
-from training.text_model import TextShape
+from indexer.encoders.embedded_text import HEAD, TRANSFORMER
 
 Arrays = dict[str, npt.NDArray[Any]]
 
 
-def pack(image: dict[str, Tensor], text: dict[str, Tensor]) -> Arrays:
-    """The states of an image and a text model as arrays to be stored.
-
-    float16 everywhere but in the token table, which is two thirds of the text tower and takes int8 with a scale
-    a row. What that costs is measured in the model card.
-    """
+def pack(
+    image: Mapping[str, Tensor], text: Mapping[str, Tensor], transformer: Mapping[str, npt.NDArray[Any]]
+) -> Arrays:
+    """An image model's state, a text head's and the transformer's own arrays, as they are stored: float16, or int8."""
     # In C order: safetensors writes the bytes of an array as they lie, also those of a channels-last weight.
-    arrays: Arrays = {f"image.{name}": tensor.numpy().astype(np.float16, order="C") for name, tensor in image.items()}
-    arrays |= {f"text.{name}": tensor.numpy().astype(np.float16, order="C") for name, tensor in text.items()}
-    del arrays["text.table.weight"]
-    arrays["text.table"], arrays["text.table_scale"] = quantise_rows(text["table.weight"].numpy())
-    return arrays
-
-
-def quantise_rows(table: Float32Array) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float16]]:
-    """Rows `[n, width]` as int8 and one scale a row `[n]`; the error of a value is at most half its row's scale."""
-    scales = (np.abs(table).max(axis=1) / 127).astype(np.float16)
-    # A scale rounded down must not push the largest value past 127; a row of zeros needs no scale.
-    steps = np.round(table / np.maximum(scales.astype(np.float32), 1e-8)[:, None])
-    return np.clip(steps, -127, 127).astype(np.int8), scales
+    learned = {f"image.{name}": tensor for name, tensor in image.items()}
+    learned |= {f"text.{HEAD}{name}": tensor for name, tensor in text.items()}
+    arrays: Arrays = {name: tensor.cpu().numpy().astype(np.float16, order="C") for name, tensor in learned.items()}
+    return arrays | {f"text.{TRANSFORMER}{name}": np.array(array) for name, array in transformer.items()}
 
 
 def write_encoder(
-    folder: Path,
-    arrays: Arrays,
-    *,
-    blocks: tuple[BlockShape, ...],
-    hidden: int,
-    size: int,
-    text: TextShape,
-    tokenizer: Path,
+    folder: Path, arrays: Arrays, *, blocks: Sequence[BlockShape], size: int, mode: str, tokenizer: Path
 ) -> str:
     """Writes the folder of an encoder and gives its checksum; each file appears whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     content = save(arrays)
     checksum = hashlib.sha256(content).hexdigest()[:16]
+    dimension, hidden = arrays["image.head.out.weight"].shape
     config = {
         "format": FORMAT,
         "checksum": checksum,
-        "dimension": text.dimension,
-        "text": {"layers": text.layers, "heads": text.heads, "context": text.context},
+        "dimension": dimension,
         "image": {
             "size": size,
-            "mode": "squash",  # cropping the middle costs caltech101 three points, see EXPERIMENTS.md
+            "mode": mode,
             "hidden": hidden,
-            "dimension": text.dimension,
+            "dimension": dimension,
             "blocks": [asdict(block) for block in blocks],
         },
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -170,8 +170,12 @@ def made(kind: type[T], table: object, path: Path, name: str = "") -> T:
     try:
         return kind(**values)
     except TypeError as error:
-        missing = [key for key in known if key not in table]
+        missing = [one.name for one in fields(kind) if one.name not in table and _is_needed(one)]  # type: ignore[arg-type]
         raise DataError(f"{path}: {_place(name, min(missing))} is missing.") from error
+
+
+def _is_needed(field: Field[Any]) -> bool:
+    return field.default is MISSING and field.default_factory is MISSING
 
 
 def _place(table: str, name: str) -> str:
@@ -183,6 +187,10 @@ def _value(kind: Any, value: object, path: Path, name: str) -> Any:
         if not isinstance(value, list):
             raise DataError(f"{path}: {name} should be a list.")
         return tuple(_value(get_args(kind)[0], one, path, name) for one in value)
+    if get_origin(kind) is Mapping:
+        if not isinstance(value, dict):
+            raise DataError(f"{path}: [{name}] should be a table.")
+        return {key: _value(get_args(kind)[1], one, path, _place(name, key)) for key, one in value.items()}
     if hasattr(kind, "__dataclass_fields__"):
         return made(kind, value, path, name)
     kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from indexer.encoders.base import Encoder
 from indexer.encoders.embedded_shape import read_shape
-from indexer.encoders.embedded_text import TextTower, TextWeights
+from indexer.encoders.embedded_text import TextTower
 from indexer.encoders.weights import map_arrays
 from indexer.errors import EncoderUnavailable
 from indexer.shipped import shipped
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from indexer.encoders.embedded_image_numpy import LightImageTower
     from indexer.photos.recipe import ImageRecipe
 
-# What this code reads; a change of the file form that old code would misread raises it.
-FORMAT = 1
+# What this code reads; a change of the file form that old code would misread raises it. Format 1 had a text transformer
+# of its own.
+FORMAT = 2
 
 # The devices for which a query's photo is embedded in numpy; whoever names another one gets it.
 LIGHT_ON = ("auto", "cpu")
@@ -50,7 +51,7 @@ def load(name: str, *, device: str = "auto") -> Encoder:
         checksum=str(config["checksum"]),
         makers={
             "image": heavy,
-            "text": partial(_text_tower, folder, config["text"]),
+            "text": partial(_text_tower, folder),
         },
         light=light if device in LIGHT_ON else {},
     )
@@ -67,7 +68,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:
         raise EncoderUnavailable(f"{folder / CONFIG} cannot be read ({error}); {_REMEDY}") from error
     if form != FORMAT:
-        raise EncoderUnavailable(f"{folder} is of format {form}, this Descry reads format {FORMAT}; update Descry.")
+        remedy = "train it anew" if isinstance(form, int) and form < FORMAT else "update Descry"
+        raise EncoderUnavailable(f"{folder} is of format {form}, this Descry reads format {FORMAT}; {remedy}.")
     return config
 
 
@@ -82,9 +84,11 @@ def read_weights(folder: Path, prefix: str) -> dict[str, npt.NDArray[Any]]:
         raise EncoderUnavailable(f"{folder / WEIGHTS} cannot be read ({error}); {_REMEDY}") from error
 
 
-def _text_tower(folder: Path, config: dict[str, Any]) -> TextTower:
-    weights = TextWeights(read_weights(folder, "text."), config["layers"], config["heads"], config["context"])
-    return TextTower(folder / TOKENIZER, weights)
+def _text_tower(folder: Path) -> TextTower:
+    try:
+        return TextTower(folder / TOKENIZER, read_weights(folder, "text."))
+    except (KeyError, ValueError) as error:
+        raise EncoderUnavailable(f"{folder}: weights and tokenizer do not fit each other; {_REMEDY}") from error
 
 
 def _light_image_tower(folder: Path, config: dict[str, Any], heavy: Callable[[], ImageTower]) -> LightImageTower:

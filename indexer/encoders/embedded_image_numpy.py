@@ -16,18 +16,14 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
-from indexer.encoders.arithmetic import gelu, layer_norm
 from indexer.encoders.base import Regions, unit_rows
+from indexer.encoders.embedded_head import Head
 from indexer.encoders.embedded_shape import MIDDLE, SCALE, BlockShape, ConvShape
 from indexer.items import Float32Array
 from indexer.photos.recipe import ImageRecipe
 
 if TYPE_CHECKING:
     from indexer.encoders.embedded_image import ImageTower
-
-NORM_EPSILON = 1e-5  # torch's LayerNorm default, with which the weights were trained
-
-HEAD = ("norm.weight", "norm.bias", "direct.weight", "direct.bias", "into.weight", "into.bias", "out.weight")
 
 # From so many photos at once on they go to torch: a full batch of `--queries-from`, which more may follow. Of one
 # core's time (with AMX) importing torch and loading the model take 2.2 s more than this, then a photo 15 ms instead
@@ -124,21 +120,15 @@ class ImageModel:
             )
             for row, block in enumerate(shape)
         ]
-        self._head = {name: arrays[f"head.{name}"].astype(np.float32) for name in HEAD}
+        head = {name.removeprefix("head."): array for name, array in arrays.items() if name.startswith("head.")}
+        self._head = Head(head)
 
     def __call__(self, photo: npt.NDArray[np.uint8]) -> Float32Array:
         """A photo `[3, s, s]` -> its vector `[dimension]`, not yet of unit length."""
         x = (photo.transpose(1, 2, 0).astype(np.float32) - np.float32(MIDDLE)) * np.float32(SCALE)
         for block in self._blocks:
             x = block(x)
-        return self._in_shared_space(x.mean(axis=(0, 1)))
-
-    def _in_shared_space(self, features: Float32Array) -> Float32Array:
-        """`[width]` -> `[dimension]`: a linear map plus a hidden layer's correction to it."""
-        head = self._head
-        x = layer_norm(features, head["norm.weight"], head["norm.bias"], NORM_EPSILON)
-        hidden = gelu(head["into.weight"] @ x + head["into.bias"])
-        vector: Float32Array = head["direct.weight"] @ x + head["direct.bias"] + head["out.weight"] @ hidden
+        vector: Float32Array = self._head(x.mean(axis=(0, 1))[np.newaxis])[0]
         return vector
 
 

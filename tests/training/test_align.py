@@ -11,14 +11,13 @@ from evaluation.datasets import Example
 from indexer.encoders import load_encoder
 from indexer.encoders.base import unit_rows
 from training.__main__ import main
-from training.align import Words, paired
-from training.shipped.starting_points import read_mobilenet
+from training.align import paired
+from training.starting_points import read_mobilenet
 
 CONFIG = """
 image = "image"
 text = "text"
 size = 32
-context = 16
 regularisations = [0.01, 0.1]
 dimensions = [2, 4]
 powers = [0.0, 1.0]
@@ -73,8 +72,7 @@ def test_the_written_encoder_embeds_by_the_fitted_maps(aligned, gallery, monkeyp
     aligned()
     sentences = ["a red photo", "everything is blue", "number 7"]
     photo = Example("one", gallery / "images" / "5.png", tuple(sentences))
-    words = Words.read(gallery / "models" / "text", 16)
-    pairs = paired([photo], read_mobilenet(gallery / "models" / "image"), words, 32)
+    pairs = paired([photo], read_mobilenet(gallery / "models" / "image"), gallery / "models" / "text", 32)
     for method in ("cca", "ridge"):
         encoder = load_encoder(f"embedded:{gallery / 'out' / method}", device="cpu")
         text = unit_rows(fitted[method].sentences(pairs.sentences))
@@ -82,13 +80,6 @@ def test_the_written_encoder_embeds_by_the_fitted_maps(aligned, gallery, monkeyp
         assert np.vecdot(encoder.embed("text", sentences), text).min() > 0.9999
         assert np.vecdot(encoder.embed("image", [Image.open(photo.photo)]), image).min() > 0.999
         assert encoder.dimension == text.shape[1]
-
-
-def test_a_sentence_counts_by_the_mean_of_its_words(gallery):
-    write_starting_weights(gallery / "models")
-    words = Words.read(gallery / "models" / "text", 16)
-    together, first, second = words.means(["red car", "red", "car"])
-    assert np.allclose(together, (first + second) / 2, atol=1e-6)
 
 
 def test_bad_requests_name_what_is_wrong_and_write_nothing(aligned, gallery, capsys):

@@ -6,11 +6,11 @@ import argparse
 from pathlib import Path
 
 from training.curve import require_matplotlib
-from training.shipped.config import read_config
+from training.shipped.recipe import read_recipe
+from training.shipped.run import Run
 from training.shipped.stages import STAGES
-from training.shipped.workshop import Workshop
 
-RECIPE = Path(__file__).parent / "recipe.toml"
+RECIPE = Path(__file__).with_name("recipe.toml")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +25,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Runs one stage or all. Raises `DescryError` for what is wrong with the request or the data."""
     require_matplotlib()
-    shop = Workshop(read_config(options.config), options.data, options.models, options.out)
+    whole = Run(read_recipe(options.config), options.data, options.models, options.out)
     for name in [options.stage] if options.stage else STAGES:
-        STAGES[name](shop)
+        STAGES[name](whole)

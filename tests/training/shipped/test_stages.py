@@ -1,4 +1,4 @@
-"""`python -m training` as a user runs it, on a few dozen drawn photos: all stages, going on, and what it refuses."""
+"""`python -m training shipped` as a user runs it, on drawn photos: all stages, going on, what it refuses."""
 
 import json
 from pathlib import Path
@@ -10,14 +10,13 @@ from PIL import Image
 
 from indexer.encoders import load_encoder
 from training.__main__ import main
-from training.loop import Plan, TrainingError, rate
-from training.shipped.stages import STAGES
+from training.loop import Plan, rate
 
 
 def train(world: Path, stage: str | None = None, out: str = "out") -> int:
     only = ["--stage", stage] if stage else []
-    arguments = ["shipped", *only, "--config", "config.toml", "--data", "data", "--models", "models", "--out", out]
-    return main([str(world / part) if part in ("config.toml", "data", "models", out) else part for part in arguments])
+    arguments = ["shipped", *only, "--config", "recipe.toml", "--data", "data", "--models", "models", "--out", out]
+    return main([str(world / part) if part in ("recipe.toml", "data", "models", out) else part for part in arguments])
 
 
 def log(folder: Path) -> list[dict]:
@@ -31,20 +30,12 @@ def test_one_command_makes_an_encoder_with_its_log_and_curve(world, capsys):
     encoder = load_encoder(f"embedded:{folder}", device="cpu")
     photos = encoder.embed("image", [Image.new("RGB", (50, 40), "red")])
     assert photos.shape == encoder.embed("text", ["a red photo"]).shape == (1, 12)
-    assert {line["stage"] for line in log(world / "out")} == {
-        "begin",
-        "photos",
-        "meet",
-        "together",
-        "answers",
-        "image",
-        "text",
-    }
+    assert {line["stage"] for line in log(world / "out")} == {"begin", "finetune", "answer", "join"}
     assert "seconds_a_step" in capsys.readouterr().out
 
 
 def test_a_run_that_was_cut_off_goes_on_to_the_same_numbers(world, monkeypatch):
-    train(world, "teacher")
+    train(world, "prepare")
     train(world, "begin")
     whole = torch.load(world / "out" / "begin.pt", weights_only=False)
     (world / "out" / "begin.pt").unlink()
@@ -70,9 +61,24 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_numbers(world, monkeypatch):
             assert torch.equal(value, again["modules"][name][key]), (name, key)
 
 
-def test_a_stage_whose_forerunner_has_not_run_says_which(world, capsys):
-    assert train(world, "photos") == 2
-    assert "python -m training shipped --stage begin" in capsys.readouterr().err
+def test_frozen_blocks_stay_as_they_were_and_the_others_learn(world):
+    for stage in ("prepare", "begin", "finetune"):
+        assert train(world, stage) == 0
+    from training.starting_points import read_mobilenet
+
+    start = read_mobilenet(world / "models" / "image").weights
+    learnt = torch.load(world / "out" / "finetune.pt", weights_only=False)["modules"]["trunk"]
+    changed = {name for name, value in learnt.items() if not torch.equal(value, start[name])}
+    assert changed
+    assert not any(name.startswith("blocks.0.") for name in changed)
+
+
+@pytest.mark.parametrize(("stage", "before"), [("begin", "prepare"), ("finetune", "begin"), ("join", "finetune")])
+def test_a_stage_whose_forerunner_has_not_run_says_which(world, capsys, stage, before):
+    if before != "prepare":
+        train(world, "prepare")
+    assert train(world, stage) == 2
+    assert f"python -m training shipped --stage {before}" in capsys.readouterr().err
 
 
 def test_a_missing_extra_is_named_before_anything_is_trained(world, capsys, monkeypatch):
@@ -84,44 +90,47 @@ def test_a_missing_extra_is_named_before_anything_is_trained(world, capsys, monk
 
 def test_a_missing_photo_is_named_with_file_and_line_before_anything_is_trained(world, capsys):
     (world / "data" / "images" / "3.png").unlink()
-    assert train(world, "teacher") == 2
+    assert train(world, "prepare") == 2
     assert "captions.jsonl:4: the photo" in capsys.readouterr().err
     assert not (world / "out").exists()
 
 
-def test_an_empty_caption_is_named_with_file_and_line(world, capsys):
-    path = world / "data" / "captions.jsonl"
-    lines = path.read_text().splitlines()
-    lines[1] = lines[1].replace("a green photo", " ")
-    path.write_text("\n".join(lines))
-    assert train(world, "teacher") == 2
-    assert "captions.jsonl:2: an empty caption" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("check_every", "chekc_every", "begin.plan.chekc_every is not known"),
+        ('reader = "labelled_tar"', 'reader = "tarball"', "no reader is called 'tarball'"),
+        ("share = 0.6\n", "", "source.share is missing"),
+        ("image = 1e-2", 'image = "fast"', "begin.plan.rates.image = 'fast' should be float"),
+    ],
+)
+def test_a_recipe_that_says_something_wrong_is_refused_by_name(world, capsys, before, after, said):
+    path = world / "recipe.toml"
+    path.write_text(path.read_text().replace(before, after))
+    assert train(world, "prepare") == 2
+    assert said in capsys.readouterr().err
 
 
-def test_a_misspelt_option_is_refused(world, capsys):
-    path = world / "config.toml"
-    path.write_text(path.read_text().replace("check_every", "chekc_every"))
-    assert train(world, "teacher") == 2
-    assert "Plan has no chekc_every" in capsys.readouterr().err
+def test_words_that_share_a_class_cannot_compete(world, capsys):
+    (world / "everyday.toml").write_text('[everyday]\n"red thing" = "1-2"\n"flower" = "1"\n')
+    assert train(world, "prepare") == 2
+    assert "classes [1] belong to two words" in capsys.readouterr().err
 
 
 def test_a_checkpoint_of_another_shape_is_refused(world, capsys):
-    train(world, "teacher")
+    train(world, "prepare")
     train(world, "begin")
-    path = world / "config.toml"
-    path.write_text(path.read_text().replace("hidden = 8", "hidden = 9").replace("steps = 8", "steps = 9"))
+    path = world / "recipe.toml"
+    path.write_text(path.read_text().replace("text = 8", "text = 9").replace("steps = 8", "steps = 9"))
     assert train(world, "begin") == 2
     assert "another shape" in capsys.readouterr().err
 
 
 def test_a_loss_that_is_not_a_number_names_the_step(world, capsys, monkeypatch):
-    from training.shipped.objective import Objective
+    from training.shipped import stages
 
-    train(world, "teacher")
-    good = Objective.photos
-    monkeypatch.setattr(
-        Objective, "photos", lambda *given: {name: loss * np.nan for name, loss in good(*given).items()}
-    )
+    train(world, "prepare")
+    monkeypatch.setattr(stages, "word_choice", lambda *_: torch.tensor(np.nan))
     assert train(world, "begin") == 2
     assert "not a number at step 0" in capsys.readouterr().err
     assert not (world / "out" / "begin.pt").exists()
@@ -134,19 +143,3 @@ def test_the_learning_rate_rises_then_falls_to_nothing():
     assert max(rates) == 1
     assert rates[-1] < 0.001
     assert rates[10:] == sorted(rates[10:], reverse=True)
-
-
-def test_the_stages_come_in_the_order_in_which_they_build_on_each_other():
-    assert list(STAGES) == [
-        "teacher",
-        "begin",
-        "photos",
-        "meet",
-        "together",
-        "blend",
-        "answers",
-        "image",
-        "text",
-        "export",
-    ]
-    assert issubclass(TrainingError, Exception)
