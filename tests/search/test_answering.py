@@ -57,7 +57,7 @@ def test_a_hit_is_gone_on_with_by_its_id_as_the_table_shows_it(home: Path) -> No
     id = descry(home, "search", "red", "-k", 1).stdout.split()[-1]
     assert id.startswith("id:")
     assert names(home, "similar", id, "-k", 1) == names(home, "similar", id.removeprefix("id:"), "-k", 1) == ["orange"]
-    assert names(home, "search", id, "+", "green", "-k", 1) == ["yellow"]
+    assert names(home, "search", id, "+", "green", "-k", 1, "--no-words") == ["yellow"]
 
 
 def test_several_photos_are_asked_about_together_or_each(home: Path) -> None:
