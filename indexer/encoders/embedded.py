@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,13 +19,15 @@ from indexer.encoders.base import Encoder
 from indexer.encoders.embedded_shape import read_shape
 from indexer.encoders.embedded_text import TextTower
 from indexer.encoders.weights import map_arrays
-from indexer.errors import EncoderUnavailable
+from indexer.errors import DescryError, EncoderUnavailable
 from indexer.shipped import shipped
 
 if TYPE_CHECKING:
     from indexer.encoders.embedded_image import ImageTower
     from indexer.encoders.embedded_image_numpy import LightImageTower
     from indexer.photos.recipe import ImageRecipe
+
+Made = TypeVar("Made")
 
 # What this code reads; a change of the file form that old code would misread raises it. Format 1 had a text transformer
 # of its own.
@@ -43,18 +46,37 @@ def load(name: str, *, device: str = "auto") -> Encoder:
     """
     folder = Path(name.partition(":")[2]) if ":" in name else shipped("models", "embedded")
     config = read_config(folder)
-    heavy = partial(_image_tower, folder, config["image"], device)
-    light = {"image": partial(_light_image_tower, folder, config["image"], heavy)}
-    return Encoder(
-        name=name,
-        dimension=int(config["dimension"]),
-        checksum=str(config["checksum"]),
-        makers={
-            "image": heavy,
-            "text": partial(_text_tower, folder),
-        },
-        light=light if device in LIGHT_ON else {},
-    )
+    with _readable(folder):
+        heavy = _refusing(folder, partial(_image_tower, folder, config["image"], device))
+        text = _refusing(folder, partial(_text_tower, folder))
+        light = {"image": _refusing(folder, partial(_light_image_tower, folder, config["image"], heavy))}
+        return Encoder(
+            name=name,
+            dimension=int(config["dimension"]),
+            checksum=str(config["checksum"]),
+            makers={"image": heavy, "text": text},
+            light=light if device in LIGHT_ON else {},
+        )
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    """Turns what damaged files of an encoder make json, numpy and torch raise into an `EncoderUnavailable`."""
+    try:
+        yield
+    except (DescryError, ImportError):
+        raise
+    except Exception as error:  # a config of another build alone raises half a dozen kinds
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise EncoderUnavailable(f"{folder} holds no whole encoder ({reason}); {_REMEDY}") from error
+
+
+def _refusing(folder: Path, maker: Callable[[], Made]) -> Callable[[], Made]:
+    def make() -> Made:
+        with _readable(folder):
+            return maker()
+
+    return make
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from indexer.encoders import load_encoder
-from indexer.encoders.embedded import CONFIG, WEIGHTS, read_config
+from indexer.encoders.embedded import CONFIG, FORMAT, WEIGHTS, read_config
 from indexer.errors import EncoderUnavailable
 from indexer.shipped import shipped
 
@@ -103,6 +103,29 @@ def test_damaged_weights_are_refused(tmp_path):
     (copy / WEIGHTS).write_bytes((copy / WEIGHTS).read_bytes()[:1000])
     with pytest.raises(EncoderUnavailable, match="cannot be read"):
         load_encoder(f"embedded:{copy}").tower("text")
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("tokenizer.json", b"{"),
+        ("tokenizer.json", b"\xff" * 100),
+        ("tokenizer.json", b"[]"),
+        ("config.json", b'{"format": %d}' % FORMAT),
+        ("config.json", b'{"format": %d, "dimension": "x", "checksum": 1, "image": []}' % FORMAT),
+        ("config.json", b'{"format": %d, "dimension": 256, "checksum": "a", "image": {}}' % FORMAT),
+        ("config.json", b"3"),
+        ("model.safetensors", b"\x02\x00\x00\x00\x00\x00\x00\x00{}"),
+    ],
+)
+def test_every_damaged_file_is_refused_in_one_line(name, damage, tmp_path):
+    copy = shutil.copytree(FOLDER, tmp_path / "damaged")
+    (copy / name).write_bytes(damage)
+    with pytest.raises(EncoderUnavailable, match="install Descry again") as refusal:
+        encoder = load_encoder(f"embedded:{copy}", device="cpu")
+        encoder.embed("text", ["a dog"])
+        encoder.for_asking().embed("image", [Image.new("RGB", (80, 70))])
+    assert "\n" not in str(refusal.value)
 
 
 def test_a_device_that_is_not_there_is_refused_and_those_that_are_named():
