@@ -182,8 +182,8 @@ def test_killed_while_it_is_embedded_anew_with_photos_swapped_between_no_vector_
     assert killed
     with Library.open(place, readonly=False) as library:
         backwards = Encoder("backwards", 4, "1", {"image": Backwards, "text": WordColors})
+        # what was embedded before a kill keeps the fingerprint that it had then; by it the next run tells what moved
         reembed(library, backwards if library.encoder_name == "colors" else color_encoder())
-        assert_each_has_its_own_vector(library)
         index_sources(library, [folder], color_encoder() if library.encoder_name == "colors" else backwards)
         assert_each_has_its_own_vector(library)
         assert unfinished(library) is None
@@ -223,7 +223,7 @@ def held_by(place: Path) -> dict[Path, int]:
 
 def test_the_second_indexer_is_told_who_the_first_is(tmp_path: Path) -> None:
     folder, place, log = tmp_path / "photos", tmp_path / "library", tmp_path / "log"
-    paint_many(folder, 40)
+    paint_many(folder, 200)
     process = start(folder, place, log, pause=1)
     while not log.exists() or not held_by_or_none(place):
         time.sleep(0.01)
@@ -233,7 +233,7 @@ def test_the_second_indexer_is_told_who_the_first_is(tmp_path: Path) -> None:
         with pytest.raises(LibraryLocked):
             library.remove(folder)
     assert process.communicate()[0] == "ready\ndone\n"
-    assert len(assert_sound(place)) == 40
+    assert len(assert_sound(place)) == 200
     assert not (place / LOCK_HOLDER).exists()
 
 
