@@ -40,7 +40,7 @@ def test_an_encoder_is_trained_from_nothing_and_a_library_is_made_and_searched_w
     encoder = load_encoder(told["encoder"], device="cpu")
     with Library.create(gallery / "library", encoder) as library:
         assert index_sources(library, [gallery / "images"], encoder).embedded == 32
-        hits = Engine(library, encoder).search(parse("a red photo", k=4))
+        hits = Engine(library, encoder).search(parse("a red photo: everything is red", k=4))
         assert {int(hit.item.path.stem) % 4 for hit in hits} == {0}
 
 
