@@ -8,6 +8,7 @@ int8 prefilter in memory takes half of that; many questions at once are answered
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,7 +45,6 @@ class Exact:
         self.stored, self.ids = stored, np.sort(ids)
         self._was_asked = False
         self._prefilter: Int8Prefilter | None = None
-        self._gpu: Copy | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -53,14 +53,18 @@ class Exact:
         """Adds ids that it does not hold yet."""
         if len(ids):
             self.ids = np.sort(np.append(self.ids, ids))
-            self._prefilter = self._gpu = None
+            self._forget_copies()
 
     def remove(self, ids: Int64Array) -> None:
         """Removes ids; those that are not there are no error."""
         gone = np.isin(self.ids, ids)
         if gone.any():
             self.ids = self.ids[~gone]
-            self._prefilter = self._gpu = None
+            self._forget_copies()
+
+    def _forget_copies(self) -> None:
+        self._prefilter = None
+        self.__dict__.pop("_gpu", None)
 
     def nearest(self, queries: Float32Array, k: int, allowed: Int64Array | None) -> tuple[Float32Array, Int64Array]:
         """The `k` nearest of each query: scores and ids `[q, k]`, best first, ties by id; -1 where there are fewer."""
@@ -127,8 +131,14 @@ class Exact:
 
         if depth > gpu.MOST or not gpu.wins(len(queries) * len(self) * queries.shape[1]):
             return None
-        self._gpu = self._gpu or gpu.copied((piece.rows for piece in self.pieces()), queries.shape[1], half=True)
         return None if self._gpu is None else self._gpu.nearest(queries, min(len(self), depth))[1]
+
+    @cached_property
+    def _gpu(self) -> Copy | None:
+        """A copy of the vectors in a GPU's memory; None, and not tried again, if it has no room."""
+        from indexer.nearest import gpu
+
+        return gpu.copied((piece.rows for piece in self.pieces()), self.stored.dimension, half=True)
 
     def pieces(self) -> Iterator[Vectors]:
         """All vectors, in pieces."""

@@ -33,4 +33,4 @@ def test_tags_are_right_where_they_are_the_label_and_other_where_it_is_not_offer
     for measures in table.values():
         assert measures["right tag"] >= measures["best tag right"]
         assert all(0 <= value <= 1 for value in measures.values())
-    assert table["generic sentences"]["right tag"] == pytest.approx(1)
+    assert max(measures["best tag right"] for measures in table.values()) == pytest.approx(1)

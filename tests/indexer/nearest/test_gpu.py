@@ -92,6 +92,7 @@ def test_many_questions_find_the_same_there_and_the_copy_is_made_once(
     index.nearest(asked, 7, None)
     assert woken == ["float16"]
     index.stored.write(np.array([1]), asked[:1])
+    index.stored.close()
     index.add(np.array([1]))  # then the copy is not of all any more
     assert index.nearest(asked, 1, None)[1][0, 0] == 1
     assert woken == ["float16"] * 2
@@ -113,7 +114,7 @@ def test_where_its_memory_does_not_suffice_the_processor_answers(
 ) -> None:
     index, asked = exact(500), rows(40, seed=1)
     expected = index.nearest(asked, 5, None)[1]
-    index._gpu = None
+    del index._gpu
 
     def full(*_: object, **__: object) -> None:
         woken.append("full")

@@ -309,6 +309,7 @@ def test_the_viewer_tells_leads_on_and_is_a_link(opened: Open, photos: Path) -> 
     page.wait_for_selector(".chip.minus")
     page.goto(link)
     page.wait_for_selector(".panel h2:has-text('red.png')")
+    page.wait_for_timeout(1000)  # PhotoSwipe hears no click while it opens
     page.get_by_role("button", name="Close").click()
     page.wait_for_selector(".pswp", state="detached")
 
