@@ -50,9 +50,6 @@ class Gazetteer:
     def _rows(self) -> list[list[str]]:
         return [line.split("\t") for line in self._text.split("\n")]
 
-    def __len__(self) -> int:
-        return len(self._rows)
-
     def city(self, number: int) -> City:
         """The city at this place in the order of population."""
         name, code, latitude, longitude, population, *_ = self._rows[number]
