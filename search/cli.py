@@ -86,14 +86,16 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
         """The names, in the order of `--help`."""
-        return [row.rstrip("_") for row in COMMANDS]
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """The command of that name, which takes `--library` too; None if there is none."""
-        row = next((row for row in COMMANDS if row.rstrip("_") == cmd_name), None)
-        if row is None:
+        if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"search.commands.{row}"), row)
+        module = import_module(f"search.commands.{COMMANDS[cmd_name]}")
+        command: click.Command = next(
+            one for one in vars(module).values() if isinstance(one, click.Command) and one.name == cmd_name
+        )
         if not any(parameter.name == "library" for parameter in command.params):
             command.params.append(_library_option(expose_value=False, callback=_use_library))
         return command

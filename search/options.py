@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,7 +18,7 @@ from indexer.storage.listing import FACETS
 from search.filters import FIELDS, ORIENTATIONS, Field, Filter, negated
 from search.output import FORMATS
 from search.present.sinks import SINK_TYPES
-from search.query import BY_RELEVANCE, NORMALLY, ORDERS, STRICTNESS, Query, Term, check_address
+from search.query import BY_RELEVANCE, ORDERS, STRICTNESS, check_address
 
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
@@ -65,51 +65,24 @@ class PlacePath(click.Path):
 
 
 @dataclass(frozen=True, slots=True)
-class SearchOptions:
-    """What was asked for beside the question: the first fields are those of `Query`, the others say how to answer."""
+class Output:
+    """How to answer: in which format, from which file the questions come, on which device, and where else it goes."""
 
-    k: int
-    wanted: str
-    filters: tuple[Filter, ...]
-    sort: str
-    include_self: bool
-    relevant: bool
-    fits: str | None
-    unique: bool
-    diverse: bool
-    by_words: bool | None
     form: str
     long: bool
     device: str
-    queries_from: BinaryIO | None = None
-    sinks: Mapping[str, Any] = field(default_factory=dict)
-
-    def query(self, terms: Iterable[Term], words: str, *, best_of_each: bool = False) -> Query:
-        """The query for these terms, which were put in these words. Raises `QueryError`."""
-        return Query(
-            terms=tuple(terms),
-            wanted=self.wanted,
-            k=self.k,
-            include_self=self.include_self,
-            filters=self.filters,
-            sort=self.sort,
-            words=words,
-            best_of_each=best_of_each,
-            relevant=self.relevant or self.fits is not None,
-            fits=self.fits or NORMALLY,
-            unique=self.unique,
-            diverse=self.diverse,
-            by_words=self.by_words,
-        )
+    queries_from: BinaryIO | None
+    sinks: Mapping[str, Any]
 
 
 def search_options(*, k: int, wanted: str) -> Decorator:
-    """Gives a command the options of searching, handed over as one `SearchOptions`."""
+    """Gives a command the options of searching, handed over as `output` and the fields of `Query`, by their names."""
 
     def decorate(command: Command) -> Command:
-        def gathered(*arguments: Any, **values: Any) -> Any:
-            own = {name: values.pop(name) for name in SearchOptions.__dataclass_fields__ if name in values}
-            return command(*arguments, options=SearchOptions(**own), **values)
+        def gathered(*arguments: Any, fits: str | None, **values: Any) -> Any:
+            output = Output(**{name: values.pop(name) for name in Output.__dataclass_fields__})
+            values |= {"relevant": True, "fits": fits} if fits else {}
+            return command(*arguments, output=output, **values)
 
         flags = {
             "include_self": ("--include-self", "Let a photo of the library find itself."),
@@ -264,8 +237,12 @@ def _filters(values: dict[str, Any]) -> Iterator[Filter]:
 Completion = Callable[[click.Context, click.Parameter, str], list[Any]]
 
 
-def models(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
-    """The short names of encoders that begin so."""
+def model_option(help: str) -> Decorator:
+    """`--model`, whose values are the short names of encoders."""
+    return click.option("--model", metavar="NAME", shell_complete=_models, help=help)
+
+
+def _models(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
     from indexer.encoders.models import MODELS
 
     return [card.alias for card in MODELS if card.alias.startswith(incomplete)]

@@ -21,7 +21,7 @@ from search.empty import why_empty
 from search.engine import Engine
 from search.hits import why_unseen
 from search.output import table
-from search.present.sinks import Chosen, open_sinks
+from search.present.sinks import open_sinks
 from search.refine import REFINEMENTS, Conversation, breadcrumb, continuations, step
 from search.terminal import say, styled, visible, write
 
@@ -119,7 +119,7 @@ def _open(conversation: Conversation, number: str) -> None:
 
 def _preview(conversation: Conversation, _: str) -> None:
     """Draws the hits that are shown in the terminal."""
-    with open_sinks(Chosen({"preview": True})) as sinks:
+    with open_sinks({"preview": True}) as sinks:
         sinks.take(conversation.query.words, conversation.hits[conversation.first :])
         sinks.finish()
 

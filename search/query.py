@@ -170,15 +170,10 @@ def parse(words: str | Sequence[str], *, files: bool = True, **options: Any) -> 
     (Term(modality='text', value='old red cars', weight=1.0), Term(modality='text', value='people', weight=-1.0))
     """
     words = [words] if isinstance(words, str) else words
-    return Query(parse_terms(words, files=files), words=" ".join(words).strip(), **options)
-
-
-def parse_terms(words: Sequence[str], *, files: bool = True) -> tuple[Term, ...]:
-    """The terms that words make, as `parse` says. Raises `QueryError`."""
     for word in words:
         _check(word, files=files)
     pieces = [piece for word in words for piece in _pieces(word.strip(), files=files)]
-    return tuple(_terms(pieces, files=files))
+    return Query(tuple(_terms(pieces, files=files)), words=" ".join(words).strip(), **options)
 
 
 def check_address(word: str) -> None:
@@ -326,15 +321,10 @@ def like(*things: Path | str | int, **options: Any) -> Query:
     Several are one question, for what resembles all of them. `options` are the other fields of `Query`.
     Raises `QueryError` for a file that is not there.
     """
-    return Query(like_terms(map(str, things)), words=" ".join(map(str, things)), **options)
-
-
-def like_terms(things: Iterable[str]) -> tuple[Term, ...]:
-    """The files or stored items that are named, as terms. Raises `QueryError` for what is neither."""
-    terms = tuple(_like_term(thing) for thing in things)
+    terms = tuple(_like_term(str(thing)) for thing in things)
     if not terms:
         raise QueryError("Say which file to start from, or give many with --queries-from FILE.")
-    return terms
+    return Query(terms, words=" ".join(map(str, things)), **options)
 
 
 def _like_term(thing: str) -> Term:

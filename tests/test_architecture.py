@@ -181,8 +181,17 @@ def test_every_scheme_has_a_module_that_loads_and_every_modality_a_tower_of_the_
     assert {modality.tower for modality in MODALITIES.values()} == set(load_encoder(DEFAULT).towers)
 
 
-def test_every_command_is_a_file_and_a_row() -> None:
+def test_every_command_has_a_row_and_every_file_commands() -> None:
+    import click
+
     from search.commands import COMMANDS
 
     files = {path.stem for path in (ROOT / "search" / "commands").glob("*.py")} - {"__init__"}
-    assert set(COMMANDS) == files
+    named = {
+        one.name: file
+        for file in files
+        for one in vars(importlib.import_module(f"search.commands.{file}")).values()
+        if isinstance(one, click.Command)
+    }
+    assert named == COMMANDS
+    assert set(COMMANDS.values()) == files

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from indexer.errors import LibraryNotFound, PathError
-from search.options import Finite, PlacePath, device_option, models
+from search.options import Finite, PlacePath, device_option, model_option
 from search.terminal import INTERRUPTED, leave, say, write
 
 if TYPE_CHECKING:
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("paths", nargs=-1, type=PlacePath(path_type=Path))
-@click.option(
-    "--model", metavar="NAME", shell_complete=models, help="The encoder of a new library: see `descry models`."
-)
+@model_option("The encoder of a new library: see `descry models`.")
 @device_option
 @click.option(
     "--max-megapixels",
@@ -93,7 +91,7 @@ def index(
 
 def _renew(library: Library) -> None:
     """Indexes that were chosen for half as many are made anew; all is indexed by then, and others may go on."""
-    from search.optimizing import explained, renew
+    from search.commands.optimize import explained, renew
 
     for modality in library.indexes.outgrown():
         say(f"The index of the {modality} vectors was made for half as many: making a new one.")

@@ -1,22 +1,52 @@
-"""`descry search`: photos from sentences and photos."""
+"""The commands that find: `descry search`, `similar`, `describe`, and `list`, which has no question."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from search.answering import answer
+from indexer.errors import QueryError, SourceError
+from indexer.library import Library
+from indexer.texts import decoded, short_lines
 from search.filters import Filter
-from search.options import SearchOptions, search_options
-from search.query import Query, parse_terms
-from search.terminal import say
+from search.options import (
+    Output,
+    count_option,
+    filter_options,
+    format_option,
+    long_option,
+    modality_option,
+    search_options,
+    sink_options,
+    sort_option,
+)
+from search.output import FORMATS, json_text, records, table
+from search.present.sinks import Sinks, open_sinks
+from search.query import Query, like, parse
+from search.terminal import say, write
+
+if TYPE_CHECKING:
+    from search.engine import Engine
+    from search.hits import Hit
+
+# Questions of a file that are embedded together: keeps the towers busy, and answers come before the file ends.
+AT_ONCE = 64
+
+# Words of a question that are named in a note.
+SHOWN = 5
 
 # A word with a dash before it is no option: those of one letter are followed by nothing or by digits, as in -k10.
 _TAKEN_AWAY = re.compile(r"-(?:[^\W\d]{2}|[\d.]+:|[\"/~]|id:)")
+
+Asked = tuple[str, Query]  # where it stands, "" or file and line, for messages, and the query
+Find = Callable[["Engine", list[Query]], "list[list[Hit]]"]
 
 
 class Asking(click.Command):
@@ -25,10 +55,9 @@ class Asking(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """What follows a blank is no option to click, and nothing to a query."""
         valued = {name for option in self.params if not getattr(option, "is_flag", True) for name in option.opts}
-        before = ["", *args]
         marked = [
             f" {arg}" if _TAKEN_AWAY.match(arg) and last not in valued else arg
-            for last, arg in zip(before, args, strict=False)
+            for last, arg in zip(["", *args], args, strict=False)
         ]
         return super().parse_args(ctx, marked)
 
@@ -37,7 +66,7 @@ class Asking(click.Command):
 @click.argument("words", nargs=-1, metavar="QUERY...")
 @search_options(k=10, wanted="image")
 @click.pass_obj
-def search(library: Path, words: tuple[str, ...], options: SearchOptions) -> None:
+def search(library: Path, /, words: tuple[str, ...], output: Output, **asked: Any) -> None:
     """Find what fits a sentence, a photo, or several of both.
 
     Words in a row are one sentence; a file is what it shows, id:12 an earlier hit; + and - add and subtract what
@@ -48,19 +77,194 @@ def search(library: Path, words: tuple[str, ...], options: SearchOptions) -> Non
     descry search beach + ./friend.jpg - 0.5:people
     descry search "the beach last summer"
     """
-    answer(library, words, options, lambda words: _query(words, options))
+    # else a file's name may have blanks
+    is_one = output.queries_from is None and (len(words) == 1 or not any(" " in word for word in words))
+    answer(library, words, output, lambda words: _dated(words, **asked) if is_one else parse(words, **asked))
 
 
-def _query(words: Sequence[str], options: SearchOptions) -> Query:
+def _dated(words: Sequence[str], *, filters: tuple[Filter, ...], **asked: Any) -> Query:
     """The query; a question that ends with a period, as in "the beach last summer", is about photos of that time."""
-    question = " ".join(words).strip()
-    is_one = len(words) == 1 or not any(" " in word for word in words)  # else a file's name may have blanks
-    if is_one and options.queries_from is None:
-        from search.dates import in_question
+    from search.dates import in_question
 
-        if found := in_question(question):
-            rest, days, said = found
-            say(f"note: {said!r} is read as --on {str(days)!r}; within quotes it stays a part of the sentence")
-            options = replace(options, filters=(*options.filters, Filter("on", str(days))))
-            return options.query(parse_terms([rest]), question)
-    return options.query(parse_terms(words), question)
+    question = " ".join(words).strip()
+    found = in_question(question)
+    if found is None:
+        return parse(words, filters=filters, **asked)
+    rest, days, said = found
+    say(f"note: {said!r} is read as --on {str(days)!r}; within quotes it stays a part of the sentence")
+    return replace(parse(rest, filters=(*filters, Filter("on", str(days))), **asked), words=question)
+
+
+@click.command()
+@click.argument("things", nargs=-1, metavar="PHOTO|ID...")
+@click.option("--best-of-each", is_flag=True, help="What resembles any of several, instead of all of them together.")
+@search_options(k=10, wanted="image")
+@click.pass_obj
+def similar(library: Path, /, things: tuple[str, ...], output: Output, **asked: Any) -> None:
+    """Find photos like a photo or like several: files, which need not be in the library, or ids of earlier hits.
+
+    \b
+    descry similar dog.jpg
+    descry similar id:12 id:31
+    """
+    answer(library, things, output, lambda things: like(*things, **asked))
+
+
+@click.command()
+@click.argument("photo", required=False, metavar="PHOTO|ID")
+@click.option("--labels", type=click.Path(path_type=Path), metavar="FILE", help="Choose among the lines of FILE.")
+@search_options(k=5, wanted="text")
+@click.pass_obj
+def describe(library: Path, /, photo: str | None, labels: Path | None, output: Output, **asked: Any) -> None:
+    """Find the sentences that fit a photo, among the indexed texts or the lines of a file.
+
+    \b
+    descry describe dog.jpg
+    descry describe id:12
+    descry describe dog.jpg --labels breeds.txt
+    """
+    from search.labels import ranker
+
+    find = None if labels is None else ranker(labels)
+    answer(library, [] if photo is None else [photo], output, lambda photos: like(*photos, **asked), find)
+
+
+@click.command("list")
+@count_option(20, "So many at most.")
+@modality_option("image")
+@sort_option("-date", "In this order:")
+@format_option(FORMATS)
+@long_option
+@sink_options
+@filter_options
+@click.pass_obj
+def list_(
+    library: Path,
+    k: int,
+    wanted: str,
+    sort: str,
+    form: str,
+    long: bool,
+    sinks: Mapping[str, Any],
+    filters: tuple[Filter, ...],
+) -> None:
+    """List photos without a question, the newest first, all of them or those that filters let through.
+
+    \b
+    descry list --camera "pixel 6" --on 2023-05
+    descry list --sort name -k 100 --format paths
+    """
+    from search.empty import nothing_passes
+    from search.engine import Engine
+
+    question = " ".join(f"{filter.field} {filter.value}".strip() for filter in filters) or "everything"
+    with open_sinks(sinks) as opened_sinks, Library.open(library) as held:
+        engine = Engine(held)
+        hits = engine.browse(wanted, filters=filters, sort=sort, k=k)
+        total = len(engine.listed(wanted, filters=filters, sort=sort))
+        _print(hits, form, long=long)
+        if total > len(hits):
+            say(f"note: the first {len(hits)} of {total}; -k {total} lists all")
+        if not total:
+            say(f"note: {nothing_passes(engine, wanted, filters) or f'the library {held.path} holds no {wanted}'}")
+        opened_sinks.take(question, hits)
+        _finish(opened_sinks)
+
+
+def answer(
+    library: Path,
+    question: Sequence[str],
+    output: Output,
+    ask: Callable[[Sequence[str]], Query],
+    find: Find | None = None,
+) -> None:
+    """Prints the hits of the question, or of every line of `--queries-from`.
+
+    `ask` makes a question a query, `find` answers several; by default the engine does.
+    """
+    many = output.queries_from is not None
+    queries = _queries(output.queries_from, ask) if output.queries_from else iter([("", ask(question))])
+    batch = list(islice(queries, AT_ONCE))  # before the library: a bad one costs nothing
+    notes: Counter[str] = Counter()
+    with open_sinks(output.sinks, many=many) as sinks, Library.open(library) as opened:
+        from search.engine import Engine
+
+        engine = Engine(opened, device=output.device)
+        while batch:
+            for (_, query), hits in zip(batch, _found(engine, batch, find or Engine.search_many), strict=True):
+                if many:
+                    write(json_text({"query": query.words, "hits": records(hits)}) + "\n")
+                else:
+                    _print(hits, output.form, long=output.long)
+                notes.update(_notes(engine, query, hits, many=many))
+                sinks.take(query.words, hits)
+            batch = list(islice(queries, AT_ONCE))
+        say(*(f"note: {note}{f' ({count} questions)' if many else ''}" for note, count in notes.items()))
+        _finish(sinks)
+
+
+def _queries(file: BinaryIO, ask: Callable[[Sequence[str]], Query]) -> Iterator[Asked]:
+    """The queries of a file's lines. Raises `QueryError`, naming the line."""
+    name = getattr(file, "name", "standard input")
+    place = f"{name}: "
+    try:
+        with decoded(file) as text:
+            for number, line in short_lines(text):
+                if question := line.strip():
+                    place = f"{name}, line {number}: "
+                    yield place, ask([question])
+    except (OSError, SourceError, QueryError) as error:
+        raise QueryError(f"{place}{error}") from error
+
+
+def _found(engine: Engine, batch: Sequence[Asked], find: Find) -> list[list[Hit]]:
+    """The hits of each query. Raises `QueryError`, naming the line of the first that cannot be answered."""
+    try:
+        return find(engine, [query for _, query in batch])
+    except QueryError:
+        for place, query in batch:
+            try:
+                find(engine, [query])
+            except QueryError as error:
+                raise QueryError(f"{place}{error}") from error
+        raise
+
+
+def _print(hits: Sequence[Hit], form: str, *, long: bool) -> None:
+    """Prints hits in one of `output.FORMATS`."""
+    if form == "table":
+        write(table(hits, long=long), safe=True)
+    else:
+        write(FORMATS[form](hits))
+
+
+def _notes(engine: Engine, query: Query, hits: Sequence[Hit], *, many: bool) -> Iterator[str]:
+    """What the answer alone does not tell; of many, what can be counted."""
+    for sentence in engine.truncated(query):
+        yield "only the beginning fits the encoder" + ("" if many else f": {sentence[:60]}…")
+    looked_up = engine.words_that_count(query)
+    if looked_up and not many:
+        yield f"{_named(looked_up)} looked up in names and captions too; --no-words goes by meaning alone"
+    if words := [word for word in engine.not_understood(query) if word not in looked_up]:
+        named = "many words" if many else _named(words)
+        yield f"the encoder does not know {named}: ask in English; names and captions are looked up"
+    if not hits:
+        from search.empty import why_empty
+
+        yield why_empty(engine, query, brief=many)
+    elif query.is_cut and len(hits) < query.k and not many:
+        from search.empty import few_fit
+
+        yield from few_fit(engine, query, len(hits))
+
+
+def _named(words: Sequence[str]) -> str:
+    return ", ".join(map(repr, words[:SHOWN]))
+
+
+def _finish(sinks: Sinks) -> None:
+    """Says on stderr where the answers went, and ends with 1 if something of them could not be taken along."""
+    done, failures = sinks.finish()
+    say(*done, *(f"{failure.path}: {failure.reason}" for failure in failures))
+    if failures:
+        click.get_current_context().exit(1)

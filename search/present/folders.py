@@ -10,16 +10,17 @@ from __future__ import annotations
 import filecmp
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from indexer.atomic import temporary_file
 from indexer.errors import PathError
 from indexer.storage.files import Failure, shown
 from search.hits import why_unseen
-from search.present.sinks import Answer, Chosen, Sink
+from search.present.sinks import Answer, Sink
 
 if TYPE_CHECKING:
     from search.hits import Hit
@@ -28,59 +29,33 @@ if TYPE_CHECKING:
 NAME_BYTES = 220
 
 
-class Placement(NamedTuple):
-    """How a file comes into the folder: `put` makes it at a place that is free, `is_done` says if it is there."""
-
-    put: Callable[[Path, Path], None]
-    is_done: Callable[[Path, Path], bool]
-    done: str
-
-
-def _copy(source: Path, place: Path) -> None:
-    """Copies content and times; a file of that name appears when it is whole, and never in another's place."""
-    new = temporary_file(place.parent)
-    try:
-        shutil.copy2(source, new)
-        place.touch(exist_ok=False)
-        new.replace(place)
-    finally:
-        new.unlink(missing_ok=True)
-
-
-def _is_copied(source: Path, place: Path) -> bool:
-    return place.is_file() and not place.is_symlink() and filecmp.cmp(source, place)
-
-
-def _link(source: Path, place: Path) -> None:
-    place.symlink_to(source)
-
-
-def _is_linked(source: Path, place: Path) -> bool:
-    return place.is_symlink() and place.readlink() == source
-
-
-PLACEMENTS = {
-    "copy-to": Placement(_copy, _is_copied, "copied"),
-    "link-to": Placement(_link, _is_linked, "linked"),
-}
-
-
 class Folder(Sink):
     """Fills a folder, which is made when there is something to put there."""
 
-    def __init__(self, folder: Path, placement: Placement, *, many: bool = False) -> None:
-        super().__init__()
+    done: str  # what happens to a file, in a word
+
+    @abstractmethod
+    def put(self, source: Path, place: Path) -> None:
+        """Makes the file at a place that is free."""
+
+    @abstractmethod
+    def is_done(self, source: Path, place: Path) -> bool:
+        """Whether the file is there already."""
+
+    def __init__(self, value: Any, *, many: bool = False) -> None:
+        super().__init__(value, many=many)
+        folder = Path(value).expanduser()
         if folder.exists() and not folder.is_dir():
             raise PathError(f"{folder} is a file: name a folder, which may be new.")
-        self._folder, self._placement, self._many = folder.absolute(), placement, many
+        self._folder = folder.absolute()
         self._put = self._known = 0
 
     def take(self, answer: Answer) -> None:
         """Puts every file of the answer there once, under its rank."""
-        folder = self._folder / question_folder(answer) if self._many else self._folder
+        folder = self._folder / question_folder(answer) if self.many else self._folder
         for name, source in ranked_names(answer.hits):
             if reason := why_unseen(source):
-                self.failures.append(Failure(source, f"not {self._placement.done}: {reason}"))
+                self.failures.append(Failure(source, f"not {self.done}: {reason}"))
                 continue
             try:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -92,12 +67,12 @@ class Folder(Sink):
         for candidate in _candidates(place):
             if not candidate.exists() and not candidate.is_symlink():
                 try:
-                    self._placement.put(source, candidate)
+                    self.put(source, candidate)
                 except FileExistsError:  # somebody was quicker
                     continue
                 self._put += 1
                 return
-            if self._placement.is_done(source, candidate):
+            if self.is_done(source, candidate):
                 self._known += 1
                 return
 
@@ -105,9 +80,9 @@ class Folder(Sink):
         """A file that cannot be read is one failure; a folder that cannot be written ends it all."""
         reason = (error.strerror or str(error)).lower()
         if _is_readable(source):
-            done = f"; {self._put} {self._placement.done} before" if self._put else ""
+            done = f"; {self._put} {self.done} before" if self._put else ""
             raise PathError(f"{self._folder} cannot be written ({reason}){done}.") from error
-        self.failures.append(Failure(source, f"not {self._placement.done}: {reason}"))
+        self.failures.append(Failure(source, f"not {self.done}: {reason}"))
 
     def finish(self, made: list[Path]) -> str:
         """Says how many files are there now."""
@@ -115,12 +90,41 @@ class Folder(Sink):
             return ""
         made.append(self._folder)
         known = f", {self._known} there before" if self._known else ""
-        return f"{self._put} {self._placement.done} to {shown(self._folder)}{known}"
+        return f"{self._put} {self.done} to {shown(self._folder)}{known}"
 
 
-def open_sink(name: str, chosen: Chosen) -> Folder:
-    """The folder that the option names."""
-    return Folder(Path(chosen.values[name]).expanduser(), PLACEMENTS[name], many=chosen.many)
+class Copies(Folder):
+    """Copies content and times; a file of that name appears when it is whole, and never in another's place."""
+
+    done = "copied"
+
+    def put(self, source: Path, place: Path) -> None:
+        """See `Folder`."""
+        new = temporary_file(place.parent)
+        try:
+            shutil.copy2(source, new)
+            place.touch(exist_ok=False)
+            new.replace(place)
+        finally:
+            new.unlink(missing_ok=True)
+
+    def is_done(self, source: Path, place: Path) -> bool:
+        """Whether there is an equal file."""
+        return place.is_file() and not place.is_symlink() and filecmp.cmp(source, place)
+
+
+class Links(Folder):
+    """Puts symbolic links."""
+
+    done = "linked"
+
+    def put(self, source: Path, place: Path) -> None:
+        """See `Folder`."""
+        place.symlink_to(source)
+
+    def is_done(self, source: Path, place: Path) -> bool:
+        """Whether there is a link to the file."""
+        return place.is_symlink() and place.readlink() == source
 
 
 def ranked_names(hits: Sequence[Hit]) -> Iterator[tuple[str, Path]]:

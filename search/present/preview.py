@@ -12,12 +12,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageOps
 
 from indexer.errors import QueryError
-from search.present.sinks import Answer, Chosen, Sink, check_alone
+from search.present.sinks import Answer, Sink
 from search.present.thumbnails import thumbnails
 from search.terminal import visible, write
 
@@ -39,8 +39,9 @@ SHAPE = 4 / 3
 class Preview(Sink):
     """Draws the photos of an answer on the terminal; where there is none, it says so and draws nothing."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, value: Any, *, many: bool = False) -> None:
+        """Raises `QueryError` where the package that draws is missing."""
+        super().__init__(value, many=many)
         # it is asked through stdin what it can do; one that shows no colours says so by its name
         is_terminal = sys.stdout.isatty() and sys.stdin.isatty() and os.environ.get("TERM") != "dumb"
         self._console = _console() if is_terminal else None
@@ -54,12 +55,6 @@ class Preview(Sink):
     def finish(self, made: list[Path]) -> str:  # noqa: ARG002  the sinks' signature
         """Says why there were no pictures."""
         return "" if self._console else "no previews: they need a terminal with colours, not a file or a pipe"
-
-
-def open_sink(name: str, chosen: Chosen) -> Preview:
-    """Raises `QueryError` for many questions, and where the package that draws is missing."""
-    check_alone(name, chosen, "--html FILE makes one page of many")
-    return Preview()
 
 
 def _console() -> Console:

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from indexer.atomic import atomic_write, temporary_file, writing
 from indexer.errors import PathError
 from indexer.storage.files import shown
 from search.hits import GONE, Hit
 from search.output import facts_of
-from search.present.sinks import Answer, Chosen, Sink
+from search.present.sinks import Answer, Sink
 from search.present.thumbnails import data_uri, thumbnails
 
 if TYPE_CHECKING:
@@ -82,8 +82,10 @@ FOOT = "</body>\n</html>\n"
 class Sheet(Sink):
     """Writes the page as the answers come; it appears at its place when it is whole."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__()
+    def __init__(self, value: Any, *, many: bool = False) -> None:
+        """Raises `PathError` if `value` is no name for a page."""
+        super().__init__(value, many=many)
+        path = Path(value).expanduser()
         check_name(path)
         self._path = path.absolute()
         self._questions = self._photos = 0
@@ -119,11 +121,6 @@ class Sheet(Sink):
             self._new.replace(self._path)
         made.append(self._path)
         return f"{self._path.name} shows {self._photos} of what was found, {self._path.stat().st_size / 1e6:.1f} MB"
-
-
-def open_sink(name: str, chosen: Chosen) -> Sheet:
-    """The page that the option names. Raises `PathError` if that is no name for one."""
-    return Sheet(Path(chosen.values[name]).expanduser())
 
 
 def check_name(path: Path) -> None:

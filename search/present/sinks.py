@@ -1,4 +1,4 @@
-"""Where answers go beside what is printed: a new way out is a module here and a row in `SINK_TYPES`."""
+"""Where answers go beside what is printed: a new way out is a class and a row in `SINK_TYPES`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from indexer.errors import QueryError
+import click
+
+from indexer.errors import PathError, QueryError
 from indexer.storage.files import Failure
 
 if TYPE_CHECKING:
     from search.hits import Hit
+
+# Photos that are opened at most: each may get a window of its own.
+OPENED = 10
 
 
 class Answer(NamedTuple):
@@ -24,18 +29,15 @@ class Answer(NamedTuple):
     number: int = 1
 
 
-class Chosen(NamedTuple):
-    """The sinks that were asked for, each with its value, and whether many questions will be answered."""
-
-    values: Mapping[str, Any]
-    many: bool = False
-
-
 class Sink(ABC):
-    """Takes answers, and in the end says what it did with them. What could not be taken along is in `failures`."""
+    """Takes answers, and in the end says what it did with them. What could not be taken along is in `failures`.
 
-    def __init__(self) -> None:
+    `value` is what its option was given, `many` says whether several questions will be answered.
+    """
+
+    def __init__(self, value: Any, *, many: bool = False) -> None:
         self.failures: list[Failure] = []
+        self.value, self.many = value, many
 
     def __enter__(self) -> Sink:
         return self
@@ -52,21 +54,57 @@ class Sink(ABC):
         """Puts what was taken in its place and says so ("" for nothing); `made` gains what somebody may look at."""
 
 
-class Row(NamedTuple):
-    """A sink: its module, which has `open_sink(name, chosen)`, its option's help, and what it is given."""
+class Opening(Sink):
+    """Opens what the other sinks made; if they made nothing, the photos themselves, the best first."""
 
-    module: str
+    def __init__(self, value: Any, *, many: bool = False) -> None:
+        super().__init__(value, many=many)
+        self._found: list[Path] = []
+
+    def take(self, answer: Answer) -> None:
+        """Remembers the files."""
+        self._found += dict.fromkeys(hit.item.path for hit in answer.hits)
+
+    def finish(self, made: list[Path]) -> str:
+        """Opens them. Raises `PathError` if nothing on this machine does that."""
+        from search.hits import why_unseen
+
+        unseen = {path: why_unseen(path) for path in self._found}
+        there = [path for path, reason in unseen.items() if not reason]
+        if not made:
+            self.failures += [Failure(path, f"not opened: {reason}") for path, reason in unseen.items() if reason]
+        for path in made or there[:OPENED]:
+            if click.launch(str(path)) != 0:
+                raise PathError(f"{path} cannot be opened: nothing on this machine says what opens such files.")
+        left = len(there) - OPENED
+        return f"the first {OPENED} are opened, {left} are not" if not made and left > 0 else ""
+
+
+class Row(NamedTuple):
+    """A sink: its class and where that is, its option's help and value, and what to do instead with many questions.
+
+    `alone` is "" for a sink that takes many questions; one that does not takes them `beside` those sinks.
+    """
+
+    home: str
     help: str
     metavar: str = ""
+    alone: str = ""
+    beside: tuple[str, ...] = ()
 
 
 # In the order in which they take an answer and finish: what opens comes behind what makes.
 SINK_TYPES: dict[str, Row] = {
-    "copy-to": Row("folders", "Copy what is found into this folder, numbered in order.", "FOLDER"),
-    "link-to": Row("folders", "Put symbolic links to what is found into this folder.", "FOLDER"),
-    "html": Row("sheet", "Write a contact sheet: one page that holds its thumbnails.", "FILE"),
-    "preview": Row("preview", "Show the photos in the terminal."),
-    "open": Row("opening", "Open the sheet or folder that was made, else the photos, with the desktop's programs."),
+    "copy-to": Row("folders.Copies", "Copy what is found into this folder, numbered in order.", "FOLDER"),
+    "link-to": Row("folders.Links", "Put symbolic links to what is found into this folder.", "FOLDER"),
+    "html": Row("sheet.Sheet", "Write a contact sheet: one page that holds its thumbnails.", "FILE"),
+    "preview": Row("preview.Preview", "Show the photos in the terminal.", alone="--html FILE makes one page of many"),
+    "open": Row(
+        "sinks.Opening",
+        "Open the sheet or folder that was made, else the photos, with the desktop's programs.",
+        alone="of many, --html FILE makes one page to open",
+        beside=("html", "copy-to", "link-to"),
+    ),
 }
 
 
@@ -91,19 +129,18 @@ class Sinks:
 
 
 @contextmanager
-def open_sinks(chosen: Chosen) -> Iterator[Sinks]:
-    """The chosen sinks, in the table's order. Raises `QueryError` or `PathError` for what cannot work."""
+def open_sinks(chosen: Mapping[str, Any], *, many: bool = False) -> Iterator[Sinks]:
+    """The sinks that were chosen, each with its value, in the table's order, for one question or many.
+
+    Raises `QueryError` or `PathError` for what cannot work.
+    """
     with ExitStack() as stack:
-        yield Sinks(
-            [
-                stack.enter_context(import_module(f"search.present.{row.module}").open_sink(name, chosen))
-                for name, row in SINK_TYPES.items()
-                if chosen.values.get(name)
-            ]
-        )
-
-
-def check_alone(name: str, chosen: Chosen, remedy: str) -> None:
-    """Raises `QueryError` if many questions are asked of an sink that is for one."""
-    if chosen.many:
-        raise QueryError(f"--{name} is for one question at a time: {remedy}.")
+        sinks = []
+        for name, row in SINK_TYPES.items():
+            if chosen.get(name):
+                if many and row.alone and not chosen.keys() & row.beside:
+                    raise QueryError(f"--{name} is for one question at a time: {row.alone}.")
+                module, _, kind = row.home.partition(".")
+                sink = getattr(import_module(f"search.present.{module}"), kind)(chosen[name], many=many)
+                sinks.append(stack.enter_context(sink))
+        yield Sinks(sinks)

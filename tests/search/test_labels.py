@@ -39,11 +39,11 @@ def test_labels_that_cannot_be_read_say_why(content: bytes, reason: str, tmp_pat
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
 def test_questions_of_any_program_are_read(encoding: str) -> None:
-    from search.answering import _queries
+    from search.commands.search import _queries
 
     class Named(BytesIO):
         name = "questions.txt"
 
     file = Named("ein Mädchen\r\n\r\nein Hund".encode(encoding))
-    asked = [(asked.place, asked.query) for asked in _queries(file, list)]  # type: ignore[arg-type]
+    asked = list(_queries(file, list))  # type: ignore[arg-type]
     assert asked == [("questions.txt, line 1: ", ["ein Mädchen"]), ("questions.txt, line 3: ", ["ein Hund"])]

@@ -10,9 +10,7 @@ import pytest
 
 from indexer import Item
 from search import Hit
-from search.commands.describe import describe
-from search.commands.search import search
-from search.commands.similar import similar
+from search.commands.search import describe, search, similar
 from search.output import FORMATS, as_csv, as_table, table
 from search.terminal import shortest
 

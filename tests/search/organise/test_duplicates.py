@@ -14,7 +14,7 @@ from PIL import ExifTags, Image, ImageOps
 from indexer import Encoder, Library, index_sources
 from indexer.shipped import shipped
 from search.cli import main
-from search.commands.duplicates import KINDS as OFFERED
+from search.commands.organise import KINDS as OFFERED
 from search.organise import hashes
 from search.organise.duplicates import BURST, EXACT, KINDS, NEAR_EXACT, Group, duplicates
 

@@ -10,8 +10,8 @@ from painting import later, paint
 from indexer import Item
 from indexer.errors import PathError
 from search import Hit
-from search.present.folders import open_sink, question_folder
-from search.present.sinks import Answer, Chosen, open_sinks
+from search.present.folders import Copies, question_folder
+from search.present.sinks import Answer, open_sinks
 
 
 def hits(*paths: Path) -> list[Hit]:
@@ -20,7 +20,7 @@ def hits(*paths: Path) -> list[Hit]:
 
 def put(option: str, folder: Path, *answers: list[Hit], many: bool = False) -> tuple[list[str], list[str]]:
     """What the sink says it did, and the names of what failed."""
-    with open_sinks(Chosen({option: str(folder)}, many=many)) as sinks:
+    with open_sinks({option: str(folder)}, many=many) as sinks:
         for number, answer in enumerate(answers):
             sinks.take(f"question {number}", answer)
         lines, failures = sinks.finish()
@@ -103,7 +103,7 @@ def test_nothing_found_makes_no_folder(tmp_path: Path) -> None:
 def test_a_file_in_the_folder_s_place_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
     paint(tmp_path / "out.png")
     with pytest.raises(PathError, match="is a file: name a folder"):
-        open_sink("copy-to", Chosen({"copy-to": str(tmp_path / "out.png")}))
+        Copies(str(tmp_path / "out.png"))
 
 
 @pytest.mark.parametrize("option", ["copy-to", "link-to"])

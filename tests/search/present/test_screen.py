@@ -17,9 +17,8 @@ from painting import paint
 from indexer import Item
 from indexer.errors import PathError, QueryError
 from search import Hit
-from search.present.opening import OPENED
 from search.present.preview import CELL, rows
-from search.present.sinks import Chosen, open_sinks
+from search.present.sinks import OPENED, open_sinks
 
 ROOT = Path(__file__).parents[3]
 
@@ -73,8 +72,8 @@ def test_a_plain_terminal_shows_a_photo_as_coloured_half_blocks(photos: Path) ->
     photo = paint(photos / "red.png", (250, 0, 0))
     shown = on_a_terminal(
         "from pathlib import Path\nfrom indexer import Item\nfrom search import Hit\n"
-        "from search.present.sinks import Chosen, open_sinks\n"
-        "with open_sinks(Chosen({'preview': True})) as sinks:\n"
+        "from search.present.sinks import open_sinks\n"
+        "with open_sinks({'preview': True}) as sinks:\n"
         f"    sinks.take('red', [Hit(Item('image', Path({str(photo)!r})), 0.5)])\n"
         "    assert sinks.finish() == ([], [])"
     )
@@ -85,7 +84,7 @@ def test_a_plain_terminal_shows_a_photo_as_coloured_half_blocks(photos: Path) ->
 def test_where_there_is_no_terminal_nothing_is_drawn_and_it_says_so(
     photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with open_sinks(Chosen({"preview": True})) as sinks:
+    with open_sinks({"preview": True}) as sinks:
         sinks.take("red", hits(paint(photos / "red.png")))
         (said,), failures = sinks.finish()
     assert (capsys.readouterr().out, failures) == ("", [])
@@ -93,7 +92,7 @@ def test_where_there_is_no_terminal_nothing_is_drawn_and_it_says_so(
 
 
 def test_previews_are_for_one_question() -> None:
-    with pytest.raises(QueryError, match="--html FILE"), open_sinks(Chosen({"preview": True}, many=True)):
+    with pytest.raises(QueryError, match="--html FILE"), open_sinks({"preview": True}, many=True):
         pass
 
 
@@ -103,7 +102,7 @@ def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setitem(sys.modules, "textual_image", None)
     monkeypatch.setitem(sys.modules, "textual_image.renderable", None)
-    with pytest.raises(QueryError, match=r"descry\[previews\]"), open_sinks(Chosen({"preview": True})):
+    with pytest.raises(QueryError, match=r"descry\[previews\]"), open_sinks({"preview": True}):
         pass
 
 
@@ -123,8 +122,8 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return asked
 
 
-def finish(chosen: Chosen, found: list[Hit]) -> tuple[list[str], list[str]]:
-    with open_sinks(chosen) as sinks:
+def finish(chosen: dict[str, object], found: list[Hit], *, many: bool = False) -> tuple[list[str], list[str]]:
+    with open_sinks(chosen, many=many) as sinks:
         sinks.take("a question", found)
         lines, failures = sinks.finish()
     return lines, [failure.path.name for failure in failures]
@@ -132,7 +131,7 @@ def finish(chosen: Chosen, found: list[Hit]) -> tuple[list[str], list[str]]:
 
 def test_the_photos_are_opened_the_best_first_and_not_too_many(launched: list[str], photos: Path) -> None:
     found = [paint(photos / f"{number}.png") for number in range(OPENED + 3)]
-    lines, failed = finish(Chosen({"open": True}), hits(photos / "gone.png", *found))
+    lines, failed = finish({"open": True}, hits(photos / "gone.png", *found))
     assert launched == [str(path) for path in found[:OPENED]]
     assert (lines, failed) == ([f"the first {OPENED} are opened, 3 are not"], ["gone.png"])
 
@@ -140,18 +139,18 @@ def test_the_photos_are_opened_the_best_first_and_not_too_many(launched: list[st
 def test_the_page_is_opened_when_it_is_there(launched: list[str], photos: Path, tmp_path: Path) -> None:
     page = tmp_path / "out.html"
     for many in (False, True):
-        finish(Chosen({"open": True, "html": str(page)}, many=many), hits(paint(photos / "a.png")))
+        finish({"open": True, "html": str(page)}, hits(paint(photos / "a.png")), many=many)
     assert launched == [str(page)] * 2
     assert page.read_text().endswith("</html>\n")
 
 
 def test_the_folder_is_opened(launched: list[str], photos: Path, tmp_path: Path) -> None:
-    finish(Chosen({"open": True, "link-to": str(tmp_path / "out")}), hits(paint(photos / "a.png")))
+    finish({"open": True, "link-to": str(tmp_path / "out")}, hits(paint(photos / "a.png")))
     assert launched == [str(tmp_path / "out")]
 
 
 def test_of_many_questions_only_a_page_or_folder_can_be_opened(launched: list[str]) -> None:
-    with pytest.raises(QueryError, match="--html FILE makes one page"), open_sinks(Chosen({"open": True}, many=True)):
+    with pytest.raises(QueryError, match="--html FILE makes one page"), open_sinks({"open": True}, many=True):
         pass
     assert not launched
 
@@ -159,4 +158,4 @@ def test_of_many_questions_only_a_page_or_folder_can_be_opened(launched: list[st
 def test_a_machine_without_a_desktop_says_so(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(click, "launch", lambda _: 1)
     with pytest.raises(PathError, match="nothing on this machine"):
-        finish(Chosen({"open": True}), hits(paint(photos / "a.png")))
+        finish({"open": True}, hits(paint(photos / "a.png")))

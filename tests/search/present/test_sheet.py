@@ -15,7 +15,7 @@ from PIL import Image
 from indexer import Item
 from indexer.errors import PathError
 from search import Hit
-from search.present.sinks import Chosen, open_sinks
+from search.present.sinks import open_sinks
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Page(HTMLParser):
 
 
 def sheet(path: Path, *answers: tuple[str, list[Hit]]) -> Page:
-    with open_sinks(Chosen({"html": str(path)}, many=len(answers) > 1)) as sinks:
+    with open_sinks({"html": str(path)}, many=len(answers) > 1) as sinks:
         for question, hits in answers:
             sinks.take(question, hits)
         sinks.finish()
@@ -136,7 +136,7 @@ def test_many_questions_are_one_page_and_an_empty_answer_says_so(photos: Path, t
 def test_a_page_that_is_not_finished_leaves_the_old_one(tmp_path: Path) -> None:
     sheet(tmp_path / "out.html", ("old", []))
     before = (tmp_path / "out.html").read_bytes()
-    with pytest.raises(KeyboardInterrupt), open_sinks(Chosen({"html": str(tmp_path / "out.html")})) as sinks:
+    with pytest.raises(KeyboardInterrupt), open_sinks({"html": str(tmp_path / "out.html")}) as sinks:
         sinks.take("new", [])
         raise KeyboardInterrupt
     assert (tmp_path / "out.html").read_bytes() == before
@@ -150,6 +150,6 @@ def test_a_page_that_is_not_finished_leaves_the_old_one(tmp_path: Path) -> None:
 def test_a_photo_s_name_or_a_place_that_is_not_there_is_refused_before_the_search(
     name: str, reason: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(PathError, match=reason), open_sinks(Chosen({"html": str(tmp_path / name)})):
+    with pytest.raises(PathError, match=reason), open_sinks({"html": str(tmp_path / name)}):
         pass
     assert not list(tmp_path.iterdir())

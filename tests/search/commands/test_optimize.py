@@ -9,14 +9,14 @@ from painting import paint_many
 
 from indexer import Encoder, Library, index_sources
 from indexer.nearest import tuning
-from search import optimizing
 from search.cli import main
+from search.commands import optimize as command
 
 
 @pytest.fixture
 def filled(library: Library, photos: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> Library:
     """Photos in colours, and texts of as many."""
-    monkeypatch.setattr(optimizing, "QUESTIONS", 20)
+    monkeypatch.setattr(command, "QUESTIONS", 20)
     monkeypatch.setattr(library, "encoder", lambda: encoder)
     paint_many(photos, 60)
     for number, color in enumerate(["red", "green", "blue", "red blue", "yellow"] * 6):
@@ -26,7 +26,7 @@ def filled(library: Library, photos: Path, encoder: Encoder, monkeypatch: pytest
 
 
 def test_photos_are_asked_for_by_the_librarys_own_sentences_and_sentences_by_photos(filled: Library) -> None:
-    asked = {found.result.modality: found.asked for found in optimizing.optimize(filled, recall=0.9)}
+    asked = {found.result.modality: found.asked for found in command.optimize_all(filled, recall=0.9)}
     assert asked == {
         "image": "20 of the library's own text vectors",
         "text": "20 of the library's own image vectors",
@@ -34,12 +34,12 @@ def test_photos_are_asked_for_by_the_librarys_own_sentences_and_sentences_by_pho
 
 
 def test_without_enough_of_them_general_sentences_ask(filled: Library, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(optimizing, "QUESTIONS", 100)
-    assert {found.asked for found in optimizing.optimize(filled, recall=0.9)} == {"100 general sentences"}
+    monkeypatch.setattr(command, "QUESTIONS", 100)
+    assert {found.asked for found in command.optimize_all(filled, recall=0.9)} == {"100 general sentences"}
 
 
 def test_a_small_library_is_told_so_in_two_lines_a_kind(filled: Library) -> None:
-    told = [optimizing.explained(found).splitlines() for found in optimizing.optimize(filled, recall=0.9)]
+    told = [command.explained(found).splitlines() for found in command.optimize_all(filled, recall=0.9)]
     assert [len(lines) for lines in told] == [2, 2]
     assert told[0][0].startswith("image: 60 vectors, exact: ")
     assert "without missing any" in told[0][1]
@@ -48,16 +48,16 @@ def test_a_small_library_is_told_so_in_two_lines_a_kind(filled: Library) -> None
 def test_a_large_one_is_told_what_was_chosen_and_why(filled: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "EXACT_IS_QUICK", 0)
     monkeypatch.setattr(tuning, "WORTH_IT", 2)
-    found = next(optimizing.optimize(filled, recall=0.9))
+    found = next(command.optimize_all(filled, recall=0.9))
     choice = filled.indexes.parameters("image")
     assert choice is not None
-    first, second = optimizing.explained(found).splitlines()
+    first, second = command.explained(found).splitlines()
     assert first.startswith(f"image: 60 vectors in {choice.nlist} lists, of which a query scans the nearest ")
     assert f"with the {choice.refine_k} best ranked exactly" in second
     assert "chosen by half of 20 of the library's own text vectors; " in second
     assert f"with the others recall@10 {choice.recall:.3f}, 0.9 wished" in second
     monkeypatch.setattr(tuning, "WORTH_IT", 0)
-    first, second = optimizing.explained(next(optimizing.optimize(filled, recall=0.9))).splitlines()
+    first, second = command.explained(next(command.optimize_all(filled, recall=0.9))).splitlines()
     assert first.startswith("image: 60 vectors, exact: ")
     assert "lists would have to be scanned" in second
     assert filled.indexes.parameters("image") is None
@@ -68,7 +68,7 @@ def test_answers_stay_the_same_where_all_lists_are_scanned(filled: Library, monk
     before = filled.index("image").search(questions, 30)
     monkeypatch.setattr(tuning, "EXACT_IS_QUICK", 0)
     monkeypatch.setattr(tuning, "WORTH_IT", 2)
-    list(optimizing.optimize(filled, recall=1.0))
+    list(command.optimize_all(filled, recall=1.0))
     after = filled.index("image").search(questions, 30)
     assert not filled.index("image").is_exact
     np.testing.assert_array_equal(after[1], before[1])
@@ -87,14 +87,14 @@ def test_indexing_twice_as_many_makes_the_index_anew_and_says_so(
 ) -> None:
     monkeypatch.setattr(tuning, "EXACT_IS_QUICK", 0)
     monkeypatch.setattr(tuning, "WORTH_IT", 2)
-    for _ in optimizing.optimize(filled, recall=0.9):
+    for _ in command.optimize_all(filled, recall=0.9):
         pass
     before = filled.indexes.parameters("image")
-    assert [found.result.modality for found in optimizing.renew(filled)] == []
+    assert [found.result.modality for found in command.renew(filled)] == []
     paint_many(photos, 150)
     encoder = filled.encoder()
     index_sources(filled, [photos], encoder)
-    assert [found.result.modality for found in optimizing.renew(filled)] == ["image"]
+    assert [found.result.modality for found in command.renew(filled)] == ["image"]
     after = filled.indexes.parameters("image")
     assert before is not None
     assert after is not None

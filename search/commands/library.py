@@ -1,0 +1,141 @@
+"""The commands that look after a library: `descry remove`, `reembed`, `export`, `import`; and `models`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from indexer.library import Library
+from search.options import device_option, filter_options, format_option, model_option
+from search.output import ROW_FORMATS
+from search.terminal import INTERRUPTED, leave, say, write
+
+if TYPE_CHECKING:
+    from search.filters import Filter
+
+
+@click.command()
+@format_option(ROW_FORMATS)
+def models(form: str) -> None:
+    """Show the encoders that can be chosen: quality, size, speed, and whether they are here already.
+
+    \b
+    descry models
+    descry index ~/Photos --model vit-b-32
+    """
+    from indexer.encoders.models import MODELS, is_here
+
+    rows = [
+        {
+            "name": card.alias,
+            "here": "yes" if is_here(card) else "no",
+            "dimensions": card.dimension,
+            "MB": card.megabytes,
+            "ImageNet %": card.quality,
+            "photos/s on a core": card.speed,
+            "note": card.note,
+        }
+        for card in MODELS
+    ]
+    write(ROW_FORMATS[form](rows))
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.pass_obj
+def remove(library: Path, path: Path) -> None:
+    """Take a folder or a file out of the library; nothing on disk is touched.
+
+    \b
+    descry remove ~/Photos/old
+    """
+
+    with Library.open(library, readonly=False) as opened:
+        removal = opened.remove(path)
+    write(f"{removal.items} items removed from the library\n")
+    if removal.still_inside:
+        say(f"note: the folder {removal.still_inside} stays indexed; its next run adds {path} again")
+
+
+@click.command()
+@model_option("The new encoder, see `descry models`; by default the library's own.")
+@device_option
+@click.pass_obj
+def reembed(library: Path, model: str | None, device: str) -> None:
+    """Give a library another encoder, or its own one's newer weights; ids and tags stay.
+
+    Searching goes on with the old vectors until all new ones are there. A run that was cut off goes on.
+
+    \b
+    descry reembed --model vit-b-32
+    """
+    from indexer import reembedding
+    from indexer.encoders import load_encoder
+    from search.progress import watcher
+
+    with Library.open(library, readonly=False) as opened:
+        encoder = load_encoder(model or opened.encoder_name, device=device)
+        given_up = reembedding.unfinished(opened)
+        if opened.has(encoder):
+            reembedding.reembed(opened, encoder)
+            write(f"The library has the vectors of {encoder.name} ({encoder.checksum}) already: nothing to do.\n")
+            if given_up:
+                write(f"The unfinished change to {given_up.encoder} is given up.\n")
+            return
+        report = reembedding.reembed(opened, encoder, watcher=watcher())
+    if report.interrupted:
+        say("Interrupted. What is done is kept: run the same command again to go on.")
+        leave(INTERRUPTED)
+    write(f"{report.embedded} items embedded anew by {encoder.name} in {report.seconds:.1f} s\n")
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--modality", default="", metavar="KIND", help="image or text; both if not said.")
+@filter_options
+@click.pass_obj
+def export(library: Path, file: Path, modality: str, filters: tuple[Filter, ...]) -> None:
+    """Write the library's vectors, paths, texts and facts to FILE, a .npz or .parquet.
+
+    \b
+    descry export vectors.npz
+    descry export photos.parquet --modality image --in ~/Photos/2023
+    """
+    from indexer.transfer import export as write_vectors
+    from search.filters import FUNCTIONS, to_sql
+
+    with Library.open(library) as opened:
+        opened.catalog.register_functions(FUNCTIONS)
+        items = write_vectors(opened, file, modality=modality, condition=to_sql(filters))
+    write(f"{items} vectors written to {file}\n")
+
+
+@click.command("import")
+@click.argument("source", type=click.Path(path_type=Path))
+@model_option(
+    "The encoder that made them, if they do not say, or say another than the shipped one: see `descry models`."
+)
+@click.option("--photos", type=click.Path(path_type=Path), metavar="FOLDER", help="Where relative paths begin.")
+@device_option
+@click.pass_obj
+def import_(library: Path, source: Path, model: str | None, photos: Path | None, device: str) -> None:
+    """Take in the vectors of SOURCE: a file that `descry export` wrote, or a folder as clip-retrieval writes it.
+
+    Such a folder holds img_emb/img_emb_0.npy and metadata/metadata_0.parquet, with a column image_path.
+
+    \b
+    descry import vectors.npz
+    descry import embeddings/ --model vit-b-32 --photos ~/Photos
+    """
+    from indexer.transfer import encoder_of, import_into, open_embeddings
+    from search.progress import imported, watcher
+
+    embeddings = open_embeddings(source, photos=photos)
+    encoder = encoder_of(embeddings, model, library=library, device=device)
+    report = import_into(library, embeddings, encoder, watcher=watcher("vectors"))
+    write(imported(report) + "\n")
+    if report.interrupted:
+        say("Interrupted. What is done is kept: run the same command again to go on.")
+        leave(INTERRUPTED)
