@@ -11,7 +11,7 @@ from evaluation.classify import class_vectors
 from evaluation.datasets import Example, embed_photos
 from indexer.encoders import Encoder
 from indexer.items import Float32Array, Int64Array
-from search.fusion import rocchio
+from search.rerank import rocchio
 
 # The first hits, which are marked, and those behind them that are counted.
 MARKED, COUNTED = 3, 10

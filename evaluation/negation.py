@@ -19,7 +19,7 @@ from evaluation.datasets import DataError, Example
 from evaluation.found import HERE
 from indexer.encoders.base import unit_rows
 from indexer.items import Float32Array
-from search.fusion import penalties, weighted
+from search.rerank import penalties, weighted
 
 BoolArray = npt.NDArray[np.bool_]
 

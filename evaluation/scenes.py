@@ -23,9 +23,9 @@ from evaluation.kinds import Captions, held_out_photos
 from evaluation.negation import naming, pairs_of
 from indexer.encoders import Encoder
 from indexer.items import Float32Array, Int64Array
-from search.fusion import penalties
 from search.prompts import embed_texts
 from search.relevance import Judge
+from search.rerank import penalties
 
 # What fits in a scene; unknown pairs belong to the library and count for nothing.
 FITS, NOT, UNKNOWN = 1, 0, -1

@@ -9,19 +9,32 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from indexer.items import Float32Array, Int64Array
-from search.fusion import penalties, ranks_of, reciprocal_rank
 from search.hits import Candidate
 from search.relevance import WITNESSES, Judge
-from search.rerank import Vectors
+from search.rerank import Vectors, penalties, ranks_of, reciprocal_rank
 
 if TYPE_CHECKING:
     from indexer.nearest.index import VectorIndex
+    from search.query import Query
 
 # How far down the rankings by meaning and by words are fused: at rank 1000 a thing adds a seventeenth of the first.
 FUSED = 1000
 
 # Hits from which those are chosen that do not resemble what is taken away.
 WEIGHED = 1000
+
+# Candidates among which an order other than relevance is looked for, of those that fit.
+SORTED = 10_000
+
+# Candidates of which near-duplicates are folded, or variety is chosen, at least and for each hit: a photo often stands
+# in a burst, and ten bursts should not leave a page of ten empty.
+UNIQUE, DIVERSE = (200, 10), (50, 5)
+
+
+def reach_of(query: Query) -> int:
+    """How many candidates are needed for the hits of a query."""
+    steps = [step for step, asked in ((UNIQUE, query.unique), (DIVERSE, query.diverse)) if asked]
+    return max(query.k, SORTED * query.is_sorted, *(max(least, each * query.k) for least, each in steps))
 
 
 class Candidates:
@@ -56,7 +69,7 @@ class Candidates:
     def without(
         self, candidates: Sequence[Candidate], taken: Float32Array, weights: Sequence[float], sample: Float32Array
     ) -> list[Candidate]:
-        """Those that do not resemble what is taken away first; the others pay a penalty, see `fusion.penalties`.
+        """Those that do not resemble what is taken away first; the others pay a penalty, see `rerank.penalties`.
 
         `taken` `[t, dim]` are the terms taken away, `sample` `[m, dim]` stands for the library.
         """

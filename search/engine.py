@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -14,19 +14,18 @@ from indexer.errors import QueryError, SourceError
 from indexer.items import Float32Array, Int64Array
 from indexer.library import Library
 from indexer.storage.files import as_stored
-from search.candidates import FUSED, WEIGHED, Candidates
+from search.candidates import FUSED, WEIGHED, Candidates, reach_of
 from search.filters import FUNCTIONS, SAME_TYPE, Filter, to_sql
-from search.fusion import rocchio, weighted
 from search.hits import Candidate, Hit
 from search.prompts import embed_texts
 from search.query import STORED, Order, Query, Term, parse
-from search.rerank import RERANKERS
+from search.rerank import diverse, rocchio, unique, weighted
+
+if TYPE_CHECKING:
+    from search.relevance import Judge
 
 # Stored vectors that stand for a library: mean and median of the cosines with them are known to 3 % of their spread.
 SAMPLE = 2000
-
-# Candidates among which an order other than relevance is looked for, of those that fit.
-SORTED = 10_000
 
 # Answers of the catalog that are kept, at 8 bytes an id: the last filters' and listings'.
 KEPT = 8
@@ -148,14 +147,47 @@ class Engine:
         raise QueryError(f"{wanted!r} cannot be looked for; {' and '.join(known)} can.")
 
     def _answer(self, query: Query, terms: Float32Array, allowed: Int64Array | None) -> list[Hit]:
-        """The hits of a query whose terms are the rows of `terms`."""
-        candidates = self._candidates(query, terms, allowed)
-        for reranker in RERANKERS:
-            if reranker.asked(query):
-                candidates = reranker.rerank(query, candidates, self._vectors)
+        """The hits of a query whose terms are the rows of `terms`: nearest, then what the query wishes of them."""
+        index = self.library.index(query.wanted)
+        rows = self._rows(query, terms)
+        candidates = Candidates(index, rows, allowed, set() if query.include_self else self._own_ids(query))
+        held, reach = self._held_words(query, len(index)), reach_of(query)
+        found = candidates.nearest(max(reach, FUSED * bool(held), WEIGHED * query.takes_away))
+        sample = index.sample(SAMPLE) if found and (query.takes_away or query.is_cut) else None
+        if sample is not None and query.takes_away:
+            weights = np.array([term.weight for term in query.terms], np.float32)
+            taken = weights < 0
+            found = candidates.without(found, terms[taken], -weights[taken] / weights.max(), sample)
+        if sample is not None and query.is_cut:
+            found = candidates.fitting(found, self._judge(query), query.fits, sample, self._vectors)
+        if held:
+            found = candidates.fused(found, held)
+        found = found[:reach]
+        if query.unique:
+            found = unique(found, self._vectors)
+        if query.diverse:
+            found = diverse(found, self._vectors, query.k)
         if query.is_sorted:
-            candidates = self._sorted(query, candidates)
-        return self._hits(candidates, query.k)
+            found = self._sorted(query, found)
+        return self._hits(found, query.k)
+
+    def _rows(self, query: Query, terms: Float32Array) -> Float32Array:
+        """What the index is asked for, unit rows `[r, dim]`, drawn to what was marked."""
+        weights = np.array([term.weight for term in query.terms], np.float32)
+        rows = terms[weights > 0] if query.best_of_each else _row(query, terms)[np.newaxis]
+        if not (query.right or query.wrong):
+            return rows
+        right, wrong = self._vectors(query.right), self._vectors(query.wrong)
+        return np.stack([rocchio(row, right, wrong) for row in rows])
+
+    def _judge(self, query: Query) -> Judge:
+        """Who tells what fits the query."""
+        from search.organise.vocabulary import rivals
+        from search.relevance import judge_for
+
+        checksum = str(self.library.catalog.meta()["checksum"])
+        known = self._remembered(("rivals", checksum), lambda: rivals(self.library))
+        return judge_for(checksum, known, asked=self._tower(query.asked), wanted=self._tower(query.wanted))
 
     def _sorted(self, query: Query, candidates: Sequence[Candidate]) -> list[Candidate]:
         by_id = {candidate.id: candidate for candidate in candidates}
@@ -164,25 +196,6 @@ class Engine:
             query.wanted, order=order.name, descending=order.descending, among=list(by_id)
         )
         return [by_id[id] for id in ids.tolist()]
-
-    def _candidates(self, query: Query, terms: Float32Array, allowed: Int64Array | None) -> list[Candidate]:
-        """The ids that may answer, best first, as many as the rerankers need."""
-        index = self.library.index(query.wanted)
-        own = set[int]() if query.include_self else self._own_ids(query)
-        weights = np.array([term.weight for term in query.terms], np.float32)
-        rows = terms[weights > 0] if query.best_of_each else _row(query, terms)[np.newaxis]
-        if query.right or query.wrong:
-            right, wrong = self._vectors(query.right), self._vectors(query.wrong)
-            rows = np.stack([rocchio(row, right, wrong) for row in rows])
-        candidates = Candidates(index, rows, allowed, own)
-        reach = max(query.k, SORTED * query.is_sorted, *(row.reach(query.k) * row.asked(query) for row in RERANKERS))
-        held = self._held_words(query, len(index))
-        found = candidates.nearest(max([reach, FUSED * bool(held), WEIGHED * query.takes_away]))
-        if found and (query.takes_away or query.is_cut):
-            found = self._sifted(query, terms, candidates, found, index.sample(SAMPLE))
-        if held:
-            found = candidates.fused(found, held)
-        return found[:reach]
 
     def _held_words(self, query: Query, total: int) -> dict[int, float]:
         """The ids of items that hold words of the query, with their weights; none where words do not count."""
@@ -199,29 +212,6 @@ class Engine:
         from search.words import words_that_count
 
         return words_that_count(self.library.catalog, query, self.library.catalog.count(query.wanted))
-
-    def _sifted(
-        self,
-        query: Query,
-        terms: Float32Array,
-        candidates: Candidates,
-        found: list[Candidate],
-        sample: Float32Array,
-    ) -> list[Candidate]:
-        """What is found, less what resembles what is taken away and what does not fit, as the query wishes."""
-        if query.takes_away:
-            weights = np.array([term.weight for term in query.terms], np.float32)
-            taken = weights < 0
-            found = candidates.without(found, terms[taken], -weights[taken] / weights.max(), sample)
-        if query.is_cut:
-            from search.organise.vocabulary import rivals
-            from search.relevance import judge_for
-
-            checksum = str(self.library.catalog.meta()["checksum"])
-            known = self._remembered(("rivals", checksum), lambda: rivals(self.library))
-            judge = judge_for(checksum, known, asked=self._tower(query.asked), wanted=self._tower(query.wanted))
-            found = candidates.fitting(found, judge, query.fits, sample, self._vectors)
-        return found
 
     def _hits(self, candidates: Sequence[Candidate], k: int) -> list[Hit]:
         """The hits of the first `k` candidates that are there: a file that gives way to another just now is not."""

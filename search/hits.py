@@ -13,7 +13,7 @@ GONE = "the file is gone"
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """The id of an item that may be a hit; see `Hit` for the other fields."""
+    """The id of an item that may be a hit; see `Hit` for the other fields, which have the same names."""
 
     id: int
     score: float
@@ -32,15 +32,14 @@ class Candidate:
 class Hit:
     """An item that was found. `score` is a cosine, higher is nearer, None where nothing was asked (`Engine.browse`).
 
-    `missing` says that its file is gone, `unseen` why it cannot be looked at now ("" if it can). What else is None was
-    not asked for: `probability` is that of fitting the query (`search.relevance`), `alike` the number of
-    near-duplicates folded into the hit, `penalty` what it pays for resembling what the query takes away, `rank_score`
-    what the ranks by meaning and by words come to.
+    `unseen` says why its file cannot be looked at now ("" if it can). What else is None was not asked for:
+    `probability` is that of fitting the query (`search.relevance`), `alike` the number of near-duplicates folded into
+    the hit, `penalty` what it pays for resembling what the query takes away, `rank_score` what the ranks by meaning and
+    by words come to.
     """
 
     item: Item
     score: float | None = None
-    missing: bool = False
     probability: float | None = None
     alike: int | None = None
     penalty: float | None = None
@@ -50,25 +49,18 @@ class Hit:
     @classmethod
     def of(cls, item: Item, candidate: Candidate | None = None) -> Hit:
         """The hit of a stored item, whose file is looked for."""
-        unseen = why_unseen(item.path)
-        missing = unseen == GONE
-        if candidate is None:
-            return cls(item, missing=missing, unseen=unseen)
-        return cls(
-            item,
-            candidate.score,
-            missing=missing,
-            probability=candidate.probability,
-            alike=candidate.alike,
-            penalty=candidate.penalty,
-            rank_score=candidate.rank_score,
-            unseen=unseen,
-        )
+        shared = Candidate.__slots__[1:] if candidate else ()
+        return cls(item, unseen=why_unseen(item.path), **{name: getattr(candidate, name) for name in shared})
 
     @property
     def id(self) -> int:
         """The id of the item; 0 for one that no library holds."""
         return self.item.id or 0
+
+    @property
+    def missing(self) -> bool:
+        """Whether its file is gone."""
+        return self.unseen == GONE
 
 
 def why_unseen(path: Path) -> str:

@@ -16,7 +16,7 @@ from click.shell_completion import CompletionItem
 
 from indexer.storage.listing import FACETS
 from search.filters import FIELDS, ORIENTATIONS, Field, Filter, negated
-from search.output import FORMATS
+from search.present.formats import FORMATS
 from search.present.sinks import SINK_TYPES
 from search.query import BY_RELEVANCE, ORDERS, STRICTNESS, check_address
 

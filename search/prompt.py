@@ -20,7 +20,7 @@ from indexer.library import Library
 from search.empty import why_empty
 from search.engine import Engine
 from search.hits import why_unseen
-from search.output import table
+from search.present.formats import table
 from search.present.sinks import open_sinks
 from search.refine import REFINEMENTS, Conversation, breadcrumb, continuations, step
 from search.terminal import say, styled, visible, write

@@ -86,7 +86,7 @@ class Term:
 class Query:
     """What is looked for: the terms' vectors, weighed and added, among the items of the modality `wanted`.
 
-    Terms of negative weight are taken away: what resembles them pays a penalty (see `search.fusion`).
+    Terms of negative weight are taken away: what resembles them pays a penalty (see `search.rerank`).
     `k` is how many hits at most. A photo that is itself in the library leaves itself out of its own
     answer unless `include_self`. `filters` say what may be found at all, `sort` in which of `ORDERS`
     the hits come, descending if a dash stands before it; every order but relevance takes only what fits.

@@ -12,7 +12,7 @@ from indexer.library import Library
 from indexer.photos.suffixes import RARE_SUFFIXES
 from indexer.storage.files import LINK, shown
 from search.hits import GONE, why_unseen
-from search.output import Rows
+from search.present.formats import Rows
 
 # Kinds of files that are named, the most frequent first; the others are counted together.
 NAMED = 8

@@ -1,7 +1,7 @@
 """Search by words: what holds the words of a query, in names, texts and captions, by how much they tell.
 
 Beside the search by meaning, which knows what a photo shows, this finds what somebody wrote: names of places and
-people, file names, rare words. The two rankings are fused by `fusion.reciprocal_rank`.
+people, file names, rare words. The two rankings are fused by `rerank.reciprocal_rank`.
 
 `python -m evaluation hybrid` on the 1,000 photos of Flickr8k val, third shipped encoder; of the photos that were meant,
 how many of the first ten could be and are: by meaning alone, with words that few hold (the default), with all words:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from search.options import format_option
-from search.output import ROW_FORMATS
+from search.present.formats import ROW_FORMATS
 from search.terminal import write
 
 

@@ -9,7 +9,7 @@ import click
 
 from indexer.library import Library
 from search.options import device_option, filter_options, format_option, model_option
-from search.output import ROW_FORMATS
+from search.present.formats import ROW_FORMATS
 from search.terminal import INTERRUPTED, leave, say, write
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import click
 from indexer.errors import LibraryNotFound
 from indexer.library import Library
 from search.options import COUNT, count_option, device_option, filter_options, format_option, model_option
-from search.output import ROW_FORMATS
+from search.present.formats import ROW_FORMATS
 from search.terminal import say, write
 
 if TYPE_CHECKING:

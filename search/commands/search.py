@@ -27,7 +27,7 @@ from search.options import (
     sink_options,
     sort_option,
 )
-from search.output import FORMATS, json_text, records, table
+from search.present.formats import FORMATS, json_text, records, table
 from search.present.sinks import Sinks, open_sinks
 from search.query import Query, like, parse
 from search.terminal import say, write
@@ -231,7 +231,7 @@ def _found(engine: Engine, batch: Sequence[Asked], find: Find) -> list[list[Hit]
 
 
 def _print(hits: Sequence[Hit], form: str, *, long: bool) -> None:
-    """Prints hits in one of `output.FORMATS`."""
+    """Prints hits in one of `formats.FORMATS`."""
     if form == "table":
         write(table(hits, long=long), safe=True)
     else:

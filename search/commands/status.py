@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from search.options import format_option
-from search.output import ROW_FORMATS
+from search.present.formats import ROW_FORMATS
 from search.terminal import write
 
 

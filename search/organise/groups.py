@@ -15,7 +15,7 @@ from indexer.errors import QueryError
 from indexer.items import Float32Array, Int64Array, Vectors
 from indexer.library import Library
 from search.organise.vocabulary import Vocabulary, distinct
-from search.output import Rows
+from search.present.formats import Rows
 
 MODALITY = "image"
 

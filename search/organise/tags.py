@@ -21,7 +21,7 @@ from indexer.storage.tags import Tag
 from search.filters import OTHER, Filter
 from search.labels import read_labels
 from search.organise.vocabulary import rivals, vocabulary
-from search.output import Rows
+from search.present.formats import Rows
 from search.prompts import embed_texts
 from search.query import NORMALLY
 from search.relevance import WITNESSES, Judge, judge_for

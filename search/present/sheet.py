@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from indexer.atomic import atomic_write, temporary_file, writing
 from indexer.errors import PathError
 from indexer.storage.files import shown
-from search.hits import GONE, Hit
-from search.output import facts_of
+from search.hits import Hit
+from search.present.formats import facts_of
 from search.present.sinks import Answer, Sink
 from search.present.thumbnails import data_uri, thumbnails
 
@@ -192,7 +192,7 @@ def _picture(hit: Hit, jpeg: bytes | None) -> str:
     if hit.item.text:
         return f'<p class="says">{escape(hit.item.text)}</p>'
     if jpeg is None:
-        return f"<p>{GONE if hit.missing else hit.unseen or 'it cannot be read now'}</p>"
+        return f"<p>{hit.unseen or 'it cannot be read now'}</p>"
     return f'<img src="{data_uri(jpeg)}" alt="{escape(hit.item.path.name)}" loading="lazy">'
 
 

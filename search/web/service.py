@@ -32,7 +32,7 @@ from search.engine import Engine
 from search.filters import OTHER, Filter
 from search.hits import Hit
 from search.organise.vocabulary import shipped_words
-from search.output import record, records
+from search.present.formats import record, records
 from search.present.heatmap import Heat, heats
 from search.query import STORED, Query, Term, like, parse
 from search.web.problems import Busy, Gone, NotHere

@@ -10,12 +10,13 @@ from painting import later, paint
 from indexer import Item
 from indexer.errors import PathError
 from search import Hit
+from search.hits import why_unseen
 from search.present.folders import Copies, question_folder
 from search.present.sinks import Answer, open_sinks
 
 
 def hits(*paths: Path) -> list[Hit]:
-    return [Hit(Item("image", path), 0.5, missing=not path.exists()) for path in paths]
+    return [Hit(Item("image", path), 0.5, unseen=why_unseen(path)) for path in paths]
 
 
 def put(option: str, folder: Path, *answers: list[Hit], many: bool = False) -> tuple[list[str], list[str]]:

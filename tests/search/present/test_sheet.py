@@ -15,6 +15,7 @@ from PIL import Image
 from indexer import Item
 from indexer.errors import PathError
 from search import Hit
+from search.hits import GONE
 from search.present.sinks import open_sinks
 
 
@@ -93,7 +94,7 @@ def test_what_has_no_picture_says_why_or_what_it_says(photos: Path, tmp_path: Pa
     broken = photos / "broken.png"
     broken.write_bytes(b"broken")
     hits = [
-        Hit(Item("image", photos / "gone.png"), 0.3, missing=True),
+        Hit(Item("image", photos / "gone.png"), 0.3, unseen=GONE),
         Hit(Item("image", broken), 0.2),
         Hit(Item("image", paint(photos / "good.png")), 0.15),
         Hit(Item("text", photos / "notes.txt", "p1", "5 < 6 & <b>7</b>"), 0.1),

@@ -17,7 +17,7 @@ from indexer import Encoder, Library, index_sources
 from indexer.reembedding import reembed
 from indexer.testing import COLORS, color_encoder
 from search import Engine, Filter, parse
-from search.output import records
+from search.present.formats import records
 from search.query import like
 from search.web.app import Size
 from search.web.service import Service

@@ -11,12 +11,13 @@ import pytest
 from indexer import Item
 from search import Hit
 from search.commands.search import describe, search, similar
-from search.output import FORMATS, as_csv, as_table, table
+from search.hits import GONE
+from search.present.formats import FORMATS, as_csv, as_table, table
 from search.terminal import shortest
 
 HITS = [
     Hit(Item("image", Path("/photos/sea.jpg"), facts={"width": 640}, id=7), 0.98765432),
-    Hit(Item("text", Path("/notes/sea, wind.txt"), "p2", 'the "sea"\tand 海', id=9), 0.5, missing=True),
+    Hit(Item("text", Path("/notes/sea, wind.txt"), "p2", 'the "sea"\tand 海', id=9), 0.5, unseen=GONE),
 ]
 FIELDS = {"rank", "score", "modality", "path", "part", "text", "id"}
 
