@@ -28,7 +28,7 @@ lint: $(VENV)/installed-dev
 	$(BIN)/mypy
 
 bench: $(VENV)/installed-dev
-	$(BIN)/python -m evaluation speed
+	$(BIN)/python -m benchmarks
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -1,69 +1,122 @@
-"""`python -m benchmarks [vectors|photos ...]`: Descry and its peers side by side, as a table and as JSON."""
+"""`python -m benchmarks [NAME ...]`: how fast and how small Descry is here, and its peers beside it.
+
+A name is a measurement, a function of `MEASUREMENTS`, or `vectors` or `photos`, which run the peers. A figure is told
+beside a limit or a peer that was measured in the same run, where there is one: that ratio carries over to other
+machines, the milliseconds do not.
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from platformdirs import user_cache_path
 
-import benchmarks.photos
-import benchmarks.photos.run
-import benchmarks.vectors
-import benchmarks.vectors.run
-from benchmarks.saved import write
-from benchmarks.tables import table
-from evaluation.speed.machine import machine
-from evaluation.speed.setting import Setting, sizes_of
-from indexer.encoders import load_encoder
+from benchmarks import photos, vectors
+from benchmarks.figures import Figure, Row, Run, against, table
+from benchmarks.machine import machine
+from benchmarks.plot import plot, require_matplotlib
+from benchmarks.setting import Setting, sizes_of
+from evaluation.datasets import DataError
+from indexer.encoders import DEFAULT, load_encoder
 from indexer.errors import DescryError
 from indexer.shipped import shipped
 
 Options = argparse.Namespace
-Row = tuple[str, str, dict[str, Any]]
+
+# Name -> the module of the function of that name, which yields figures.
+MEASUREMENTS = {
+    "cold": "searching",
+    "indexing": "encoding",
+    "encoding": "encoding",
+    "multiplying": "encoding",
+    "searching": "searching",
+    "filtering": "searching",
+    "size": "growing",
+    "growth": "growing",
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs what is asked for; 0 done, 2 the request was wrong. A peer that cannot be run is a row with its reason."""
     options = _parser().parse_args(arguments)
-    folder = options.work.expanduser().absolute()
-    held: dict[str, Any] = {"machine": machine()}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for part in options.parts or PARTS:
-            for name, peer, result in PARTS[part](options, folder):
-                rows = held.setdefault(name, {})
-                rows[peer] = rows.get(peer, {}) | result | {"date": held["machine"]["date"]}
-                if options.save:  # each time: the next one may take minutes
-                    write(options.save, held)
+        held = _run(options)
     except DescryError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
-    print(table(held))
+    print(held)
     return 0
 
 
-def _vectors(options: Options, folder: Path) -> Iterator[Row]:
+def _run(options: Options) -> str:
+    """All that was measured, as text."""
+    names = options.names or list(MEASUREMENTS)
+    for unknown in (name for name in names if name not in (*MEASUREMENTS, *PEERS)):
+        raise DataError(f"No measurement is called {unknown!r}: there are {', '.join((*MEASUREMENTS, *PEERS))}.")
+    if options.plot:
+        require_matplotlib()
+    then = [Run.read(file) for file in options.against]
+    earlier = Run.read(options.save) if options.save and options.save.exists() else None
+    sizes = sizes_of(options.sizes or ["10k"])
+    now = Run(machine())
+    with _folder(options.work, is_kept=bool(set(names) & set(PEERS))) as folder:
+        encoder = load_encoder(options.model, device=options.device)
+        setting = Setting(encoder, options.photos, sizes, folder, options.device, like=options.library)
+        for now in _measured(names, setting, options):
+            if options.save:  # each time: the next one may take minutes
+                (now.after(earlier) if earlier else now).write(options.save)
+    if options.plot:
+        plot(now, options.plot)
+    compared = [against(now, run) for run in then]
+    if options.json:
+        return json.dumps(now.as_json() | {"against": [text.splitlines() for text in compared]}, indent=1)
+    return "\n\n".join([table(now), *compared])
+
+
+def _measured(names: list[str], setting: Setting, options: Options) -> Iterator[Run]:
+    """After each figure and each peer's row, what has been measured so far."""
+    here = machine()
+    figures: dict[str, list[Figure]] = {}
+    peers: dict[str, dict[str, Row]] = {}
+    for name in names:
+        _tell(name)
+        if name in PEERS:
+            for part, peer, row in PEERS[name](setting, options):
+                rows = peers.setdefault(part, {})
+                rows[peer] = {**rows.get(peer, {}), **row, "date": here["date"]}
+                yield Run(here, figures, peers)
+        else:
+            for figure in getattr(import_module(f"benchmarks.{MEASUREMENTS[name]}"), name)(setting):
+                figures.setdefault(name, []).append(figure)
+                yield Run(here, figures, peers)
+
+
+def _vectors(setting: Setting, options: Options) -> Iterator[tuple[str, str, Row]]:
     """A table a size."""
-    names = _chosen(benchmarks.vectors.PEERS, options)
-    for size in sizes_of(options.sizes):
-        work = benchmarks.vectors.run.Work(folder, size, options.dimension, options.limit)
-        for name, result in benchmarks.vectors.run.run(work, names, _tell):
-            yield f"vectors, {size:,} x {options.dimension}", name, result
+    for size in sizes_of(options.sizes or ["100k"]):
+        work = vectors.Work(setting.folder, size, options.dimension, options.limit)
+        for name, row in vectors.run(work, _chosen(vectors.PEERS, options), _tell):
+            yield f"vectors, {size:,} x {options.dimension}", name, row
 
 
-def _photos(options: Options, folder: Path) -> Iterator[Row]:
+def _photos(setting: Setting, options: Options) -> Iterator[tuple[str, str, Row]]:
     """One table."""
-    setting = Setting(load_encoder(), options.photos, (), folder)
-    names = _chosen(benchmarks.photos.PEERS, options)
-    for name, result in benchmarks.photos.run.run(folder, setting.jpegs, names, _tell):
-        yield "photos", name, result
+    for name, row in photos.run(setting.folder, setting.jpegs, _chosen(photos.PEERS, options), _tell):
+        yield "photos", name, row
 
 
-PARTS: dict[str, Callable[[Options, Path], Iterator[Row]]] = {"vectors": _vectors, "photos": _photos}
+PEERS: dict[str, Callable[[Setting, Options], Iterator[tuple[str, str, Row]]]] = {
+    "vectors": _vectors,
+    "photos": _photos,
+}
 
 
 def _chosen(peers: dict[str, Any], options: Options) -> list[str]:
@@ -71,28 +124,40 @@ def _chosen(peers: dict[str, Any], options: Options) -> list[str]:
 
 
 def _tell(line: str) -> None:
-    print(f"running: {line}", file=sys.stderr, flush=True)
+    print(f"measuring: {line}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _folder(work: Path | None, *, is_kept: bool) -> Iterator[Path]:
+    """The folder to work in: the one that is asked for, else one that goes again, but for the peers' environments."""
+    if work or is_kept:
+        folder = (work or user_cache_path("descry") / "benchmarks").expanduser().absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="descry-benchmarks-") as made:
+        yield Path(made)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], help="vectors, photos; both by default")
-    everyone = [*benchmarks.vectors.PEERS, *benchmarks.photos.PEERS]
-    parser.add_argument(
-        "--peers", nargs="+", choices=everyone, metavar="PEER", help=f"only these: {', '.join(everyone)}"
-    )
-    parser.add_argument("--sizes", nargs="+", default=["100k"], help="vectors: how many, such as 100k 1m")
+    known = f"{', '.join(MEASUREMENTS)} (all of these by default); {', '.join(PEERS)}: beside peers"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=known)
+    parser.add_argument("--model", default=DEFAULT, help="as for `descry index --model`")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--photos", type=Path, default=shipped("photos"), help="what mosaics are made of")
+    parser.add_argument("--sizes", nargs="+", help="photos in a library, such as 10k 1m (10k; of vectors 100k)")
+    parser.add_argument("--library", type=Path, help="as many photos as wished like those of this library")
+    parser.add_argument("--work", type=Path, help="a folder for all that is made, kept for the next run (some 10 GB)")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="write all figures there, beside those there already")
+    parser.add_argument("--against", type=Path, nargs="+", default=[], metavar="FILE", help="compare with earlier runs")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the figures")
+    parser.add_argument("--json", action="store_true")
+    everyone = [*vectors.PEERS, *photos.PEERS]
+    parser.add_argument("--peers", nargs="+", choices=everyone, metavar="PEER", help=f"only: {', '.join(everyone)}")
     parser.add_argument("--dimension", type=int, default=512, help="vectors: their length")
-    limit = benchmarks.vectors.run.LIMIT
+    limit = vectors.LIMIT
     parser.add_argument("--limit", type=int, default=limit, help=f"vectors: seconds for a step of a peer ({limit})")
-    parser.add_argument("--photos", type=Path, default=shipped("photos"), help="photos: what mosaics are made of")
-    parser.add_argument(
-        "--work",
-        type=Path,
-        default=user_cache_path("descry") / "benchmarks",
-        help="a folder for environments, vectors and indexes, kept for the next run (some 10 GB)",
-    )
-    parser.add_argument("--save", type=Path, metavar="FILE", help="write all results there, as JSON")
     return parser
 
 

@@ -10,7 +10,7 @@ import sys
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parent.parent
 
@@ -23,6 +23,18 @@ TIMEOUT = 1800
 
 class CannotRun(Exception):
     """Why a peer cannot be run; the others go on."""
+
+
+class Row(NamedTuple):
+    """A peer: the class that runs it, the packages of its environment (none: Descry's own), and a note."""
+
+    kind: type[Any]
+    packages: tuple[str, ...]
+    about: str
+
+    def told(self) -> dict[str, Any]:
+        """Who it is, for a result."""
+        return {"about": self.about, "packages": list(self.packages)}
 
 
 @dataclass(frozen=True, slots=True)

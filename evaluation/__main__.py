@@ -7,13 +7,13 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from evaluation import relevance
-from evaluation.ann import of_library, synthetic
 from evaluation.classify import classify
 from evaluation.compare import compare, labelled_sets, side_by_side
 from evaluation.datasets import READERS, DataError, Example, embed_photos, held_out, read_captioned
@@ -25,8 +25,6 @@ from evaluation.kinds import held_out_photos, kinds
 from evaluation.negation import negation
 from evaluation.pointing import pointing
 from evaluation.retrieval import retrieval
-from evaluation.speed import MEASUREMENTS
-from evaluation.speed.command import for_people, run_speed
 from evaluation.summary import summary
 from evaluation.tags import tagging
 from evaluation.words import words
@@ -168,13 +166,6 @@ def run_relevance(encoder: Encoder, options: Options) -> dict[str, Any]:
     return {**figures, "written to": [str(table_path()), str(kept_beside_models())]}
 
 
-def run_ann(_: Encoder, options: Options) -> dict[str, Any]:
-    """Approximate indexes: recall and milliseconds, on a library's own vectors or on synthetic ones."""
-    if options.library:
-        return of_library(options.library)
-    return synthetic(options.count, options.dimension)
-
-
 def run_compare(encoder: Encoder, options: Options) -> dict[str, Any]:
     """`--model` and the encoders of `--against`, side by side."""
     others = {name: load_encoder(name, device=options.device) for name in options.against}
@@ -188,7 +179,7 @@ def run_summary(_: Encoder, options: Options) -> dict[str, Any]:
 
 
 # What needs no data set, and what takes any one that --set names; the others need the folder of --data.
-WITHOUT_DATA = ("demo", "speed", "summary", "ann")
+WITHOUT_DATA = ("demo", "summary")
 ANY_SET = ("retrieval", "classify", "feedback", "pointing", "words", "tags", "negation", "hybrid")
 
 COMMANDS: dict[str, Callable[[Encoder, Options], dict[str, Any]]] = {
@@ -198,7 +189,6 @@ COMMANDS: dict[str, Callable[[Encoder, Options], dict[str, Any]]] = {
     "demo": run_demo,
     "everyday": run_everyday,
     "kinds": run_kinds,
-    "speed": run_speed,
     "pointing": run_pointing,
     "words": run_words,
     "tags": run_tags,
@@ -206,7 +196,6 @@ COMMANDS: dict[str, Callable[[Encoder, Options], dict[str, Any]]] = {
     "negation": run_negation,
     "hybrid": run_hybrid,
     "relevance": run_relevance,
-    "ann": run_ann,
     "summary": run_summary,
     "compare": run_compare,
 }
@@ -214,6 +203,9 @@ COMMANDS: dict[str, Callable[[Encoder, Options], dict[str, Any]]] = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Measures and prints; 0 done, 2 the request or the data was wrong."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["speed"]:  # as it was called before: nothing below `benchmarks` imports it
+        return int(import_module("benchmarks.__main__").main(arguments[1:]))
     options = _parser().parse_args(arguments)
     given = options.command in ANY_SET and Path(options.set).expanduser().exists()
     if options.command not in WITHOUT_DATA and options.data is None and not given:
@@ -234,12 +226,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m evaluation", description=__doc__)
-    parser.add_argument("command", choices=COMMANDS)
-    parser.add_argument(
-        "names",
-        nargs="*",
-        help=f"summary: files that several runs printed with --json; speed: which of {', '.join(MEASUREMENTS)}",
-    )
+    parser.add_argument("command", choices=COMMANDS, help="speed is measured by `python -m benchmarks`")
+    parser.add_argument("names", nargs="*", help="summary: files that several runs printed with --json")
     parser.add_argument("--model", default=DEFAULT, help="as for `descry index --model`")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--data", type=Path, help="the folder that holds the data sets")
@@ -248,22 +236,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--photos", type=Path, default=shipped("photos"), help="the demo's photos")
     parser.add_argument("--per-class", action="store_true", help="classify: precision, recall and F1 of each class")
     parser.add_argument("--fit", action="store_true", help="relevance: calibrate the encoder and write its constants")
-    parser.add_argument(
-        "--against",
-        nargs="+",
-        default=[],
-        metavar="MODEL",
-        help="compare: encoders beside --model; speed: the file of an earlier run",
-    )
-    parser.add_argument("--sizes", nargs="+", default=["10k"], help="speed: photos in a library, such as 10k 1m")
-    parser.add_argument("--work", type=Path, help="speed: a folder for libraries and photos, to be made once and kept")
-    parser.add_argument("--save", type=Path, metavar="FILE", help="speed: write the figures there, for --against")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="speed: draw the figures")
-    parser.add_argument(
-        "--library", type=Path, help="ann: measure with the vectors of this library; speed: as many as wished like them"
-    )
-    parser.add_argument("--count", type=int, default=100_000, help="ann: synthetic vectors, without --library")
-    parser.add_argument("--dimension", type=int, default=256, help="ann: their length")
+    parser.add_argument("--against", nargs="+", default=[], metavar="MODEL", help="compare: encoders beside --model")
     parser.add_argument("--json", action="store_true")
     return parser
 
@@ -281,7 +254,7 @@ def _for_people(table: dict[str, Any]) -> str:
 
 
 # Tables that people read better in a form of their own.
-TABLES: dict[str, Callable[[dict[str, Any]], str]] = {"compare": side_by_side, "speed": for_people}
+TABLES: dict[str, Callable[[dict[str, Any]], str]] = {"compare": side_by_side}
 
 
 def _cell(value: Any) -> str:

@@ -35,7 +35,7 @@ def data(tmp_path):
 
 
 def test_each_encoder_is_a_column_of_the_same_measures(data, capsys, monkeypatch):
-    monkeypatch.setattr("evaluation.speed.encoders.COUNT", 2)
+    monkeypatch.setattr("evaluation.compare.BATCHES", 1)
     monkeypatch.setattr("evaluation.speed.encoders.BATCH", 2)
     monkeypatch.setattr("evaluation.speed.encoders.REPEATS", 1)
     copy = shutil.copytree(shipped("models", "embedded"), data / "copy")

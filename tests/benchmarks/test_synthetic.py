@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation import synthetic
-from evaluation.synthetic import Clustered, Resampled, named_only, of_library, write_library
+from benchmarks import synthetic
+from benchmarks.synthetic import Clustered, Resampled, named_only, of_library, write_library
 from indexer import Library
 from indexer.encoders.base import unit_rows
 from indexer.storage.files import LIMBO

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import xxhash
@@ -57,18 +57,6 @@ BEGAN, APART = 1_072_915_200, 600
 TO_NAME = str.maketrans({"-": "", ":": "", "T": "_"})
 
 
-class Source(Protocol):
-    """Where the vectors of a library come from."""
-
-    def rows(self, count: int) -> Iterator[Float32Array]:
-        """`count` unit rows in pieces of at most `PIECE`, the same ones each time."""
-        ...
-
-    def questions(self, count: int, among: int) -> Float32Array:
-        """Questions `[count, dim]` to the first `among` of them."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Resampled:
     """Photos `[n, dim]` made to be more: to each is added what tells two others apart. `sentences` ask for them."""
@@ -77,7 +65,7 @@ class Resampled:
     sentences: Float32Array
 
     def rows(self, count: int) -> Iterator[Float32Array]:
-        """See `Source`."""
+        """`count` unit rows in pieces of at most `PIECE`, the same ones each time."""
         for number, start in enumerate(range(0, count, PIECE)):
             size = min(PIECE, count - start)
             one, plus, less = np.random.default_rng(number).integers(len(self.photos), size=(3, size))
@@ -96,7 +84,7 @@ class Clustered:
     seed: int = 0
 
     def rows(self, count: int) -> Iterator[Float32Array]:
-        """See `Source`."""
+        """As of `Resampled`."""
         for number, start in enumerate(range(0, count, PIECE)):
             yield self._piece(number, min(PIECE, count - start))
 
@@ -120,6 +108,9 @@ class Clustered:
         return unit_rows(np.concatenate(near) + ASIDE * scattered(chance, count, self.dimension) + aside)
 
 
+Source = Resampled | Clustered
+
+
 def scattered(chance: np.random.Generator, count: int, dimension: int) -> Float32Array:
     """Vectors `[count, dim]` in all directions, of length one on average."""
     return chance.standard_normal((count, dimension), dtype=np.float32) / np.float32(np.sqrt(dimension))
@@ -136,7 +127,10 @@ def write_library(path: Path, count: int, encoder: Encoder, source: Source | Non
         for rows in source.rows(count):
             _put_photos(library.catalog, Vectors(np.arange(first, first + len(rows), dtype=np.int64), rows))
             first += len(rows)
-        _put_sentences(library.catalog, source.questions(SENTENCES, count), first)
+        ids = np.arange(first, first + SENTENCES, dtype=np.int64)
+        asked = Vectors(ids, source.questions(SENTENCES, count))
+        rows = [(str(TREE.parent / "Notes"), f"note {id}.txt", f"something to find, {id}", {}) for id in ids.tolist()]
+        _put(library.catalog, asked, "text", rows)
 
 
 def of_library(path: Path) -> Resampled:
@@ -162,44 +156,42 @@ def _put_photos(catalog: Catalog, piece: Vectors) -> None:
     facts = [_facts(id, moment, camera, chance) for id, moment, camera in zip(ids, moments, cameras, strict=True)]
     names = [f"IMG_{moment.translate(TO_NAME)}.jpg" for moment in moments]
     folders = {number: _folder(number) for number in {id // FOLDER for id in ids}}
-    _put(catalog, piece, "image", [folders[id // FOLDER] for id in ids], names, facts, [""] * len(ids))
+    places = [folders[id // FOLDER] for id in ids]
+    _put(catalog, piece, "image", list(zip(places, names, [""] * len(ids), facts, strict=True)))
 
 
-def _put_sentences(catalog: Catalog, rows: Float32Array, first: int) -> None:
-    ids = np.arange(first, first + len(rows), dtype=np.int64)
-    names, texts = zip(*((f"note {id}.txt", f"something to find, {id}") for id in ids.tolist()), strict=True)
-    folders = [str(TREE.parent / "Notes")] * len(ids)
-    _put(catalog, Vectors(ids, rows), "text", folders, names, [{} for _ in names], texts)
+def _put(catalog: Catalog, piece: Vectors, modality: str, rows: Sequence[tuple[str, str, str, dict[str, Any]]]) -> None:
+    """Writes rows of all tables under the ids of the vectors, in one transaction; a file has its item's id.
 
-
-def _put(
-    catalog: Catalog,
-    piece: Vectors,
-    modality: str,
-    folders: Sequence[str],
-    names: Sequence[str],
-    facts: Sequence[dict[str, Any]],
-    texts: Sequence[str],
-) -> None:
-    """Writes rows of all tables under the ids of the vectors, in one transaction; a file has its item's id."""
+    `rows` are the folder, name, text and facts of each.
+    """
     ids = piece.ids.tolist()
     written = (_seconds(piece.ids) * 1_000_000_000).tolist()
-    stored = catalog.stored
+    folders = dict.fromkeys(folder for folder, *_ in rows)
+    stored = catalog.stored  # opened before there are rows that it should hold
     with catalog.atomic() as revision:
         insert = catalog.connection.executemany
-        insert("INSERT OR IGNORE INTO folders (path) VALUES (?)", ((folder,) for folder in dict.fromkeys(folders)))
-        ids_of = {folder: _folder_id(catalog, folder) for folder in dict.fromkeys(folders)}
+        insert("INSERT OR IGNORE INTO folders (path) VALUES (?)", ((folder,) for folder in folders))
+        ids_of = {folder: catalog.scalar("SELECT id FROM folders WHERE path = ?", (folder,)) for folder in folders}
         insert(
             "INSERT INTO files (id, folder_id, name, modality, size, mtime_ns, fingerprint) "
             "VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
-                (id, ids_of[folder], name, modality, 2_000_000 + id % 3_000_000, when, _fingerprint(id))
-                for id, folder, name, when in zip(ids, folders, names, written, strict=True)
+                (
+                    id,
+                    ids_of[folder],
+                    name,
+                    modality,
+                    2_000_000 + id % 3_000_000,
+                    when,
+                    xxhash.xxh3_128(b"%d" % id).digest(),
+                )
+                for id, (folder, name, _, _), when in zip(ids, rows, written, strict=True)
             ),
         )
         insert(
             "INSERT INTO items (id, file_id, modality, part, text, facts) VALUES (?, ?, ?, '', ?, ?)",
-            ((id, id, modality, text, facts_json(own)) for id, text, own in zip(ids, texts, facts, strict=True)),
+            ((id, id, modality, text, facts_json(own)) for id, (_, _, text, own) in zip(ids, rows, strict=True)),
         )
         insert("INSERT INTO vectors VALUES (?, ?, ?)", ((id, modality, revision) for id in ids))
         stored.write(piece.ids, piece.rows)
@@ -230,10 +222,6 @@ def _moments(ids: Int64Array) -> list[str]:
 def _folder(number: int) -> str:
     (first,) = _moments(np.array([number * FOLDER], np.int64))
     return f"{TREE}/{first[:4]}/{first[:10]} {PLACES[number % len(PLACES)]} {number}"
-
-
-def _folder_id(catalog: Catalog, folder: str) -> int:
-    return int(catalog.scalar("SELECT id FROM folders WHERE path = ?", (folder,)))
 
 
 def _fingerprint(id: int) -> bytes:

@@ -11,8 +11,8 @@ import numpy as np
 import xxhash
 from PIL import Image
 
+from benchmarks.synthetic import Source, named_only, of_library, write_library
 from evaluation.datasets import DataError
-from evaluation.synthetic import Source, named_only, of_library, write_library
 from indexer.encoders import Encoder
 from indexer.encoders.open_clip_source import quiet
 from indexer.library import Library
@@ -140,15 +140,13 @@ def sizes_of(words: list[str]) -> tuple[int, ...]:
     >>> sizes_of(["10k", "1m", "2500"])
     (10000, 1000000, 2500)
     """
-    return tuple(_sizes(words))
-
-
-def _sizes(words: list[str]) -> Iterator[int]:
+    sizes = []
     for word in words:
         number, unit = (word[:-1], word[-1].lower()) if word[-1:].isalpha() else (word, "")
         if not number.isdigit() or unit not in UNITS or not int(number):
             raise DataError(f"--sizes {word}: write a number of photos, such as 10k, 1m or 2500.")
-        yield int(number) * UNITS[unit]
+        sizes.append(int(number) * UNITS[unit])
+    return tuple(sizes)
 
 
 UNITS = {"": 1, "k": 1_000, "m": 1_000_000}

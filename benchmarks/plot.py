@@ -11,9 +11,9 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-from evaluation.speed.figures import Figure, Run, told
-from evaluation.speed.growth import MEASURES, exponent
-from evaluation.speed.setting import sizes_of
+from benchmarks.figures import Figure, Run, told
+from benchmarks.growing import MEASURES, exponent
+from benchmarks.setting import sizes_of
 from indexer.errors import DescryError
 
 # Letters of the machine's line that a part has room for.
@@ -61,7 +61,7 @@ def growth_of(run: Run) -> dict[str, dict[int, float]]:
 def distance(figure: Figure) -> float:
     """How many times better than its aim a figure is: 1 is just reached, below is missed.
 
-    >>> from evaluation.speed.figures import Aim
+    >>> from benchmarks.figures import Aim
     >>> distance(Figure("a query", 5.0, "ms", aim=Aim(most=10)))
     2.0
     """

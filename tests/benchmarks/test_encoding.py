@@ -11,10 +11,10 @@ import open_clip
 import pytest
 import torch
 
-from evaluation.speed import multiplying
-from evaluation.speed.machine import machine
-from evaluation.speed.multiplying import embedding, flops, from_files, measure, multiplication
-from evaluation.speed.setting import Setting
+from benchmarks import encoding
+from benchmarks.encoding import embedding, flops, from_files, multiplication, multiplying
+from benchmarks.machine import machine
+from benchmarks.setting import Setting
 from indexer.encoders import load_encoder
 from indexer.shipped import shipped
 from indexer.testing import color_encoder
@@ -65,17 +65,17 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Setting:
 
 
 def test_the_share_is_that_of_the_rate_in_the_same_run(small: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("SIDE", 64), ("TIMES", 1), ("ROUNDS", 2)):
-        monkeypatch.setattr(multiplying, name, value)
-    peak, bare, share = measure(small)
+    for name, value in (("SIDE", 64), ("TIMES", 1), ("MULTIPLIED", 2)):
+        monkeypatch.setattr(encoding, name, value)
+    peak, bare, share = multiplying(small)
     assert share.beside == peak.value
     assert share.value == pytest.approx(bare.value * flops(small.reference) / 1e12)
     assert peak.name in share.reference
 
 
 def test_without_a_reference_the_chip_is_told_alone(small: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(multiplying, "SIDE", 64)
-    (peak,) = measure(Setting(small.encoder, small.photos, small.sizes, small.folder, "cpu", reference=""))
+    monkeypatch.setattr(encoding, "SIDE", 64)
+    (peak,) = multiplying(Setting(small.encoder, small.photos, small.sizes, small.folder, "cpu", reference=""))
     assert peak.name.startswith("matrices of 64 x 64 in ")
 
 
@@ -88,10 +88,10 @@ def test_the_pipeline_is_told_beside_the_bare_encoder(small: Setting) -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
 def test_on_a_gpu_the_pipeline_is_measured_too(small: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("GPU_SIDE", 512), ("GPU_TIMES", 1), ("ROUNDS", 2), ("FILES", 64)):
-        monkeypatch.setattr(multiplying, name, value)
+    for name, value in (("GPU_SIDE", 512), ("GPU_TIMES", 1), ("MULTIPLIED", 2), ("FILES", 64)):
+        monkeypatch.setattr(encoding, name, value)
     setting = Setting(small.encoder, small.photos, small.sizes, small.folder, "cuda", small.reference)
-    *_, share, pipeline = measure(setting)
+    *_, share, pipeline = multiplying(setting)
     assert share.ratio
     assert 0 < share.ratio < 1
     assert pipeline.reference == "the bare encoder"

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evaluation.__main__ import main
+from benchmarks import growing, searching
+from benchmarks.__main__ import MEASUREMENTS, main
+from benchmarks.encoding import rates
+from benchmarks.figures import Aim, Figure, Run, against, table
+from benchmarks.machine import ProcessFailed, by_turns, taken
+from benchmarks.plot import distance, growth_of, plot
+from benchmarks.setting import Setting, sizes_of
 from evaluation.datasets import DataError
-from evaluation.speed import MEASUREMENTS, cold, filtering, growth, indexing, measure, searching, size
-from evaluation.speed.against import against
-from evaluation.speed.figures import Aim, Figure, Run, table
-from evaluation.speed.plot import distance, growth_of, plot
-from evaluation.speed.processes import ProcessFailed, by_turns, taken
-from evaluation.speed.setting import Setting, sizes_of
 from indexer import Library, index_sources
 from indexer.encoders import load_encoder
 from indexer.errors import DescryError
@@ -31,8 +31,8 @@ def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
     return Setting(load_encoder(), shipped("photos"), (2000,), folder, reference="")
 
 
-def test_every_measurement_is_a_module_that_measures() -> None:
-    assert all(callable(import_module(module).measure) for module in MEASUREMENTS.values())
+def test_every_measurement_is_a_function() -> None:
+    assert all(callable(getattr(import_module(f"benchmarks.{home}"), name)) for name, home in MEASUREMENTS.items())
 
 
 # figures
@@ -48,9 +48,10 @@ def test_an_aim_holds_for_the_ratio_where_there_is_one() -> None:
 
 
 def test_a_run_comes_back_from_its_file_as_it_was(tmp_path: Path) -> None:
-    run = Run({"processor": "a fast one"}, {"cold": [Figure("a query", 3.0, "ms", 2.0, "imports", Aim(most=1.6))]})
+    figure = Figure("a query", 3.0, "ms", 2.0, "imports", Aim(most=1.6))
+    run = Run({"processor": "a fast one"}, {"cold": [figure]}, {"photos": {"rclip": {"reason": "no disk"}}})
     file = tmp_path / "run.json"
-    file.write_text(json.dumps(run.as_json()))
+    run.write(file)
     assert Run.read(file) == run
     file.write_text("{}")
     with pytest.raises(DataError, match=r"run\.json"):
@@ -130,10 +131,10 @@ def test_sizes_are_read_as_people_write_them() -> None:
 
 
 def test_so_few_photos_are_found_exactly_with_and_without_filters(setting: Setting) -> None:
-    exact, *_ = searching.measure(setting)
+    exact, *_ = searching.searching(setting)
     assert exact.name == "exact, 2k x 512"
     assert exact.ratio and exact.ratio > 0
-    figures = {figure.name: figure.value for figure in filtering.measure(setting)}
+    figures = {figure.name: figure.value for figure in searching.filtering(setting)}
     assert [value for name, value in figures.items() if "recall" in name] == pytest.approx([1.0] * 5, abs=0.01)
     assert len(figures) == 10
 
@@ -144,18 +145,18 @@ def test_as_many_photos_as_wished_are_made_like_those_of_a_library(setting: Sett
         with Library.create(tmp_path / name, encoder) as library:
             index_sources(library, [shipped(source)], encoder)
     like = replace(setting, like=tmp_path / "colours", sizes=(300,))
-    exact, *_, found = searching.measure(like)
+    exact, *_, found = searching.searching(like)
     assert exact.name == "exact, 300 x 4 like colours"
     assert (found.name, found.value) == ("exact, 300 x 4 like colours, recall@10", 1)
     assert like.searched(300) == like.searched(300) != setting.searched(300)
-    names = {figure.name for figure in filtering.measure(like)}
+    names = {figure.name for figure in searching.filtering(like)}
     assert {"50.0% allowed, 300 x 4 like colours", "all, 300 x 4 like colours, recall@10"} <= names
     with pytest.raises(DataError, match=r"silent holds 1 photos and 0 texts"):
-        list(searching.measure(replace(setting, like=tmp_path / "silent")))
+        list(searching.searching(replace(setting, like=tmp_path / "silent")))
 
 
 def test_the_parts_of_a_library_are_all_of_it(setting: Setting) -> None:
-    whole, *parts = size.measure(setting)
+    whole, *parts = growing.size(setting)
     assert sum(part.value for part in parts) == pytest.approx(whole.value)
     library = setting.searched(2000)
     kept = (".sqlite3", ".vectors", ".faiss")
@@ -164,8 +165,8 @@ def test_the_parts_of_a_library_are_all_of_it(setting: Setting) -> None:
 
 
 def test_cold_questions_are_told_beside_the_imports(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cold, "ROUNDS", 1)
-    figures = list(cold.measure(setting))
+    monkeypatch.setattr(searching, "COLD_ROUNDS", 1)
+    figures = list(searching.cold(setting))
     names = ["search, embedded, 2k photos", "similar, embedded, 2k photos"]
     timed = [name + kind for name in names for kind in ("", ", processor time")]
     assert [figure.name for figure in figures if figure.ratio] == timed
@@ -174,32 +175,30 @@ def test_cold_questions_are_told_beside_the_imports(setting: Setting, monkeypatc
 
 def test_the_pipeline_is_told_beside_its_parts(setting: Setting) -> None:
     files = sorted(setting.jpegs(32, 32, 64).iterdir())
-    figures = {
-        figure.name.removeprefix("colours: "): figure for figure in indexing.rates("colours", color_encoder(), files)
-    }
+    figures = {figure.name.removeprefix("colours: "): figure for figure in rates("colours", color_encoder(), files)}
     alone = [figures[f"{part} alone"].value for part in ("embedding", "decoding")]
     assert figures["pipeline"].beside == min(alone)
     assert figures["pipeline beside both"].beside == pytest.approx(1 / (1 / alone[0] + 1 / alone[1]))
 
 
 def test_what_grows_is_made_by_processes_of_their_own(setting: Setting, tmp_path: Path) -> None:
-    figures = {figure.name: figure.value for figure in growth.measure(replace(setting, sizes=(300, 1000)))}
+    figures = {figure.name: figure.value for figure in growing.growth(replace(setting, sizes=(300, 1000)))}
     assert set(figures) == {
-        f"{measure}, {at}" for measure in growth.MEASURES for at in ("300 x 256", "1k x 256", "exponent")
+        f"{measure}, {at}" for measure in growing.MEASURES for at in ("300 x 256", "1k x 256", "exponent")
     }
     assert figures["disk, 1k x 256"] > figures["disk, 300 x 256"] > 0
     encoder = color_encoder()
     with Library.create(tmp_path / "colours", encoder) as library:
         index_sources(library, [shipped("photos"), shipped("texts")], encoder)
     like = replace(setting, sizes=(300,), like=tmp_path / "colours")
-    assert [figure.name for figure in growth.measure(like)] == [f"{measure}, 300 x 4" for measure in growth.MEASURES]
+    assert [figure.name for figure in growing.growth(like)] == [f"{measure}, 300 x 4" for measure in growing.MEASURES]
 
 
 def test_exponents_are_those_of_the_curve() -> None:
-    assert growth.exponent({10: 5.0, 100: 5.0}) == pytest.approx(0)
-    assert growth.exponent({10: 2.0, 100: 200.0, 1000: 20_000.0}) == pytest.approx(2)
-    assert growth.steps(10_000, 100_000) == [10_000, 30_000, 100_000]
-    assert growth.steps(500, 500) == [500]
+    assert growing.exponent({10: 5.0, 100: 5.0}) == pytest.approx(0)
+    assert growing.exponent({10: 2.0, 100: 200.0, 1000: 20_000.0}) == pytest.approx(2)
+    assert growing.steps(10_000, 100_000) == [10_000, 30_000, 100_000]
+    assert growing.steps(500, 500) == [500]
 
 
 # the command
@@ -207,7 +206,7 @@ def test_exponents_are_those_of_the_curve() -> None:
 
 def test_the_command_measures_writes_and_compares(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     saved, work = tmp_path / "run.json", tmp_path / "work"
-    options = ["speed", "size", "--sizes", "300", "--work", str(work)]
+    options = ["size", "--sizes", "300", "--work", str(work)]
     assert main([*options, "--save", str(saved)]) == 0
     assert "300 x 512" in capsys.readouterr().out
     assert main([*options, "--against", str(saved), "--json"]) == 0
@@ -228,12 +227,20 @@ def test_the_command_measures_writes_and_compares(tmp_path: Path, capsys: pytest
 def test_what_cannot_be_measured_is_refused_in_a_line(
     options: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["speed", *options]) == 2
+    assert main(options) == 2
     error = capsys.readouterr().err
     assert message in error
     assert "Traceback" not in error
 
 
-def test_a_measurement_that_nobody_knows_stops_all_of_them(setting: Setting) -> None:
-    with pytest.raises(DataError, match="there are cold, indexing"):
-        list(measure(setting, ["size", "walking"]))
+def test_a_measurement_that_nobody_knows_stops_all_of_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["size", "walking", "--save", str(tmp_path / "run.json")]) == 2
+    assert "there are cold, indexing" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_evaluation_hands_speed_on(capsys: pytest.CaptureFixture[str]) -> None:
+    from evaluation.__main__ import main as evaluation
+
+    assert evaluation(["speed", "walking"]) == 2
+    assert "No measurement is called 'walking'" in capsys.readouterr().err
