@@ -133,7 +133,7 @@ def table(run: Run) -> str:
 
 def against(now: Run, then: Run) -> str:
     """Each figure that both runs have, and how many times as large it is now; on two machines only ratios compare."""
-    rows = [("", "now", "then", "now/then", "ratio now", "ratio then")]
+    rows: list[tuple[str, ...]] = [("", "now", "then", "now/then", "ratio now", "ratio then")]
     for measurement, figures in now.figures.items():
         before = {figure.name: figure for figure in then.figures.get(measurement, ())}
         rows += [

@@ -80,4 +80,4 @@ def ask(index: str, model: str, sentence: str, k: str) -> None:
 
 
 if __name__ == "__main__":
-    {"export": export, "ask": ask}[sys.argv[1]](*sys.argv[2:])
+    export(*sys.argv[2:]) if sys.argv[1] == "export" else ask(*sys.argv[2:])

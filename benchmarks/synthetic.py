@@ -129,8 +129,8 @@ def write_library(path: Path, count: int, encoder: Encoder, source: Source | Non
             first += len(rows)
         ids = np.arange(first, first + SENTENCES, dtype=np.int64)
         asked = Vectors(ids, source.questions(SENTENCES, count))
-        rows = [(str(TREE.parent / "Notes"), f"note {id}.txt", f"something to find, {id}", {}) for id in ids.tolist()]
-        _put(library.catalog, asked, "text", rows)
+        notes = [(str(TREE.parent / "Notes"), f"note {id}.txt", f"something to find, {id}", {}) for id in ids.tolist()]
+        _put(library.catalog, asked, "text", notes)
 
 
 def of_library(path: Path) -> Resampled:
