@@ -1,4 +1,4 @@
-"""`python -m training COMMAND ...`: one row a command, each in a module of its own."""
+"""`python -m training COMMAND ...`: one row a command."""
 
 from __future__ import annotations
 
@@ -8,14 +8,21 @@ from importlib import import_module
 
 from indexer.errors import DescryError
 
-# Name -> the module with `add_arguments(parser)` and `run(options)`; the first sentence of its docstring is the help.
+# Name -> the module with `add_arguments(parser)` and `run(options)`, and what the command does.
 COMMANDS = {
-    "shipped": "training.shipped.command",
-    "contrastive": "training.contrastive",
-    "finetune": "training.finetune",
-    "distill": "training.distill",
-    "align": "training.align",
-    "ensemble": "training.ensemble",
+    "shipped": ("training.shipped.stages", "Make the shipped encoder again, going on where a run was cut off."),
+    "contrastive": ("training.trainer", "Train a dual encoder from photos and what is said of them."),
+    "finetune": (
+        "training.trainer",
+        "Fine-tune an open_clip model on one's own pairs: all weights, the last layers (model.image = 2) or low-rank "
+        "adapters (adapters.rank = 8); then the best point between before and after is taken.",
+    ),
+    "distill": (
+        "training.trainer",
+        "Teach a small encoder what a large one, an ensemble or a classifier knows (teacher.encoder).",
+    ),
+    "align": ("training.align", "Join an image trunk and a sentence transformer in closed form: CCA and ridge."),
+    "ensemble": ("training.ensemble", "Choose an ensemble's weights on validation photos; prints its name."),
 }
 
 
@@ -23,13 +30,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs a command; 0 done, 2 the request or the data was wrong."""
     parser = argparse.ArgumentParser(prog="python -m training", description="Train and adapt encoders.")
     chosen = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, module in COMMANDS.items():
-        command = import_module(module)
-        described = str(command.__doc__).split("\n\n")[0]
-        command.add_arguments(chosen.add_parser(name, help=described, description=described))
+    for name, (module, described) in COMMANDS.items():
+        import_module(module).add_arguments(chosen.add_parser(name, help=described, description=described))
     options = parser.parse_args(arguments)
     try:
-        import_module(COMMANDS[options.command]).run(options)
+        import_module(COMMANDS[options.command][0]).run(options)
     except DescryError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2

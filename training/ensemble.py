@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations_with_replacement, pairwise
 from math import comb
 from pathlib import Path
 
@@ -19,10 +20,10 @@ import numpy as np
 from evaluation.datasets import DataError, embed_photos
 from indexer.encoders import Encoder, load_encoder
 from indexer.encoders.ensemble import Member, name_of
-from indexer.items import Float32Array, Int64Array
-from training.pairs import captioned
-from training.recalls import in_words, mean_recall, recalls
+from indexer.items import Float32Array
+from training.data import captioned
 from training.settings import DataSource
+from training.validation import in_words, mean_recall, recalls, said
 
 # Weightings tried at most: a tenth of a second each with a thousand photos and their captions.
 MOST = 2000
@@ -49,12 +50,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Prints what each member is worth alone, and the best ensemble's name. Raises `DescryError`."""
     members, steps = options.members, options.steps
-    if len(members) < 2 or steps < 2 or _count(len(members), steps) > MOST:
+    if len(members) < 2 or steps < 2 or comb(steps + len(members) - 1, len(members) - 1) > MOST:
         raise DataError("An ensemble needs two members, and some steps (--steps) that are not too many for them.")
     encoders = [load_encoder(name, device=options.device) for name in members]
-    similarities, owners = measured(encoders, DataSource(options.captions, split=options.split), options.data)
+    examples = captioned(DataSource(options.captions, split=options.split), options.data)
+    captions, owners = said(examples)
+    cosines = [encoder.embed("text", captions) @ embed_photos(encoder, examples).T for encoder in encoders]
     weighed = [
-        Weighing(weights, recalls(mixed(similarities, weights), owners)) for weights in all_weights(len(members), steps)
+        Weighing(weights, recalls(mixed(cosines, weights), owners)) for weights in all_weights(len(members), steps)
     ]
     for weighing in (one for one in weighed if max(one.weights) == 1):
         print(f"{encoders[weighing.weights.index(1)].name}: {in_words(weighing.recalls)}")
@@ -63,35 +66,14 @@ def run(options: argparse.Namespace) -> None:
     print(name(encoders, best))
 
 
-def measured(encoders: Sequence[Encoder], source: DataSource, data: Path) -> tuple[list[Float32Array], Int64Array]:
-    """Each encoder's cosines `[sentences, photos]` over a captioned source, and the photo of each sentence."""
-    examples = captioned(source, data)
-    owners = np.repeat(np.arange(len(examples)), [len(example.captions) for example in examples])
-    sentences = [caption for example in examples for caption in example.captions]
-    cosines = [encoder.embed("text", sentences) @ embed_photos(encoder, examples).T for encoder in encoders]
-    return cosines, owners
-
-
 def all_weights(members: int, steps: int) -> Iterator[tuple[float, ...]]:
     """Every way to share a whole among members in parts of 1 / steps.
 
     >>> list(all_weights(2, 2))
     [(0.0, 1.0), (0.5, 0.5), (1.0, 0.0)]
     """
-    for parts in _shares(members, steps):
-        yield tuple(part / steps for part in parts)
-
-
-def _shares(members: int, steps: int) -> Iterator[tuple[int, ...]]:
-    if members == 1:
-        yield (steps,)
-        return
-    for first in range(steps + 1):
-        yield from ((first, *rest) for rest in _shares(members - 1, steps - first))
-
-
-def _count(members: int, steps: int) -> int:
-    return comb(steps + members - 1, members - 1)
+    for borders in combinations_with_replacement(range(steps + 1), members - 1):
+        yield tuple((stop - start) / steps for start, stop in pairwise((0, *borders, steps)))
 
 
 def mixed(similarities: Sequence[Float32Array], weights: Sequence[float]) -> Float32Array:

@@ -1,12 +1,14 @@
-"""The training loop on a page: schedule, step, average, checkpoint, log. What a step computes is the caller's."""
+"""The training loop: schedule, step, average, checkpoint, log, curve. What a step computes is the caller's."""
 
 from __future__ import annotations
 
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +80,7 @@ class Loop:
         if self.checkpoint.is_file():
             restore(self._load())
         began, done = time.monotonic(), self.step
-        while self.step < self.plan.steps and not self._gives_up():
+        while self.step < self.plan.steps and not 0 < self.plan.patience <= self.checks_since:
             report = self._step(losses)
             if self.step % self.plan.report_every == 0 or self.step == self.plan.steps:
                 report["seconds_a_step"] = (time.monotonic() - began) / (self.step - done)
@@ -87,13 +89,10 @@ class Loop:
                 with self.averaged():
                     self._measure(check)
                 self._save(state())
-        self._use_average()
+        self._use(self.average)
         self._measure(check)
         self._save(state())
         self._use_best()
-
-    def _gives_up(self) -> bool:
-        return 0 < self.plan.patience <= self.checks_since
 
     def _measure(self, check: Callable[[], dict[str, float]]) -> None:
         """Measures and logs the weights that the modules hold, and keeps them if they are the best so far."""
@@ -105,7 +104,7 @@ class Loop:
         if measures[self.plan.best] > self.highest:
             self.highest, self.checks_since = measures[self.plan.best], 0
             modules = {name: module.state_dict() for name, module in self.modules.items()}
-            write_whole({"step": self.step, "modules": modules}, self.best_checkpoint)
+            save_atomic({"step": self.step, "modules": modules}, self.best_checkpoint)
 
     def _use_best(self) -> None:
         if self.plan.best and self.best_checkpoint.is_file():
@@ -133,15 +132,16 @@ class Loop:
         return {"loss": total.item(), **{name: part.item() for name, part in parts.items()}}
 
     def _groups(self) -> list[dict[str, Any]]:
-        """One group a module; vectors and scalars (norms, biases, temperatures) are not decayed."""
+        """Two groups a module: vectors and scalars (norms, biases, temperatures) are not decayed."""
         groups = []
         for name, module in self.modules.items():
             free = [p for p in module.parameters() if p.requires_grad]
-            peak = self.plan.rates[name]
-            decayed = [p for p in free if p.ndim > 1]
-            groups.append({"params": decayed, "peak": peak, "lr": peak, "weight_decay": self.plan.weight_decay})
-            rest = [p for p in free if p.ndim <= 1]
-            groups.append({"params": rest, "peak": peak, "lr": peak, "weight_decay": 0.0})
+            for decay, own in (
+                (self.plan.weight_decay, [p for p in free if p.ndim > 1]),
+                (0.0, [p for p in free if p.ndim <= 1]),
+            ):
+                peak = self.plan.rates[name]
+                groups.append({"params": own, "peak": peak, "lr": peak, "weight_decay": decay})
         return [group for group in groups if group["params"]]
 
     def _trained(self) -> dict[str, Tensor]:
@@ -160,13 +160,19 @@ class Loop:
             self.average[key].lerp_(parameter, weight)
 
     @torch.no_grad()
-    def _use_average(self) -> None:
+    def _use(self, weights: Mapping[str, Tensor]) -> None:
         for key, parameter in self._trained().items():
-            parameter.copy_(self.average[key])
+            parameter.copy_(weights[key])
 
-    def averaged(self) -> _Averaged:
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
         """A context in which the modules hold the averaged weights."""
-        return _Averaged(self)
+        kept = {key: value.detach().clone() for key, value in self._trained().items()}
+        self._use(self.average)
+        try:
+            yield
+        finally:
+            self._use(kept)
 
     @property
     def checkpoint(self) -> Path:
@@ -182,7 +188,7 @@ class Loop:
         modules = {name: module.state_dict() for name, module in self.modules.items()}
         everything = {"step": self.step, "modules": modules, "average": self.average, "state": state}
         everything |= {"best": (self.highest, self.checks_since), "optimizer": self.optimizer.state_dict()}
-        write_whole(everything | {"torch": torch.get_rng_state()}, self.checkpoint)
+        save_atomic(everything | {"torch": torch.get_rng_state()}, self.checkpoint)
 
     def _load(self) -> Any:
         # Our own file, and it holds the states of Python's and numpy's generators beside tensors.
@@ -210,10 +216,10 @@ class Loop:
         log.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
 
     def _log(self, values: Mapping[str, float]) -> None:
-        write_line(self.folder / "log.jsonl", self.name, self.step, values)
+        write_log(self.folder / "log.jsonl", self.name, self.step, values)
 
 
-def write_line(log: Path, stage: str, step: int, values: Mapping[str, float]) -> None:
+def write_log(log: Path, stage: str, step: int, values: Mapping[str, float]) -> None:
     """Adds a line to a run's log, and shows it."""
     line = {"stage": stage, "step": step, **{name: round(value, 4) for name, value in values.items()}}
     with log.open("a", encoding="utf-8") as file:
@@ -221,24 +227,53 @@ def write_line(log: Path, stage: str, step: int, values: Mapping[str, float]) ->
     print(json.dumps(line), flush=True)
 
 
-def write_whole(everything: dict[str, Any], path: Path) -> None:
-    """Writes beside the file and renames: a run that is cut off leaves the former one whole."""
+def save_atomic(everything: dict[str, Any], path: Path) -> None:
+    """`torch.save`, whole or not at all."""
     with atomic_write(path) as new:
         torch.save(everything, new)
 
 
-class _Averaged:
-    """Swaps the averaged weights in and the trained ones back."""
+def require_matplotlib() -> None:
+    """Raises `DescryError` where the curve could not be drawn: better before hours of training than behind them."""
+    if find_spec("matplotlib") is None:
+        raise DescryError("Training draws its curve with matplotlib, an extra: pip install 'descry[training]'.")
 
-    def __init__(self, loop: Loop) -> None:
-        self._loop = loop
-        self._kept: dict[str, Tensor] = {}
 
-    def __enter__(self) -> None:
-        self._kept = {key: value.detach().clone() for key, value in self._loop._trained().items()}
-        self._loop._use_average()
+def draw_curve(log: Path, picture: Path, *, losses: Sequence[str], measures: Mapping[str, str]) -> None:
+    """Draws the losses and the validation measures of `log.jsonl` over the steps of all stages in a row."""
+    import matplotlib
 
-    @torch.no_grad()
-    def __exit__(self, *_: object) -> None:
-        for key, parameter in self._loop._trained().items():
-            parameter.copy_(self._kept[key])
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    lines, borders = in_a_row([json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()])
+    figure, (above, below) = pyplot.subplots(2, 1, sharex=True, figsize=(9, 7), layout="constrained")
+    for axes, labels in ((above, {name: f"{name} loss" for name in losses}), (below, measures)):
+        for name, label in labels.items():
+            points = [(line["at"], line[name]) for line in lines if name in line]
+            axes.plot(*zip(*points, strict=True), marker="." if axes is above else "o", label=label, linewidth=1)
+        axes.legend()
+        axes.grid(alpha=0.3)
+        for stage, at in borders:
+            axes.axvline(at, color="grey", linewidth=0.7)
+            axes.annotate(stage, (at, 1), xycoords=("data", "axes fraction"), va="top", fontsize=8)
+    below.set_xlabel("step")
+    figure.savefig(picture, dpi=90)
+    pyplot.close(figure)
+
+
+def in_a_row(lines: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[tuple[str, int]]]:
+    """The lines with `at`, a step that counts on through the stages, and where each stage begins.
+
+    >>> in_a_row([{"stage": "a", "step": 2}, {"stage": "b", "step": 1}])[1]
+    [('a', 0), ('b', 2)]
+    """
+    borders: list[tuple[str, int]] = []
+    placed, before, last = [], 0, 0
+    for line in lines:
+        if not borders or borders[-1][0] != line["stage"]:
+            before = last
+            borders.append((line["stage"], before))
+        last = before + line["step"]
+        placed.append({**line, "at": last})
+    return placed, borders

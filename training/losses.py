@@ -7,19 +7,6 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def multi_positive_nce(logits: Tensor, positives: Tensor) -> Tensor:
-    """InfoNCE where a row may have several right columns: the mean over rows of -log(sum of right / sum of all).
-
-    `logits` `[n, m]` are similarities times an inverse temperature, `positives` `[n, m]` is true where row and column
-    belong together; rows without a right column do not count. With one right column a row this is the cross-entropy
-    of van den Oord et al. (2018); the sum inside the logarithm lets a row be satisfied by any of its own.
-    """
-    counted = positives.any(dim=1)
-    right = logits.masked_fill(~positives, float("-inf"))[counted]
-    per_row = torch.logsumexp(logits[counted], dim=1) - torch.logsumexp(right, dim=1)
-    return per_row.sum() / counted.sum().clamp(min=1)
-
-
 def contrastive(
     logits: Tensor,
     owners: Tensor,
@@ -35,11 +22,16 @@ def contrastive(
     `wrong_photos` `[sentences, p]` and `wrong_sentences` `[photos, s]` are logits of further wrong answers from
     outside the batch, -inf where one is no wrong answer.
     """
-    own = torch.zeros_like(ignored)
-    own[torch.arange(len(owners)), owners] = True
+    own = _own(owners, ignored)
     logits = logits.masked_fill(ignored & ~own, float("-inf"))
     from_text = functional.cross_entropy(_beside(logits, wrong_photos), owners)
     return (from_text + _each_positive_nce(logits.T, own.T, wrong_sentences)) / 2
+
+
+def _own(owners: Tensor, like: Tensor) -> Tensor:
+    own = torch.zeros_like(like)
+    own[torch.arange(len(owners)), owners] = True
+    return own
 
 
 def _beside(logits: Tensor, further: Tensor | None) -> Tensor:
@@ -76,8 +68,7 @@ def sigmoid(logits: Tensor, owners: Tensor, ignored: Tensor) -> Tensor:
     `logits` `[sentences, photos]` are similarities times an inverse temperature plus a bias, `owners` and `ignored`
     as in `contrastive`. The sum over pairs, a sentence: with one sentence a photo open_clip's.
     """
-    own = torch.zeros_like(ignored)
-    own[torch.arange(len(owners)), owners] = True
+    own = _own(owners, ignored)
     signs = torch.where(own, 1.0, -1.0).to(logits.dtype)
     per_pair = -functional.logsigmoid(signs * logits).masked_fill(ignored & ~own, 0.0)
     return per_pair.sum() / len(logits)

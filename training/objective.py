@@ -1,19 +1,96 @@
-"""What a step of training lowers: a weighted sum of terms, each a small module around a pure loss."""
+"""What a step of training lowers: a weighted sum of terms around pure losses, some of which ask a teacher."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 from torch import Tensor, nn
 
+from evaluation.class_names import phrases
+from evaluation.datasets import DataError, Example
+from indexer.encoders import Encoder
+from indexer.items import Float32Array
 from training import losses
-from training.models.base import Similarity
-from training.pairs import Batch
+from training.data import Batch, prepared, remembered
+from training.models import Similarity
 from training.settings import Contrast
-from training.teachers import ClassifierTeacher, EncoderTeacher
+
+# A teacher's vectors are computed a few photos at a time, as its towers are served.
+PORTION = 32
+
+
+class EncoderTeacher:
+    """An encoder's vectors of the training photos and of sentences."""
+
+    def __init__(self, encoder: Encoder, examples: Sequence[Example]) -> None:
+        self.dimension = encoder.dimension
+        self._encoder, self._examples = encoder, examples
+        self._rows: dict[int, Tensor] = {}
+        self.sentences = remembered(self._embed_sentences)
+
+    def photos(self, rows: Sequence[int]) -> Tensor:
+        """Unit rows `[n, dimension]` of the photos in these rows of the training data, not cropped or lit anew."""
+        tower = self._encoder.tower("image")
+        new = [row for row in rows if row not in self._rows]
+        for start in range(0, len(new), PORTION):
+            portion = new[start : start + PORTION]
+            vectors = tower.embed([prepared(self._examples[row], tower.prepare) for row in portion])
+            self._rows.update(zip(portion, torch.from_numpy(vectors), strict=True))
+        return torch.stack([self._rows[row] for row in rows])
+
+    def _embed_sentences(self, sentences: Sequence[str]) -> Tensor:
+        return torch.from_numpy(self._encoder.embed("text", list(sentences)))
+
+
+class ClassifierTeacher:
+    """A linear classifier on an encoder's photo vectors; `names` are its classes as people say them."""
+
+    def __init__(self, encoder: EncoderTeacher, weight: Float32Array, bias: Float32Array, names: Sequence[str]) -> None:
+        self._encoder = encoder
+        self._weight, self._bias = torch.from_numpy(weight), torch.from_numpy(bias)
+        self.names = tuple(names)
+
+    def probabilities(self, rows: Sequence[int], temperature: float = 1.0) -> Tensor:
+        """How likely each class is for the photos in these rows, `[n, classes]`."""
+        logits = self._encoder.photos(rows) @ self._weight.T + self._bias
+        return (logits / temperature).softmax(dim=1)
+
+
+def read_classifier(encoder: EncoderTeacher, weights: Path, classes: Path) -> ClassifierTeacher:
+    """A classifier from its two files. Raises `DataError` naming the file (and line) that is wrong."""
+    names = _class_names(classes)
+    try:
+        arrays = load_file(weights)
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"{weights}: cannot be read as safetensors ({error}).") from error
+    weight = np.asarray(arrays.get("weight", np.zeros((0, 0))), np.float32)
+    if weight.shape != (len(names), encoder.dimension):
+        raise DataError(
+            f"{weights}: `weight` is {list(weight.shape)}, but {classes} names {len(names)} classes and the teacher has"
+            f" {encoder.dimension} dimensions; give the head of this encoder with its own class names."
+        )
+    bias = np.asarray(arrays.get("bias", np.zeros(len(names))), np.float32)
+    return ClassifierTeacher(encoder, weight, bias, names)
+
+
+def _class_names(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
+    names = [phrases(line.strip()) if line.strip() else () for line in lines]
+    if () in (said := [tuple(one) for one in names]):
+        raise DataError(f"{path}:{said.index(()) + 1}: no class name that says something; one a line is expected.")
+    if len(set(lines)) < 2:
+        raise DataError(f"{path}: fewer than two classes; there is nothing to tell apart.")
+    return [one[0] for one in said]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +126,10 @@ class Pairs(nn.Module):
     def forward(self, step: Step) -> Tensor:
         """The loss of the batch's pairs."""
         owners, ignored = (value.to(step.photos.device) for value in (step.batch.owners, step.batch.ignored))
-        return PAIR_LOSSES[self.loss](step, owners, ignored)
+        if self.loss == "sigmoid":
+            return losses.sigmoid(step.logits + step.bias, owners, ignored)
+        return losses.contrastive(step.logits, owners, ignored)
 
-
-PAIR_LOSSES: Mapping[str, Callable[[Step, Tensor, Tensor], Tensor]] = {
-    "infonce": lambda step, owners, ignored: losses.contrastive(step.logits, owners, ignored),
-    "sigmoid": lambda step, owners, ignored: losses.sigmoid(step.logits + step.bias, owners, ignored),
-}
 
 # Where similarity begins if the model does not bring it: CLIP's 1/0.07, and SigLIP's 10 and -10.
 BEGINNINGS = {"infonce": Similarity(1 / 0.07), "sigmoid": Similarity(10.0, -10.0)}

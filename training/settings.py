@@ -7,14 +7,13 @@ say what is different there, and a user's file what is different for them.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from evaluation.datasets import READERS, DataError
-from training.augment import Augmentation
 
 T = TypeVar("T")
 CONFIGS = Path(__file__).parent / "configs"
@@ -91,6 +90,22 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Augmentation:
+    """How far a photo may be changed.
+
+    `smallest` is the least part of the area that a crop keeps: captions speak of the whole photo, so crops stay
+    large. `stretch` bounds the change of aspect ratio: photos of every shape are squashed to a square when served.
+    `grey`, `blur` are probabilities, `light` the largest relative change of brightness and contrast.
+    """
+
+    smallest: float = 0.5
+    stretch: float = 1.35
+    light: float = 0.25
+    grey: float = 0.1
+    blur: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
 class Teaching:
     """A teacher and what is learned from it.
 
@@ -151,11 +166,12 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """Tables are completed entry by entry; everything else, lists too, is replaced."""
-    both = {**below, **above}
-    for name in below.keys() & above.keys():
-        if isinstance(below[name], dict) and isinstance(above[name], dict):
-            both[name] = _laid_over(below[name], above[name])
-    return both
+
+    def value(name: str) -> Any:
+        under, over = below.get(name), above.get(name, below.get(name))
+        return _laid_over(under, over) if isinstance(under, dict) and isinstance(over, dict) else over
+
+    return {name: value(name) for name in {**below, **above}}
 
 
 def made(kind: type[T], table: object, path: Path, name: str = "") -> T:
@@ -170,12 +186,8 @@ def made(kind: type[T], table: object, path: Path, name: str = "") -> T:
     try:
         return kind(**values)
     except TypeError as error:
-        missing = [one.name for one in fields(kind) if one.name not in table and _is_needed(one)]  # type: ignore[arg-type]
+        missing = [one.name for one in fields(kind) if one.name not in table and one.default is MISSING]  # type: ignore[arg-type]
         raise DataError(f"{path}: {_place(name, min(missing))} is missing.") from error
-
-
-def _is_needed(field: Field[Any]) -> bool:
-    return field.default is MISSING and field.default_factory is MISSING
 
 
 def _place(table: str, name: str) -> str:
@@ -203,10 +215,10 @@ def _value(kind: Any, value: object, path: Path, name: str) -> Any:
 
 def _check(settings: Settings, path: Path) -> None:
     """Raises `DataError` for values that no run can have."""
-    learning, teacher = settings.learning, settings.teacher
+    learning, teacher, model = settings.learning, settings.teacher, settings.model
     conditions = {
-        "train: no data is named; add a [[train]] table": bool(settings.train),
-        "validation: no data is named; add a [[validation]] table, without it nothing is known of the result": bool(
+        "train: no data is named; add a [[train]] table": settings.train,
+        "validation: no data is named; add a [[validation]] table, without it nothing is known of the result": (
             settings.validation
         ),
         "learning.batch should be at least 2: the other pairs are what a pair is told apart from": learning.batch > 1,
@@ -214,10 +226,12 @@ def _check(settings: Settings, path: Path) -> None:
         "learning.chunk should be 0 (the whole batch) or more": learning.chunk >= 0,
         "learning.checks, validations an epoch, should be more than 0": learning.checks > 0,
         "learning.average should lie between 0 and 1": 0 <= learning.average < 1,
-        "learning.precision should be auto, float32 or bfloat16": learning.precision in PRECISIONS,
+        "learning.precision should be auto, float32 or bfloat16": learning.precision in ("auto", "float32", "bfloat16"),
         "contrast.loss should be infonce or sigmoid": settings.contrast.loss in ("infonce", "sigmoid"),
-        "model.weights should be own or random": settings.model.weights in ("own", "random"),
-        "model.image and model.text should be all, none or a number of groups of layers": _frees(settings.model),
+        "model.weights should be own or random": model.weights in ("own", "random"),
+        "model.image and model.text should be all, none or a number of groups of layers": all(
+            free in ("all", "none") if isinstance(free, str) else free >= 0 for free in (model.image, model.text)
+        ),
         "templates should hold {} where the name goes": all("{}" in one for one in settings.templates),
         "adapters.rank should be 0 (none) or more": settings.adapters.rank >= 0,
         "line.points should be 0 (none) or at least 2": settings.line.points == 0 or settings.line.points > 1,
@@ -225,16 +239,13 @@ def _check(settings: Settings, path: Path) -> None:
         "teacher.temperature should be more than 0": teacher.temperature > 0,
         "teacher.classifier and teacher.classes belong together": bool(teacher.classifier) == bool(teacher.classes),
     }
-    for sentence, holds in conditions.items():
-        if not holds:
-            raise DataError(f"{path}: {sentence}.")
-    for source in (*settings.train, *settings.validation):
+    if wrong := [sentence for sentence, holds in conditions.items() if not holds]:
+        raise DataError(f"{path}: {wrong[0]}.")
+    check_readers((*settings.train, *settings.validation), path)
+
+
+def check_readers(sources: Iterable[Any], path: Path) -> None:
+    """Raises `DataError` for the first source whose `reader` is none of `READERS`."""
+    for source in sources:
         if source.reader not in READERS:
             raise DataError(f"{path}: no reader is called {source.reader!r}; there are {', '.join(READERS)}.")
-
-
-PRECISIONS = ("auto", "float32", "bfloat16")
-
-
-def _frees(model: ModelChoice) -> bool:
-    return all(free in ("all", "none") if isinstance(free, str) else free >= 0 for free in (model.image, model.text))

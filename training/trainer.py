@@ -1,10 +1,13 @@
-"""One trainer for every command: a model, an objective, pairs to learn from and pairs to measure on."""
+"""`contrastive`, `finetune` and `distill`: read, check, train, choose, write. Nothing is written before all is read."""
 
 from __future__ import annotations
 
+import argparse
+import json
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,19 +15,32 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from evaluation.datasets import Example
-from indexer.encoders.devices import pick_dtype
+from evaluation.datasets import DataError, Example
+from indexer.encoders import load_encoder
+from indexer.encoders.devices import pick_device, pick_dtype
 from indexer.items import Float32Array
-from training.ahead import Ahead
-from training.augment import crop, relight
-from training.gradient_cache import embed_in_chunks
-from training.loop import Loop, Plan
-from training.models.base import Trainable
-from training.objective import Objective
-from training.pairs import Batch, PairSampler, Photos, UInt8Array, remembered
-from training.settings import Learning, Settings
+from training.data import (
+    Ahead,
+    Batch,
+    PairSampler,
+    Photos,
+    UInt8Array,
+    check_photos,
+    crop,
+    read_source,
+    relight,
+    remembered,
+)
+from training.finetune import adapt, choose_on_line, merge, weights_of
+from training.loop import Loop, Plan, TrainingError, draw_curve, require_matplotlib
+from training.models import Trainable, load_model
+from training.objective import EncoderTeacher, Features, Names, Objective, Pairs, Similarities, Term, read_classifier
+from training.settings import Learning, Settings, Teaching, read_settings
 from training.validation import ValidationSet, overall
+
+SETTINGS, LOG, CURVE, REPORT, ENCODER = "settings.json", "log.jsonl", "curve.png", "report.json", "encoder"
 
 # Photos are kept this much larger than the model sees them, so that a crop of three quarters loses no sharpness.
 MARGIN = 1.15
@@ -51,7 +67,8 @@ class Trainer:
         memory = {"workers": learning.workers, "megabytes": learning.megabytes}
         self._photos = Photos(self.examples, replace(recipe, size=side), **memory)
         self._shown = [Photos(each.examples, recipe, **memory) for each in self.validation]
-        self._dtype = _dtype(learning, self.device)
+        choices = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+        self._dtype = choices.get(learning.precision) or pick_dtype(self.device)
         self.sampler = PairSampler(
             self.examples,
             self.settings.templates,
@@ -73,7 +90,8 @@ class Trainer:
         ahead = Ahead(self.sampler, lambda _: self._drawn())
         modules = {**self.towers, "objective": self.objective}
         loop = Loop(modules, plan(self.settings.learning, self.sampler.steps_an_epoch), self.folder, name=self.name)
-        self._set_modes()
+        for tower in self.towers.values():  # one that is not all free stays as it is served, its batch statistics too
+            tower.train(all(parameter.requires_grad for parameter in tower.parameters()))
         loop.run(lambda step: self._losses(*ahead(step)), check=self.measure, state=ahead.state, restore=ahead.restore)
 
     def measure(self) -> dict[str, float]:
@@ -98,7 +116,7 @@ class Trainer:
         """Squares, cropped and lit anew if that is wanted: `[n, 3, size, size]` uint8."""
         if not self.settings.augment:
             return torch.from_numpy(np.stack(squares))
-        how, draw = self.settings.augmentation, self.sampler.numbers
+        how, draw = self.settings.augmentation, self.sampler.draw
         return relight(torch.stack([crop(one, self.model.recipe.size, how, draw) for one in squares]), how, draw)
 
     def _losses(self, batch: Batch, pixels: Tensor) -> dict[str, Tensor]:
@@ -106,7 +124,7 @@ class Trainer:
         sentences = [*batch.sentences, *self.objective.wanted(batch)]
         with self._autocast():
             photos = embed_in_chunks(self.model.embed_photos, pixels.to(self.device), chunk)
-            if _learns(self.model.text):
+            if any(parameter.requires_grad for parameter in self.model.text.parameters()):
                 vectors = embed_in_chunks(self.model.embed_sentences, self._tokens(sentences), chunk)
             else:
                 vectors = self._frozen_sentences(sentences)
@@ -130,11 +148,6 @@ class Trainer:
             return nullcontext()
         return torch.autocast(self.device.type, self._dtype)
 
-    def _set_modes(self) -> None:
-        """A tower that is not all free stays as it is served: its batch statistics stand still too."""
-        for tower in self.towers.values():
-            tower.train(all(parameter.requires_grad for parameter in tower.parameters()))
-
 
 def plan(learning: Learning, steps_an_epoch: int) -> Plan:
     """The loop's plan for so many steps an epoch."""
@@ -153,16 +166,137 @@ def plan(learning: Learning, steps_an_epoch: int) -> Plan:
     )
 
 
-def _dtype(learning: Learning, device: torch.device) -> torch.dtype:
-    choices = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-    return choices.get(learning.precision) or pick_dtype(device)
-
-
-def _learns(tower: nn.Module) -> bool:
-    return any(parameter.requires_grad for parameter in tower.parameters())
-
-
 def _in_portions(embed: Callable[[Any], Tensor], values: Sequence[Any]) -> Float32Array:
     """Rows `[n, dim]` of so many values, a few at a time."""
     starts = range(0, len(values), PORTION)
     return torch.cat([embed(values[at : at + PORTION]).float().cpu() for at in starts]).numpy()
+
+
+def embed_in_chunks(tower: Callable[[Tensor], Tensor], inputs: Tensor, chunk: int) -> Tensor:
+    """Rows `[n, dim]` of inputs `[n, ...]`, `chunk` at a time; with 0, or where all fit into one, as if called.
+
+    A contrastive loss needs the vectors of the whole batch, but only the vectors (Gao et al., 2021, "Scaling Deep
+    Contrastive Learning Batch Size under Memory Limited Setup"): each chunk is a checkpoint, computed once more, with
+    its graph, when its gradient is known. The gradients are those of one large batch, as long as the tower treats each
+    input alone: not with batch normalisation that is still learning its statistics.
+    """
+    if not chunk or len(inputs) <= chunk or not torch.is_grad_enabled():
+        return tower(inputs)
+    rows = [checkpoint(tower, part, use_reentrant=False) for part in torch.split(inputs, chunk)]
+    return torch.cat(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run made: the encoder's name for `descry index --model`, and how good it was before and is now.
+
+    `before` and `after` are measures in percent; `part` is the chosen point of the line between both, 1 where no line
+    was drawn.
+    """
+
+    encoder: str
+    before: dict[str, float]
+    after: dict[str, float]
+    part: float
+    line: list[tuple[float, float]]
+    minutes: float
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that every command has."""
+    parser.add_argument("--config", type=Path, required=True, help="what is learned from, and how (TOML)")
+    parser.add_argument("--data", type=Path, default=Path(), help="the folder that paths of data start from")
+    parser.add_argument("--out", type=Path, required=True, help="where checkpoints, log, curve and encoder are written")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps ...")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Trains by the command's options and says what came out. Raises `DescryError` for what is wrong."""
+    require_matplotlib()
+    settings = read_settings(options.config, command=options.command)
+    result = train(settings, options.command, data=options.data, out=options.out, device=options.device)
+    print(f"score {result.before['score']:.1f} -> {result.after['score']:.1f} in {result.minutes:.1f} minutes")
+    print(f"use it: descry index PHOTOS --model {result.encoder}")
+    for part, score in result.line:
+        print(f"{part:.2f} of the way: score {score:.1f}{' (chosen)' if part == result.part else ''}")
+
+
+def train(settings: Settings, command: str, *, data: Path, out: Path, device: str = "auto") -> Result:
+    """Trains as the settings say, going on where `out` holds a run that was cut off, and writes the encoder."""
+    began = time.monotonic()
+    trainer = _trainer(settings, command, data, out, device)
+    start = weights_of(trainer.towers)
+    rank, scale = settings.adapters.rank, settings.adapters.scale
+    if rank and not sum(adapt(tower, rank, scale) for tower in trainer.towers.values()):
+        raise TrainingError("adapters.rank: the free towers have no matrices to adapt; set it to 0.")
+    before = trainer.measure()
+    out.mkdir(parents=True, exist_ok=True)
+    (out / SETTINGS).write_text(_as_text(settings, len(trainer.examples)), encoding="utf-8")
+    trainer.train()
+    for tower in trainer.towers.values():
+        merge(tower)
+    part, line = 1.0, []
+    if settings.line.points:
+        part, line = choose_on_line(trainer.towers, start, settings.line.points, lambda: trainer.measure()["score"])
+    encoder = trainer.model.save((out / ENCODER).resolve(), trainer.objective.similarity)
+    minutes = (time.monotonic() - began) / 60
+    result = Result(encoder, before, trainer.measure(), part, line, round(minutes, 2))
+    (out / REPORT).write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
+    measures = {name: name.replace("_", " ") for name in result.after if name.endswith(("_r10", "top_1", "score"))}
+    draw_curve(out / LOG, out / CURVE, losses=list(trainer.objective.terms), measures=measures)
+    return result
+
+
+def _trainer(settings: Settings, command: str, data: Path, out: Path, device: str) -> Trainer:
+    """Everything read and checked: settings of an earlier run, data, models, teacher."""
+    examples = [example for source in settings.train for example in read_source(source, data)]
+    prefixes = [f"{number}/" for number in range(1, 1 + len(settings.validation))] if settings.validation[1:] else [""]
+    validation = [
+        ValidationSet(read_source(source, data), prefix)
+        for source, prefix in zip(settings.validation, prefixes, strict=True)
+    ]
+    _same_settings(settings, len(examples), out)
+    check_photos([*examples, *(example for each in validation for example in each.examples)], settings.learning.workers)
+    torch.manual_seed(settings.seed)
+    chosen = pick_device(device)
+    model = load_model(settings.model)
+    taught = _taught(settings.teacher, examples, data, device, model.dimension)
+    alpha = settings.teacher.alpha if taught else 0.0
+    terms = [(1 - alpha, Pairs(settings.contrast.loss)), *((alpha * weight, term) for weight, term in taught)]
+    objective = Objective(terms, settings.contrast, model.similarity)
+    return Trainer(model, objective, examples, validation, settings, out, chosen, command)
+
+
+def _taught(
+    teaching: Teaching, examples: list[Example], data: Path, device: str, dimension: int
+) -> list[tuple[float, Term]]:
+    """The terms by which a teacher speaks; none without one."""
+    if not teaching.encoder:
+        return []
+    teacher = EncoderTeacher(load_encoder(teaching.encoder, device=device), examples)
+    terms: list[tuple[float, Term]] = [
+        (teaching.similarities, Similarities(teacher, scale=teaching.scale, temperature=teaching.temperature)),
+        (teaching.features, Features(teacher, dimension)),
+    ]
+    if teaching.classifier:
+        classifier = read_classifier(teacher, data / teaching.classifier, data / teaching.classes)
+        named = Names(classifier, a_step=teaching.names_a_step, temperature=teaching.temperature)
+        terms.append((teaching.names, named))
+    return [(weight, term) for weight, term in terms if weight]
+
+
+def _same_settings(settings: Settings, photos: int, out: Path) -> None:
+    """Raises `DataError` naming what differs from the settings with which a run in this folder was begun."""
+    path = out / SETTINGS
+    if not path.is_file():
+        return
+    former, now = json.loads(path.read_text(encoding="utf-8")), json.loads(_as_text(settings, photos))
+    different = [name for name in now if now[name] != former.get(name)]
+    if different:
+        raise DataError(
+            f"{out} holds a run with other settings ({', '.join(different)}); give another --out, or the former ones."
+        )
+
+
+def _as_text(settings: Settings, photos: int) -> str:
+    return json.dumps({**asdict(settings), "photos": photos}, indent=1) + "\n"

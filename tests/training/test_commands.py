@@ -161,7 +161,7 @@ def teacher(monkeypatch) -> str:
     """The encoder of colours, which knows all that there is to know of these photos, under a name."""
     from indexer.testing import color_encoder
 
-    monkeypatch.setattr("training.runs.load_encoder", lambda name, **_: color_encoder(name=name))
+    monkeypatch.setattr("training.trainer.load_encoder", lambda name, **_: color_encoder(name=name))
     return 'teacher.encoder = "colors"'
 
 

@@ -7,10 +7,10 @@ from evaluation.datasets import Example
 from indexer.encoders import Encoder
 from indexer.encoders.ensemble import parse
 from indexer.testing import color_encoder
-from training import ensemble, pairs
+from training import data, ensemble
 from training.__main__ import main
 from training.ensemble import Weighing, all_weights, mixed, name
-from training.recalls import in_words, mean_recall, recalls
+from training.validation import in_words, mean_recall, recalls
 
 
 class Noise:
@@ -93,6 +93,6 @@ def test_too_few_members_or_too_many_weightings_are_refused(gallery, capsys, mem
 
 
 def test_photos_without_captions_are_refused(gallery, capsys, monkeypatch):
-    monkeypatch.setattr(pairs, "read_source", lambda *_: [Example("one", b"", label="cat")])
+    monkeypatch.setattr(data, "read_source", lambda *_: [Example("one", b"", label="cat")])
     assert run(gallery, "colors", "guess") == 2
     assert "no photo has a caption" in capsys.readouterr().err

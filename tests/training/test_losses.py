@@ -10,7 +10,6 @@ from torch.nn import functional
 from training.losses import (
     contrastive,
     feature_matching,
-    multi_positive_nce,
     sigmoid,
     similarity_distillation,
     word_choice,
@@ -55,20 +54,6 @@ def test_a_photo_is_asked_for_all_its_captions():
     good = torch.tensor([[9.0, 0.0], [9.0, 0.0], [0.0, 9.0]])
     half = torch.tensor([[9.0, 0.0], [0.0, 0.0], [0.0, 9.0]])
     assert contrastive(half, owners, nothing(3, 2)) > contrastive(good, owners, nothing(3, 2)) + 0.2
-
-
-def test_several_right_answers_by_hand():
-    logits = torch.tensor([[0.0, 0.0, 0.0, 0.0]])
-    positives = torch.tensor([[True, True, False, False]])
-    assert multi_positive_nce(logits, positives).item() == pytest.approx(math.log(2))
-
-
-def test_rows_without_a_right_answer_do_not_count():
-    logits = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
-    positives = torch.tensor([[True, False], [False, False]])
-    alone = multi_positive_nce(logits[:1], positives[:1])
-    assert multi_positive_nce(logits, positives) == alone
-    assert multi_positive_nce(logits, torch.zeros_like(positives)) == 0
 
 
 def test_word_choice_is_cross_entropy_and_counts_a_photo_by_what_is_known():

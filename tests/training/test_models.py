@@ -10,9 +10,11 @@ from PIL import Image
 from torch import nn
 
 from indexer.encoders import load_encoder
+from indexer.encoders.embedded_shape import ConvShape
+from indexer.encoders.embedded_trunk import Conv
 from indexer.errors import EncoderUnavailable, UnknownEncoder
-from training.models import load_model
-from training.models.base import Similarity, free_last
+from training.models import Similarity, free_last, load_model
+from training.models.embedded import MatrixDepthwise
 from training.settings import ModelChoice
 
 SENTENCES = ["a red photo", "two dogs run over the beach", ""]
@@ -122,3 +124,19 @@ def test_weights_of_another_shape_are_refused(tiny, tmp_path):
     with pytest.raises(EncoderUnavailable, match="another architecture"):
         load_model(choice(f"open_clip:ViT-S-32/{checkpoint}"))
     assert load_model(choice(name)).dimension == 16
+
+
+@pytest.mark.parametrize(("kernel", "stride", "size"), [(3, 2, 8), (3, 2, 7), (5, 1, 6), (5, 2, 9), (5, 2, 10)])
+def test_values_and_gradients_agree(kernel, stride, size):
+    torch.manual_seed(0)
+    conv = Conv(ConvShape(6, 6, kernel, stride, 6, relu=True))
+    same = MatrixDepthwise(conv)
+    x = torch.randn(2, 6, size, size)
+    for module in (conv, same):
+        conv.zero_grad()
+        y = module(x)
+        y.square().sum().backward()
+        if module is conv:
+            expected, gradient = y.detach(), conv.weight.grad.clone()
+    assert torch.allclose(y, expected, atol=1e-5)
+    assert torch.allclose(conv.weight.grad, gradient, atol=1e-3)

@@ -19,7 +19,7 @@ from indexer.atomic import atomic_write
 from indexer.encoders.open_clip_model import explained, recipe_of
 from indexer.encoders.open_clip_source import FOLDER_CONFIG, SCHEME, Source, find, quiet
 from indexer.errors import EncoderUnavailable, UnknownEncoder
-from training.models.base import Free, Similarity
+from training.models import Free, Similarity
 
 WEIGHTS = "open_clip_model.safetensors"
 

@@ -1,9 +1,10 @@
-"""What the shipped encoder is learned from, in memory: photos as bytes, what is said of each, sentences as vectors."""
+"""What the shipped encoder is learned from: photos in memory, what is said of each, and words that compete for them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +13,23 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from evaluation.class_names import phrases
+from evaluation.class_names import phrases, with_article
 from evaluation.datasets import READERS, DataError, Example, held_out
-from training.features import UInt8Array
+from training import data as batches
+from training.data import UInt8Array, fits_by_chance
 from training.features import squares as make_squares
-from training.pairs import fits_by_chance
+from training.settings import read_toml
 from training.shipped.recipe import Recipe, Source
 
 # A photo that differs from a held-out one in at most so many bits of its difference hash is the same photo again: four
 # of COCO's are. The next nearest pairs that are alike differ in nine.
 SAME = 2
+
+Tables = dict[str, dict[str, list[int]]]
+
+# A label that a person gave counts so much where it is one of the classes; the rest is the classifier's: what else is
+# on the photo.
+LABEL = 0.9
 
 
 @dataclass(frozen=True)
@@ -120,14 +128,14 @@ class Corpus:
         return set(rest[near].tolist())
 
 
-class Sampler:
-    """Draws batches by the sources' shares; everything random comes from one generator, whose state is kept."""
+class Sampler(batches.Sampler):
+    """Draws batches by the sources' shares."""
 
     def __init__(self, corpus: Corpus, *, batch: int, captions: int, seed: int) -> None:
+        super().__init__(seed)
         self._corpus, self._batch, self._captions = corpus, batch, captions
         shares = np.array([part.source.share for part in corpus.parts])
         self._shares = shares / shares.sum()
-        self.draw = np.random.default_rng(seed)
 
     def batch(self) -> Batch:
         """A batch of photos, none of them twice, and of sentences that belong to them."""
@@ -148,14 +156,6 @@ class Sampler:
     def _sentences(self, row: int) -> npt.NDArray[np.int64]:
         said = self._corpus.said[row]
         return self.draw.choice(said, min(self._captions, len(said)), replace=False) if len(said) else said
-
-    def state(self) -> object:
-        """What `restore` takes."""
-        return self.draw.bit_generator.state
-
-    def restore(self, state: dict[str, object]) -> None:
-        """Goes on drawing where `state` was taken."""
-        self.draw.bit_generator.state = state
 
 
 def read_part(source: Source, data: Path, squares: Path) -> Part:
@@ -192,3 +192,88 @@ def difference_hashes(photos: UInt8Array) -> npt.NDArray[np.bool_]:
     grey = torch.cat(small)[:, 0].numpy()
     hashes: npt.NDArray[np.bool_] = (grey[:, :, 1:] > grey[:, :, :-1]).reshape(len(photos), -1)
     return hashes
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Words that compete: the numbers of the sentences that say each, and `targets` `[photos, words]` float16.
+
+    Rows of targets sum to at most 1: what is missing is what the vocabulary has no word for.
+    """
+
+    prompts: tuple[tuple[int, ...], ...]
+    targets: Tensor
+
+    @cached_property
+    def described(self) -> npt.NDArray[np.int64]:
+        """The rows of the photos that the vocabulary says something of."""
+        return np.flatnonzero(self.targets.sum(dim=1).numpy())
+
+    def drawn(self, draw: np.random.Generator) -> np.ndarray:
+        """The number of one sentence for each word."""
+        return np.array([one[draw.integers(len(one))] for one in self.prompts])
+
+
+def vocabularies(corpus: Corpus, classes: Sequence[Sequence[str]], tables: Tables) -> list[tuple[tuple[int, ...], ...]]:
+    """The sentences' numbers of the classes, each given by its synonyms, and of the everyday words."""
+    words = [[with_article(synonym) for synonym in synonyms] for synonyms in classes]
+    return [_prompts(corpus, words), *(_prompts(corpus, [[word] for word in table]) for table in tables.values())]
+
+
+def targets(
+    probabilities: Tensor, examples: Sequence[Example], classes: Sequence[Sequence[str]], tables: Tables
+) -> list[Tensor]:
+    """What is true of photos, in the order of `vocabularies`, from `probabilities` `[photos, classes]`."""
+    known = probabilities.clone()
+    of_label = {synonym: number for number, synonyms in enumerate(classes) for synonym in synonyms}
+    of_label |= {", ".join(synonyms): number for number, synonyms in enumerate(classes)}
+    for row, example in enumerate(examples):
+        if example.label in of_label:
+            known[row] *= 1 - LABEL
+            known[row, of_label[example.label]] += LABEL
+    found = [known.half()]
+    for table in tables.values():
+        covers = torch.zeros(len(classes), len(table))
+        for word, members in enumerate(table.values()):
+            covers[members, word] = 1.0
+        found.append((known @ covers).half())
+    return found
+
+
+def label_vocabularies(corpus: Corpus) -> list[Vocabulary]:
+    """For each labelled source its labels, of which the right one is true of each of its photos."""
+    found = []
+    for rows in corpus.learned:
+        labels = sorted({corpus.examples[row].label for row in rows} - {""})
+        if labels:
+            targets = torch.zeros(len(corpus.examples), len(labels), dtype=torch.float16)
+            targets[rows, [labels.index(corpus.examples[row].label) for row in rows]] = 1.0
+            found.append(Vocabulary(_prompts(corpus, [phrases(label) for label in labels]), targets))
+    return found
+
+
+def _prompts(corpus: Corpus, words: Sequence[Sequence[str]]) -> tuple[tuple[int, ...], ...]:
+    templates = corpus.recipe.templates
+    return tuple(tuple(corpus.number(template.format(one)) for one in ways for template in templates) for ways in words)
+
+
+def read_tables(path: Path) -> Tables:
+    """Word -> the classes that it covers, for each table. Raises `DataError` where words of one table overlap."""
+    tables = {
+        name: {
+            word if word.startswith(("a ", "an ")) else with_article(word): _numbers(numbers)
+            for word, numbers in table.items()
+        }
+        for name, table in read_toml(path).items()
+    }
+    for name, table in tables.items():
+        flat = [number for members in table.values() for number in members]
+        if twice := sorted({number for number in flat if flat.count(number) > 1}):
+            raise DataError(f"{path}: in [{name}] the classes {twice} belong to two words.")
+    return tables
+
+
+def _numbers(text: str) -> list[int]:
+    """ "3, 7-9" -> [3, 7, 8, 9]."""
+    ends = [part.strip().partition("-") for part in text.split(",")]
+    return [number for first, _, last in ends for number in range(int(first), int(last or first) + 1)]

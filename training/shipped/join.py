@@ -17,10 +17,10 @@ from torch.nn import functional
 
 from indexer.encoders.embedded_image import Head
 from indexer.items import Int64Array, spread
-from training.closed_form import Float64Array, cca, moments, ridge
-from training.loop import Loop, write_line
+from training.align import Float64Array, cca, moments, ridge
+from training.loop import Loop, write_log
 from training.losses import feature_matching, similarity_distillation, word_choice
-from training.shipped.names import Vocabulary
+from training.shipped.corpus import Vocabulary
 from training.shipped.recipe import Join
 from training.shipped.run import Run
 
@@ -48,7 +48,7 @@ def join(run: Run) -> None:
     image.load_state_dict(learnt["image"])
     text.load_state_dict(learnt["text"])
     answer = joined(run, stored, Answer(_unit(image), _unit(text)), how)
-    write_line(run.out / "log.jsonl", "answer", 0, _measured(run, stored, answer))
+    write_log(run.out / "log.jsonl", "answer", 0, _measured(run, stored, answer))
     photos, sentences = stored[run.learned_rows], run.sentences[run.corpus.may_be_read()]
     wanted = {"photos": answer.photos(photos), "sentences": answer.sentences(sentences)}
     sides = (("photos", image, photos, "sentences"), ("sentences", text, sentences, "photos"))

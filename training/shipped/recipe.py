@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from evaluation.datasets import READERS, DataError
-from training.augment import Augmentation
 from training.loop import Plan
-from training.settings import made, read_toml
+from training.settings import Augmentation, check_readers, made, read_toml
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +106,5 @@ class Recipe:
 def read_recipe(path: Path) -> Recipe:
     """The recipe in a TOML file. Raises `DataError` naming what is missing, misspelt or of another type."""
     recipe = made(Recipe, read_toml(path), path)
-    if unknown := sorted({source.reader for source in recipe.source} - set(READERS)):
-        raise DataError(f"{path}: no reader is called {unknown[0]!r}; there are {', '.join(READERS)}.")
+    check_readers(recipe.source, path)
     return replace(recipe, everyday=str(path.parent / recipe.everyday))

@@ -16,12 +16,19 @@ from torch.nn import functional
 
 from evaluation.datasets import DataError
 from indexer.encoders.embedded_image import Head
-from training.features import trunk_features
-from training.loop import write_whole
-from training.shipped.corpus import Corpus, Sampler, read_part
-from training.shipped.names import Vocabulary, label_vocabularies, read_tables, targets, vocabularies
+from training.features import ImageStart, read_mobilenet, trunk_features
+from training.loop import save_atomic
+from training.shipped.corpus import (
+    Corpus,
+    Sampler,
+    Vocabulary,
+    label_vocabularies,
+    read_part,
+    read_tables,
+    targets,
+    vocabularies,
+)
 from training.shipped.recipe import Recipe, Stage
-from training.starting_points import ImageStart, read_mobilenet
 from training.validation import ValidationSet
 
 
@@ -93,7 +100,7 @@ class Run:
         """Writes what `make` gives, unless it is there already: a run that was cut off goes on."""
         if not (self.out / name).is_file():
             self.out.mkdir(parents=True, exist_ok=True)
-            write_whole(make(), self.out / name)
+            save_atomic(make(), self.out / name)
 
     def sampler(self, stage: Stage) -> Sampler:
         """A sampler for a stage; different stages draw differently."""

@@ -9,10 +9,12 @@ export    the folder that `indexer.encoders.embedded` reads
 
 from __future__ import annotations
 
+import argparse
 import math
 import shutil
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,19 +25,18 @@ from torch.nn import functional
 
 from indexer.encoders.embedded_trunk import Trunk
 from indexer.encoders.weights import map_arrays
-from training.ahead import Ahead
-from training.augment import crop, relight
-from training.curve import draw_curve
-from training.depthwise import use_matrix_depthwise
-from training.export import pack, write_encoder
+from training.data import Ahead, crop, relight
 from training.features import BATCH, sentence_vectors, served
-from training.loop import Loop
+from training.loop import Loop, draw_curve, require_matplotlib
 from training.losses import contrastive, word_choice
+from training.models.embedded import pack, use_matrix_depthwise, write_encoder
 from training.shipped.corpus import Batch
 from training.shipped.join import join as join
-from training.shipped.recipe import Stage
+from training.shipped.recipe import Stage, read_recipe
 from training.shipped.run import Run
 from training.validation import WAYS
+
+RECIPE = Path(__file__).with_name("recipe.toml")
 
 # bfloat16 arithmetic with float32 weights: as fast as bfloat16 weights and more exact.
 autocast = partial(torch.autocast, "cpu", torch.bfloat16)
@@ -222,3 +223,20 @@ STAGES: dict[str, Callable[[Run], Any]] = {
     "join": join,
     "export": export,
 }
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `python -m training shipped`."""
+    parser.add_argument("--stage", choices=list(STAGES), help="only this stage, from what the earlier ones left")
+    parser.add_argument("--config", type=Path, default=RECIPE, help="another recipe than that of the shipped encoder")
+    parser.add_argument("--data", type=Path, required=True, help="the folder that the sources' paths start from")
+    parser.add_argument("--models", type=Path, required=True, help="the folder with the weights to start from")
+    parser.add_argument("--out", type=Path, required=True, help="where checkpoints, log and encoder are written")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Runs one stage or all. Raises `DescryError` for what is wrong with the request or the data."""
+    require_matplotlib()
+    shipped = Run(read_recipe(options.config), options.data, options.models, options.out)
+    for name in [options.stage] if options.stage else STAGES:
+        STAGES[name](shipped)

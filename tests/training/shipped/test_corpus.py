@@ -8,8 +8,16 @@ import torch
 from PIL import Image
 
 from evaluation.datasets import DataError
-from training.shipped.corpus import Corpus, Sampler, difference_hashes, read_part
-from training.shipped.names import label_vocabularies, read_tables, targets, vocabularies
+from training.shipped.corpus import (
+    Corpus,
+    Sampler,
+    difference_hashes,
+    label_vocabularies,
+    read_part,
+    read_tables,
+    targets,
+    vocabularies,
+)
 from training.shipped.recipe import read_recipe
 
 

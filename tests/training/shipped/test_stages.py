@@ -64,7 +64,7 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_numbers(world, monkeypatch):
 def test_frozen_blocks_stay_as_they_were_and_the_others_learn(world):
     for stage in ("prepare", "begin", "finetune"):
         assert train(world, stage) == 0
-    from training.starting_points import read_mobilenet
+    from training.features import read_mobilenet
 
     start = read_mobilenet(world / "models" / "image").weights
     learnt = torch.load(world / "out" / "finetune.pt", weights_only=False)["modules"]["trunk"]
@@ -82,7 +82,7 @@ def test_a_stage_whose_forerunner_has_not_run_says_which(world, capsys, stage, b
 
 
 def test_a_missing_extra_is_named_before_anything_is_trained(world, capsys, monkeypatch):
-    monkeypatch.setattr("training.curve.find_spec", lambda _name: None)
+    monkeypatch.setattr("training.loop.find_spec", lambda _name: None)
     assert train(world, out="bare") == 2
     assert "descry[training]" in capsys.readouterr().err
     assert not (world / "bare").exists()

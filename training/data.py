@@ -1,13 +1,12 @@
-"""Photos and what is said of them, from any number of sources: read, completed and checked before an hour is spent."""
+"""What is learned from: photos with what is said of them, read, checked, drawn in batches, cropped and lit anew."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +20,11 @@ from evaluation.datasets import READERS, DataError, Example, held_out
 from indexer.errors import SourceError
 from indexer.photos.opening import ALL_FORMATS, open_photo
 from indexer.photos.recipe import ImageRecipe
-from training.settings import DataSource
+from training.settings import Augmentation, DataSource
 
 UInt8Array = npt.NDArray[np.uint8]
+Embed = Callable[[Sequence[str]], Tensor]
+T = TypeVar("T")
 
 
 def read_source(source: DataSource, data: Path) -> list[Example]:
@@ -134,15 +135,30 @@ class Batch:
     ignored: Tensor
 
 
-class PairSampler:
-    """Draws batches, every photo once an epoch; all that is random comes from one generator, whose state is kept."""
+class Sampler:
+    """Draws: all that is random comes from one generator, whose state can be taken and given back."""
+
+    def __init__(self, seed: int) -> None:
+        self.draw = np.random.default_rng(seed)
+
+    def state(self) -> Any:
+        """What `restore` takes."""
+        return self.draw.bit_generator.state
+
+    def restore(self, state: Any) -> None:
+        """Goes on drawing where `state` was taken."""
+        self.draw.bit_generator.state = state
+
+
+class PairSampler(Sampler):
+    """Draws batches, every photo once an epoch."""
 
     def __init__(
         self, examples: Sequence[Example], templates: Sequence[str], *, batch: int, captions: int, seed: int
     ) -> None:
         self._examples, self._templates = examples, templates
+        super().__init__(seed)
         self._batch, self._captions = min(batch, len(examples)), captions
-        self.numbers = np.random.default_rng(seed)
         self._order: list[int] = []
 
     @property
@@ -153,7 +169,7 @@ class PairSampler:
     def batch(self) -> Batch:
         """The next batch."""
         if len(self._order) < self._batch:
-            self._order = self.numbers.permutation(len(self._examples)).tolist()
+            self._order = self.draw.permutation(len(self._examples)).tolist()
         rows, self._order = self._order[: self._batch], self._order[self._batch :]
         said = [self._sentences(self._examples[row]) for row in rows]
         sentences = [sentence for one in said for sentence in one]
@@ -164,47 +180,111 @@ class PairSampler:
     def _sentences(self, example: Example) -> list[str]:
         if example.captions:
             count = min(self._captions, len(example.captions))
-            chosen = self.numbers.choice(len(example.captions), count, replace=False)
+            chosen = self.draw.choice(len(example.captions), count, replace=False)
             return [example.captions[number] for number in chosen.tolist()]
         said = phrases(example.label)
-        template = self._templates[int(self.numbers.integers(len(self._templates)))]
-        return [template.format(said[int(self.numbers.integers(len(said)))])]
+        template = self._templates[int(self.draw.integers(len(self._templates)))]
+        return [template.format(said[int(self.draw.integers(len(said)))])]
 
-    def state(self) -> object:
-        """What `restore` takes."""
-        return list(self._order), self.numbers.bit_generator.state
+    def state(self) -> Any:
+        """The rest of the epoch, and the generator's state."""
+        return list(self._order), super().state()
 
-    def restore(self, state: tuple[list[int], dict[str, object]]) -> None:
-        """Goes on drawing where `state` was taken."""
-        self._order, self.numbers.bit_generator.state = list(state[0]), state[1]
+    def restore(self, state: Any) -> None:
+        """Goes on in the middle of an epoch."""
+        self._order = list(state[0])
+        super().restore(state[1])
 
 
 def fits_by_chance(sentences: Sequence[str], owners: Tensor, kinds: Sequence[Hashable]) -> Tensor:
     """`[sentences, photos]`, true where the photo is of the owner's kind or has the very same sentence."""
-    kind, sentence = _numbered(kinds), _numbered(sentences)
+
+    def numbered(values: Sequence[Hashable]) -> Tensor:
+        numbers = {value: number for number, value in enumerate(dict.fromkeys(values))}
+        return torch.tensor([numbers[value] for value in values])
+
+    kind, sentence = numbered(kinds), numbered(sentences)
     own = functional.one_hot(owners, len(kinds)).float()  # (sentences, photos)
     same_sentence = (sentence[:, None] == sentence[None, :]).float()
     return (kind[owners][:, None] == kind[None, :]) | (same_sentence @ own > 0)
 
 
-def _numbered(values: Sequence[Hashable]) -> Tensor:
-    """Equal values get equal numbers."""
-    numbers = {value: number for number, value in enumerate(dict.fromkeys(values))}
-    return torch.tensor([numbers[value] for value in values])
-
-
-Remember = Callable[[Sequence[str]], Tensor]
-
-
-def remembered(embed: Remember) -> Remember:
+def remembered(embed: Embed) -> Embed:
     """The same function of sentences, each computed once: for towers that stand still."""
     known: dict[str, Tensor] = {}
-    return partial(_remembered, embed, known)
+
+    def rows(sentences: Sequence[str]) -> Tensor:
+        new = [sentence for sentence in dict.fromkeys(sentences) if sentence not in known]
+        if new:
+            with torch.no_grad():
+                known.update(zip(new, embed(new), strict=True))
+        return torch.stack([known[sentence] for sentence in sentences])
+
+    return rows
 
 
-def _remembered(embed: Remember, known: dict[str, Tensor], sentences: Sequence[str]) -> Tensor:
-    new = [sentence for sentence in dict.fromkeys(sentences) if sentence not in known]
-    if new:
-        with torch.no_grad():
-            known.update(zip(new, embed(new), strict=True))
-    return torch.stack([known[sentence] for sentence in sentences])
+class Ahead(Generic[T]):
+    """Makes what a step needs one step ahead, on a thread; its state is that after what was handed out last.
+
+    Drawing, cropping and lighting 192 photos takes 0.2 s, and up to 2 s while other work runs, of a step of 2 s.
+    """
+
+    def __init__(self, sampler: Sampler, make: Callable[[int], T]) -> None:
+        self._sampler, self._make = sampler, make
+        self._thread = ThreadPoolExecutor(1)
+        self._next: tuple[int, Future[tuple[T, Any]]] | None = None
+        self._state = sampler.state()
+
+    def __call__(self, step: int) -> T:
+        """What step `step` needs; that of the next step is begun."""
+        if self._next is None or self._next[0] != step:
+            self._begin(step)
+        assert self._next is not None
+        made, self._state = self._next[1].result()
+        self._begin(step + 1)
+        return made
+
+    def _begin(self, step: int) -> None:
+        self._next = (step, self._thread.submit(lambda: (self._make(step), self._sampler.state())))
+
+    def state(self) -> Any:
+        """The sampler's state, whatever is under way."""
+        return self._state
+
+    def restore(self, state: Any) -> None:
+        """Goes on where `state` was taken; what is under way is thrown away."""
+        if self._next is not None:
+            self._next[1].result()
+            self._next = None
+        self._sampler.restore(state)
+        self._state = state
+
+
+def crop(photo: npt.NDArray[np.uint8], size: int, how: Augmentation, draw: np.random.Generator) -> Tensor:
+    """A random crop of a photo `[3, side, side]`, perhaps mirrored, as `[3, size, size]` uint8."""
+    side = photo.shape[1]
+    area = draw.uniform(how.smallest, 1.0)
+    ratio = np.exp(draw.uniform(-np.log(how.stretch), np.log(how.stretch)))
+    height = min(side, max(8, round(side * np.sqrt(area / ratio))))
+    width = min(side, max(8, round(side * np.sqrt(area * ratio))))
+    top, left = draw.integers(side - height + 1), draw.integers(side - width + 1)
+    pixels = torch.from_numpy(photo[:, top : top + height, left : left + width])[None]
+    if draw.random() < how.blur:  # small photos and thumbnails are part of every library
+        small = int(size * draw.uniform(0.3, 0.7))
+        pixels = functional.interpolate(pixels, (small, small), mode="bilinear", antialias=True)
+    square = functional.interpolate(pixels, (size, size), mode="bilinear", antialias=True)[0]
+    return square.flip(2) if draw.random() < 0.5 else square
+
+
+def relight(photos: Tensor, how: Augmentation, draw: np.random.Generator) -> Tensor:
+    """Photos `[n, 3, s, s]` uint8 with changed brightness and contrast, a few of them grey."""
+    n = len(photos)
+    values = photos.float()
+    weights = torch.tensor([0.299, 0.587, 0.114])[None, :, None, None]
+    grey = torch.from_numpy(draw.random(n) < how.grey)
+    values[grey] = (values[grey] * weights).sum(dim=1, keepdim=True)
+    gain = torch.from_numpy(draw.uniform(1 - how.light, 1 + how.light, (n, 3, 1, 1))).float()
+    # Mostly the same gain for all channels, a little of each channel's own: another white balance.
+    gain = 0.75 * gain.mean(dim=1, keepdim=True) + 0.25 * gain
+    shift = torch.from_numpy(draw.uniform(-how.light, how.light, (n, 1, 1, 1))).float() * 64
+    return ((values - 128) * gain + 128 + shift).clamp_(0, 255).to(torch.uint8)

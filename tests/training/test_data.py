@@ -10,7 +10,7 @@ from PIL import Image
 
 from evaluation.datasets import DataError, Example
 from indexer.photos.recipe import ImageRecipe
-from training.pairs import PairSampler, Photos, check_photos, fits_by_chance, read_source, remembered
+from training.data import PairSampler, Photos, check_photos, fits_by_chance, read_source, remembered
 from training.settings import DataSource
 
 TEMPLATES = ("{}", "a photo of {}")
