@@ -18,12 +18,11 @@ from torch.nn import functional
 
 from evaluation.datasets import DataError, Example
 from indexer.encoders.devices import pick_dtype
-from indexer.encoders.embedded_shape import BlockShape, ConvShape
-from indexer.encoders.embedded_trunk import Trunk
-from indexer.encoders.minilm import MiniLM, tokens
+from indexer.encoders.embedded_image import Trunk
+from indexer.encoders.layers import BlockShape, ConvShape
+from indexer.encoders.minilm import MiniLM, WordPieces, tokens
 from indexer.encoders.onednn import fuse_convolutions, runs_convolutions
 from indexer.encoders.weights import map_arrays
-from indexer.encoders.word_pieces import WordPieces
 from indexer.items import Float32Array
 from training.data import UInt8Array
 
@@ -141,7 +140,7 @@ def trunk_features(
     trunk.load_state_dict(weights)
     dtype = pick_dtype(device)
     trunk.to(dtype).to(memory_format=torch.channels_last).requires_grad_(False)
-    if runs_convolutions(device, dtype):
+    if runs_convolutions(Trunk, device, dtype):
         fuse_convolutions(trunk)
     with torch.inference_mode():
         few = (part[at : at + BATCH] for part in photos for at in range(0, len(part), BATCH))

@@ -49,4 +49,4 @@ def load_text_tower(folder: Path) -> Tower:
     """
     from indexer.encoders import ensemble, stored
 
-    return ensemble.load_stored(folder) if (folder / ensemble.STORED).is_file() else stored.load_stored(folder)
+    return ensemble.load_stored_ensemble(folder) if (folder / ensemble.STORED).is_file() else stored.load_stored(folder)

@@ -1,7 +1,6 @@
-"""The image side of the shipped encoder: a small convolutional trunk and a head, and the tower that runs them.
+"""The image side of the shipped encoder in torch: the modules that are trained, and the tower that runs them.
 
-The same modules are trained in `training`, so that what is learned and what is served cannot drift apart.
-Only this module of the family imports torch: indexing uses it, a query does not (see `embedded_image_numpy`).
+What is learned and what is served cannot drift apart. Only this module of the family imports torch.
 """
 
 from __future__ import annotations
@@ -18,10 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from indexer.encoders.base import Regions, unit_rows
-from indexer.encoders.devices import pick_dtype
-from indexer.encoders.embedded_shape import BlockShape
-from indexer.encoders.embedded_trunk import Trunk
-from indexer.encoders.execution import runner
+from indexer.encoders.devices import pick_dtype, runner
+from indexer.encoders.layers import MIDDLE, SCALE, BlockShape, ConvShape
 from indexer.encoders.onednn import fuse_convolutions, runs_convolutions
 from indexer.encoders.resizing import TorchRecipe, channels_last
 from indexer.items import Float32Array
@@ -29,19 +26,65 @@ from indexer.photos.pixels import upright_size
 from indexer.photos.recipe import ImageRecipe
 
 # How a photo's parts are looked at: so many times larger than when it is embedded whole, and each cell as the mean of
-# so many across. How often the warmest part lies on the caption's photo, of two Flickr8k val photos side by side
-# (800 captions, chance 50 %) and of four (1,600, chance 25 %), in percent, all from one trial; of what was chosen
-# `python -m evaluation pointing` says 92.5 and 85.5:
-#   at the plain size: a cell alone 86 and 78, 3 across 87 and 80; the score's gradient times the cell (HiResCAM) 85
-#   and 72, the loss when 3 x 3 cells are left out 88 and 74
-#   at twice the size: a cell alone 91 and 80, 3 across 93 and 86, 5 across 92 and 85
+# so many across. How often the warmest part lies on the caption's photo, of two and of four of Flickr8k's side by side:
+# 92.5 and 85.5 % (`python -m evaluation pointing`); other ways in docs/performance.md.
 CLOSER = 2
 NEIGHBOURS = 3
 
-# Photos that go through the trunk together on one core: CPU milliseconds a photo in pieces of 1 / 2 / 4 / 8 / 16 / 32,
-# bfloat16 with AMX: 11.8 / 7.1 / 6.9 / 5.1 / 7.7 / 7.1. More do not fit into the core's cache.
-# In float32 on AVX2 in pieces of 2 / 4 / 8 / 16 / 32: 26.9 / 24.5 / 23.8 / 23.7 / 26.2.
+# Photos that go through the trunk together on one core: more do not fit into its cache. CPU milliseconds a photo in
+# pieces of 4 / 8 / 16: bfloat16 with AMX 6.9 / 5.1 / 7.7, float32 on AVX2 24.5 / 23.8 / 23.7.
 PIECE = 8
+
+
+class Conv(nn.Conv2d):
+    """A convolution with SAME padding, which is lopsided when the stride is 2, and an optional ReLU."""
+
+    def __init__(self, shape: ConvShape) -> None:
+        symmetric = shape.kernel // 2 if shape.stride == 1 else 0
+        super().__init__(
+            shape.inputs, shape.outputs, shape.kernel, shape.stride, padding=symmetric, groups=shape.groups
+        )
+        self.shape, self.relu = shape, shape.relu
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[n, inputs, h, w]` -> `[n, outputs, ceil(h / stride), ceil(w / stride)]`."""
+        if self.stride[0] > 1:
+            x = functional.pad(x, self.shape.padding(x.shape[-1]) + self.shape.padding(x.shape[-2]))
+        x = super().forward(x)
+        return functional.relu(x, inplace=True) if self.relu else x
+
+
+class Block(nn.Module):
+    """Convolutions in a row, perhaps around a residual connection."""
+
+    def __init__(self, shape: BlockShape) -> None:
+        super().__init__()
+        self.convs = nn.Sequential(*(Conv(conv) for conv in shape.convs))
+        self.residual = shape.residual
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[n, c, h, w]` -> `[n, c', h', w']`."""
+        y: Tensor = self.convs(x)
+        return y + x if self.residual else y
+
+
+class Trunk(nn.Module):
+    """The convolutional feature extractor."""
+
+    def __init__(self, shape: Sequence[BlockShape]) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(*(Block(block) for block in shape))
+        self.width = shape[-1].convs[-1].outputs
+
+    def forward(self, photos: Tensor) -> Tensor:
+        """Photos `[n, 3, s, s]` uint8 -> pooled features `[n, width]` in the trunk's own number format."""
+        return self.cells(photos).mean(dim=(2, 3))
+
+    def cells(self, photos: Tensor) -> Tensor:
+        """Photos `[n, 3, s, s]` uint8 -> features of places `[n, width, s / 32, s / 32]`."""
+        x = (photos.to(next(self.parameters()).dtype) - MIDDLE) * SCALE
+        features: Tensor = self.blocks(x.contiguous(memory_format=torch.channels_last))
+        return features
 
 
 class Head(nn.Module):
@@ -99,7 +142,7 @@ class ImageTower:
         model.trunk.to(dtype)
         self._model = model.to(device).to(memory_format=torch.channels_last)
         self._run = runner(self._model, device, piece=PIECE)
-        if runs_convolutions(device, dtype):
+        if runs_convolutions(Trunk, device, dtype):
             fuse_convolutions(model.trunk)
 
     def fits(self, value: Image.Image) -> bool:  # noqa: ARG002  (a picture always fits)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -20,8 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer.atomic import atomic_folder
-from indexer.encoders import load_encoder, stored
+from indexer.encoders import load_encoder
 from indexer.encoders.base import Encoder, Tower
+from indexer.encoders.stored import NotStorable, load_stored
 from indexer.errors import EncoderMismatch, EncoderUnavailable, UnknownEncoder
 from indexer.items import Float32Array
 
@@ -37,10 +38,6 @@ class Member:
 
     name: str
     weight: float = 1.0
-
-
-class _NotStorable(Exception):
-    """A member whose text tower has no stored form."""
 
 
 class JoinedTower:
@@ -94,7 +91,7 @@ def load(name: str, *, device: str = "auto") -> Encoder:
         dimension=sum(encoder.dimension for encoder in encoders),
         checksum="+".join(encoder.checksum for encoder in encoders),
         makers={tower: partial(_joined, encoders, weights, tower) for tower in towers},
-        store_text=_store(full, encoders) if any(encoder.store_text for encoder in encoders) else None,
+        store_text=partial(_store, full, encoders) if any(encoder.store_text for encoder in encoders) else None,
     )
 
 
@@ -145,27 +142,23 @@ def _largest_first(towers: Sequence[Tower]) -> list[int]:
     return sorted(range(len(towers)), key=lambda number: -sizes[number])
 
 
-def _store(members: Sequence[Member], encoders: Sequence[Encoder]) -> Callable[[Path], None]:
-    def store_text(folder: Path) -> None:
-        with suppress(_NotStorable), atomic_folder(folder) as new:
-            entries = [_stored(number, *pair, new) for number, pair in enumerate(zip(members, encoders, strict=True))]
-            (new / STORED).write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
-
-    return store_text
-
-
-def _stored(number: int, member: Member, encoder: Encoder, folder: Path) -> dict[str, Any]:
-    """What is written down of a member, a heavy text tower being stored below `folder`. Raises `_NotStorable`."""
-    below = ""
-    if encoder.store_text is not None:
-        below = str(number)
-        encoder.store_text(folder / below)
-        if not (folder / below).is_dir():
-            raise _NotStorable
-    return {"name": member.name, "weight": member.weight, "checksum": encoder.checksum, "folder": below}
+def _store(members: Sequence[Member], encoders: Sequence[Encoder], folder: Path) -> None:
+    """Writes down the members, those whose text towers are heavy to load below `folder`; nothing if one cannot be."""
+    with suppress(NotStorable), atomic_folder(folder) as new:
+        entries = []
+        for number, (member, encoder) in enumerate(zip(members, encoders, strict=True)):
+            below = str(number) if encoder.store_text else ""
+            if encoder.store_text:
+                encoder.store_text(new / below)
+                if not (new / below).is_dir():
+                    raise NotStorable
+            entries.append(
+                {"name": member.name, "weight": member.weight, "checksum": encoder.checksum, "folder": below}
+            )
+        (new / STORED).write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
 
 
-def load_stored(folder: Path) -> JoinedTower:
+def load_stored_ensemble(folder: Path) -> JoinedTower:
     """The text tower of an ensemble as `store_text` wrote it: members opened without torch.
 
     Raises `EncoderUnavailable` if its files cannot be read, `EncoderMismatch` if a member that is not stored there has
@@ -183,7 +176,7 @@ def load_stored(folder: Path) -> JoinedTower:
 
 def _open(entry: Mapping[str, Any], folder: Path) -> Tower:
     if entry["folder"]:
-        return stored.load_stored(folder / entry["folder"])
+        return load_stored(folder / entry["folder"])
     encoder = load_encoder(entry["name"])
     if encoder.checksum != entry["checksum"]:
         raise EncoderMismatch(

@@ -1,5 +1,4 @@
-"""all-MiniLM-L6-v2 (sentence-transformers; Wang et al., "MiniLM", 2020) in numpy, its weights in int8: a sentence's
-vector without torch.
+"""all-MiniLM-L6-v2 (sentence-transformers; Wang et al., "MiniLM", 2020) in numpy: a sentence's vector without torch.
 
 A BERT of post-norm layers. Matrices are int8 with a float16 scale a row, widened to float32 one at a time in a buffer
 that stays in the cache: all of them over 16 tokens take 6.2 ms of an AVX2 core, float32 matrices read from memory 8.7.
@@ -7,22 +6,52 @@ that stays in the cache: all of them over 16 tokens take 6.2 ms of an AVX2 core,
 
 from __future__ import annotations
 
-from collections import defaultdict
+import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from functools import cached_property, lru_cache
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from indexer.encoders.arithmetic import attention, gelu, layer_norm
-from indexer.encoders.word_pieces import WordPieces
+from indexer.encoders.layers import attention, gelu, layer_norm
 from indexer.items import Float32Array, Int64Array
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 NORM_EPSILON = 1e-12  # BERT's, with which the weights were trained
 
 # Tokens that go through the layers together, of as many sentences as that are. Flickr8k captions of 14.6 tokens a CPU
 # second at 256 / 1024 / 2048 / 8192 tokens, AVX2: 191 / 196 / 189 / 119 (a hidden layer of 50 MB leaves the cache).
 TOKENS = 1024
+
+UNKNOWN = "[UNK]"
+
+# What such a file says beside its vocabulary, if it does what is done here (Devlin et al. 2019, uncased).
+_BUILD: Mapping[str, Any] = {
+    "normalizer": {
+        "type": "BertNormalizer",
+        "clean_text": True,
+        "handle_chinese_chars": True,
+        "strip_accents": None,
+        "lowercase": True,
+    },
+    "pre_tokenizer": {"type": "BertPreTokenizer"},
+}
+_MODEL: Mapping[str, Any] = {"type": "WordPiece", "unk_token": UNKNOWN, "continuing_subword_prefix": "##"}
+_LONGEST = "max_input_chars_per_word"
+
+# Text in which there is nothing to normalise but the case: printable ASCII and white space. A bracket may begin a
+# special token.
+_PLAIN = re.compile(r"[\t\n\r -Z\\-~]*")
+_WORDS = re.compile(r"[a-z0-9]+|[^\sa-z0-9]")
+
+# More distinct words than most captions hold; 65 thousand entries take about 10 MB.
+_REMEMBERED_WORDS = 65_536
 
 
 class MiniLM:
@@ -37,36 +66,28 @@ class MiniLM:
         self._arrays, self._heads = arrays, heads
         self.context, self.width = arrays["pos"].shape
         self.layers = len({name.split(".")[1] for name in arrays if name.startswith("layers.")})
-        self._check()
-        matrices = [arrays[f"{name}.weight"] for name in self._linear_layers()]
-        self._largest = max((matrix.size for matrix in matrices), default=0)
+        if self.width % heads:
+            raise ValueError(f"{self.width} states for {heads} heads")
+        shapes = self._shapes()
+        for name, shape in shapes.items():
+            if arrays[name].shape != shape:
+                raise ValueError(f"{name} is {arrays[name].shape}, not {shape}")
+        self._largest = max(arrays[name].size for name in shapes if name != "word.weight")
 
-    def _linear_layers(self) -> Iterator[str]:
-        for layer in range(self.layers):
-            for part in ("qkv", "out", "fc1", "fc2"):
-                yield f"layers.{layer}.{part}"
-
-    def _check(self) -> None:
-        if self.width % self._heads:
-            raise ValueError(f"{self.width} states for {self._heads} heads")
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes that the arrays should have."""
+        words, width = len(self._arrays["word.weight"]), self.width
         hidden = self._arrays["layers.0.fc1.weight"].shape[0] if self.layers else 0
-        outputs = {"qkv": 3 * self.width, "out": self.width, "fc1": hidden, "fc2": self.width}
-        expected = {"word": (len(self._arrays["word.weight"]), self.width)}
-        for name in self._linear_layers():
-            part = name.rpartition(".")[2]
-            expected[name] = (outputs[part], hidden if part == "fc2" else self.width)
-        for name, (rows, columns) in expected.items():
-            shapes = {"weight": (rows, columns), "weight.scale": (rows,)} | (
-                {} if name == "word" else {"bias": (rows,)}
-            )
-            for kind, shape in shapes.items():
-                if self._arrays[f"{name}.{kind}"].shape != shape:
-                    raise ValueError(f"{name}.{kind} is {self._arrays[f'{name}.{kind}'].shape}, not {shape}")
-        norms = ["n0", *(f"layers.{layer}.{part}" for layer in range(self.layers) for part in ("n1", "n2"))]
-        for name in norms:
-            for kind in ("weight", "bias"):
-                if self._arrays[f"{name}.{kind}"].shape != (self.width,):
-                    raise ValueError(f"{name}.{kind} is {self._arrays[f'{name}.{kind}'].shape}, not {(self.width,)}")
+        shapes: dict[str, tuple[int, ...]] = {"word.weight": (words, width), "word.weight.scale": (words,)}
+        norms = ["n0"]
+        for layer in range(self.layers):
+            sides = {"qkv": (3 * width, width), "out": (width, width), "fc1": (hidden, width), "fc2": (width, hidden)}
+            for part, (outputs, inputs) in sides.items():
+                name = f"layers.{layer}.{part}"
+                shapes[f"{name}.weight"] = (outputs, inputs)
+                shapes[f"{name}.weight.scale"] = shapes[f"{name}.bias"] = (outputs,)
+            norms += [f"layers.{layer}.n1", f"layers.{layer}.n2"]
+        return shapes | {f"{name}.{kind}": (width,) for name in norms for kind in ("weight", "bias")}
 
     def encode(self, sentences: Sequence[Int64Array]) -> Float32Array:
         """Token ids, each `[t]` with 1 <= t <= context, [CLS] and [SEP] among them -> vectors `[n, width]`.
@@ -146,10 +167,68 @@ def _groups(lengths: Sequence[int]) -> Iterator[list[int]]:
 
 def _runs(lengths: Sequence[int]) -> Iterator[tuple[slice, int]]:
     """The rows of the tokens of sentences of one length, which follow each other, and that length."""
-    counts: dict[int, int] = defaultdict(int)
-    for length in lengths:
-        counts[length] += 1
     start = 0
-    for length, count in counts.items():
-        yield slice(start, start + count * length), length
-        start += count * length
+    for length, same in groupby(lengths):
+        stop = start + length * len(list(same))
+        yield slice(start, stop), length
+        start = stop
+
+
+class WordPieces:
+    """BERT's tokenizer: sentences to token ids, exactly as `tokenizers` does it for the file at `path`.
+
+    That package takes 25 ms to be imported and to open such a file, a tenth of a search by sentence. It is asked for
+    text that is more than printable ASCII, and for files of another build. Raises `OSError`, `KeyError` or `ValueError`
+    if there is no such file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        content = json.loads(path.read_text(encoding="utf-8"))
+        model = content["model"]
+        self._vocabulary: dict[str, int] = model["vocab"]
+        self._longest: int = model.get(_LONGEST, 0)
+        self._is_known = (
+            content.items() >= _BUILD.items()
+            and model.items() >= _MODEL.items()
+            and not any(_PLAIN.fullmatch(token["content"]) for token in content["added_tokens"])
+        )
+        # Without a known token (an emoji, nothing at all) a sentence is one unknown token: a vector, not NaN.
+        self.unknown = self._vocabulary.get(UNKNOWN, 0)
+        self._ids = lru_cache(maxsize=_REMEMBERED_WORDS)(self._word)
+
+    def id(self, token: str) -> int:
+        """The id of a token of the vocabulary, as "[CLS]". Raises `KeyError`."""
+        return self._vocabulary[token]
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text's tokens, however many, without special ones around them."""
+        if self._is_known and _PLAIN.fullmatch(text):
+            return [one for word in _WORDS.findall(text.lower()) for one in self._ids(word)]
+        ids: list[int] = self._thorough.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def is_whole(self, word: str) -> bool:
+        """Whether a word, in lower case, is one piece of the vocabulary."""
+        return word in self._vocabulary
+
+    def _word(self, word: str) -> Sequence[int]:
+        """The longest piece that begins the word, then the longest that goes on; unknown if one is missing."""
+        ids: list[int] = []
+        start = 0
+        while start < len(word) <= self._longest:
+            pieces = (("##" * bool(start) + word[start:end], end) for end in range(len(word), start, -1))
+            piece, start = next((one for one in pieces if one[0] in self._vocabulary), ("", len(word)))
+            if not piece:
+                return (self.unknown,)
+            ids.append(self._vocabulary[piece])
+        return ids or (self.unknown,)
+
+    @cached_property
+    def _thorough(self) -> Tokenizer:
+        from tokenizers import Tokenizer
+
+        thorough = Tokenizer.from_file(str(self._path))
+        thorough.no_padding()  # files of other people's ask for them
+        thorough.no_truncation()
+        return thorough

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from indexer.encoders import hub
-
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
@@ -34,89 +32,31 @@ class ModelCard:
 
 
 # From the quickest to the best.
+# fmt: off
 MODELS = (
-    ModelCard(
-        alias="embedded",
-        name="embedded",
-        dimension=256,
-        megabytes=33,
-        quality=None,
-        speed=42.6,
-        note="travels with Descry; small and quick, knows everyday scenes",
-    ),
-    ModelCard(
-        alias="mobileclip2-s0",
-        name="open_clip:MobileCLIP2-S0/dfndr2b",
-        dimension=512,
-        megabytes=299,
-        quality=71.5,
-        speed=9.7,
-        note="small; weights for research use (apple-amlr)",
-        repository="timm/MobileCLIP2-S0-OpenCLIP",
-    ),
-    ModelCard(
-        alias="vit-b-32",
-        name="open_clip:ViT-B-32/datacomp_xl_s13b_b90k",
-        dimension=512,
-        megabytes=605,
-        quality=69.2,
-        speed=12.8,
-        note="the quickest on a CPU with bfloat16; MIT",
-        repository="laion/CLIP-ViT-B-32-DataComp.XL-s13B-b90K",
-    ),
-    ModelCard(
-        alias="vit-b-32-256",
-        name="open_clip:ViT-B-32-256/datacomp_s34b_b86k",
-        dimension=512,
-        megabytes=605,
-        quality=72.8,
-        speed=10.5,
-        note="a good choice for most; MIT",
-        repository="laion/CLIP-ViT-B-32-256x256-DataComp-s34B-b86K",
-    ),
-    ModelCard(
-        alias="mobileclip2-s2",
-        name="open_clip:MobileCLIP2-S2/dfndr2b",
-        dimension=512,
-        megabytes=397,
-        quality=77.2,
-        speed=3.8,
-        note="much for its size; weights for research use (apple-amlr)",
-        repository="timm/MobileCLIP2-S2-OpenCLIP",
-    ),
-    ModelCard(
-        alias="siglip2-b",
-        name="open_clip:ViT-B-16-SigLIP2-256/webli",
-        dimension=768,
-        megabytes=1501,
-        quality=79.1,
-        speed=2.8,
-        note="multilingual; Apache-2.0; needs the extra descry[multilingual]",
-        repository="timm/ViT-B-16-SigLIP2-256",
-    ),
-    ModelCard(
-        alias="vit-l-14",
-        name="open_clip:ViT-L-14/datacomp_xl_s13b_b90k",
-        dimension=768,
-        megabytes=1710,
-        quality=79.2,
-        speed=0.7,
-        note="wants a GPU; MIT",
-        repository="laion/CLIP-ViT-L-14-DataComp.XL-s13B-b90K",
-    ),
-    ModelCard(
-        alias="siglip2-so400m",
-        name="open_clip:ViT-SO400M-16-SigLIP2-384/webli",
-        dimension=1152,
-        megabytes=4544,
-        quality=84.1,
-        speed=0.2,
-        note="the best, multilingual, wants a GPU; Apache-2.0; needs the extra descry[multilingual]",
-        repository="timm/ViT-SO400M-16-SigLIP2-384",
-    ),
+    ModelCard("embedded", "embedded", 256, 33, None, 42.6,
+              "travels with Descry; small and quick, knows everyday scenes"),
+    ModelCard("mobileclip2-s0", "open_clip:MobileCLIP2-S0/dfndr2b", 512, 299, 71.5, 9.7,
+              "small; weights for research use (apple-amlr)", "timm/MobileCLIP2-S0-OpenCLIP"),
+    ModelCard("vit-b-32", "open_clip:ViT-B-32/datacomp_xl_s13b_b90k", 512, 605, 69.2, 12.8,
+              "the quickest on a CPU with bfloat16; MIT", "laion/CLIP-ViT-B-32-DataComp.XL-s13B-b90K"),
+    ModelCard("vit-b-32-256", "open_clip:ViT-B-32-256/datacomp_s34b_b86k", 512, 605, 72.8, 10.5,
+              "a good choice for most; MIT", "laion/CLIP-ViT-B-32-256x256-DataComp-s34B-b86K"),
+    ModelCard("mobileclip2-s2", "open_clip:MobileCLIP2-S2/dfndr2b", 512, 397, 77.2, 3.8,
+              "much for its size; weights for research use (apple-amlr)", "timm/MobileCLIP2-S2-OpenCLIP"),
+    ModelCard("siglip2-b", "open_clip:ViT-B-16-SigLIP2-256/webli", 768, 1501, 79.1, 2.8,
+              "multilingual; Apache-2.0; needs the extra descry[multilingual]", "timm/ViT-B-16-SigLIP2-256"),
+    ModelCard("vit-l-14", "open_clip:ViT-L-14/datacomp_xl_s13b_b90k", 768, 1710, 79.2, 0.7,
+              "wants a GPU; MIT", "laion/CLIP-ViT-L-14-DataComp.XL-s13B-b90K"),
+    ModelCard("siglip2-so400m", "open_clip:ViT-SO400M-16-SigLIP2-384/webli", 1152, 4544, 84.1, 0.2,
+              "the best, multilingual, wants a GPU; Apache-2.0; needs the extra descry[multilingual]",
+              "timm/ViT-SO400M-16-SigLIP2-384"),
 )
+# fmt: on
 
 
 def is_here(card: ModelCard) -> bool:
     """Whether the encoder can be used without a network; looks at the cache of the hub and nowhere else."""
-    return not card.repository or hub.cached(card.repository) is not None
+    from indexer.encoders.open_clip_source import cached  # late: a search by sentence looks names up here
+
+    return not card.repository or cached(card.repository) is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
 from functools import cached_property
@@ -16,13 +16,11 @@ import torch
 from PIL import Image
 
 from indexer.encoders.base import Regions, unit_rows
-from indexer.encoders.devices import pick_dtype
-from indexer.encoders.execution import runner
+from indexer.encoders.devices import pick_dtype, runner
 from indexer.encoders.onednn import pack_linear, quantize_linear, runs_int8, runs_linear
-from indexer.encoders.open_clip_regions import region_vectors
 from indexer.encoders.open_clip_source import Source, quiet
 from indexer.encoders.resizing import TorchRecipe, channels_last
-from indexer.encoders.storing import store_text_tower
+from indexer.encoders.stored import store_text_tower
 from indexer.errors import EncoderUnavailable
 from indexer.items import Float32Array, Int64Array
 from indexer.photos.opening import open_photo
@@ -154,7 +152,7 @@ class ImageTower:
             return unit_rows(self._run(prepared).cpu().numpy())
 
     def regions(self, value: Image.Image) -> Regions:
-        """What is in the parts of a picture: see `open_clip_regions`. Raises `EncoderUnavailable`."""
+        """What is in the parts of a picture: see `region_vectors`. Raises `EncoderUnavailable`."""
         box = self._recipe.box(upright_size(value))
         with torch.inference_mode():
             pixels = self._pixels(channels_last([self.prepare(value)]).to(self._device))
@@ -308,3 +306,73 @@ def _reason(error: Exception) -> str:
         return "these are the weights of another architecture; name the one that they were trained for."
     first_line = (text.strip() or type(error).__name__).splitlines()[0][:200]
     return f"the file is damaged or no checkpoint ({first_line}); fetch it again."
+
+
+# A class token and a patch: what CLIP's pooling expects of the shortest sequence.
+TOKEN_AND_PATCH = 2
+
+
+def region_vectors(visual: Any, pixels: torch.Tensor) -> torch.Tensor:
+    """Normalised pixels `[n, 3, s, s]` -> vectors of the places `[n, h, w, dim]`, not of unit length.
+
+    A model learns to compare a picture's *pooled* features with sentences. Pooling one place alone sends it the same
+    way into the space of sentences, and attention over one place is that place's own value: for CLIP's transformers
+    this is MaskCLIP (Zhou, Loy and Dai, "Extract Free Dense Labels from CLIP", 2022), for convolutions a class
+    activation map (Zhou et al., 2016). Raises `EncoderUnavailable` where that cannot be.
+    """
+    see = SEEING.get(type(visual).__name__)
+    places = None if see is None else see(visual, pixels)
+    if places is None:
+        raise EncoderUnavailable(
+            f"This encoder cannot say what it sees where ({type(visual).__name__}); "
+            "all that `descry models` lists can, and `descry --library DIR index` makes a library with one of them."
+        )
+    return places
+
+
+def _of_transformer(visual: Any, pixels: torch.Tensor) -> torch.Tensor:
+    """CLIP's own vision transformer: the last block over each patch alone, then what is done with the class token."""
+    *_, last = visual.transformer.resblocks
+    features = visual.forward_intermediates(
+        pixels, indices=[len(visual.transformer.resblocks) - 2], intermediates_only=True, stop_early=True
+    )
+    (states,) = features["image_intermediates"]  # (n, width, h, w)
+    n, width, high, wide = states.shape
+    alone = states.permute(0, 2, 3, 1).reshape(-1, 1, width).expand(-1, TOKEN_AND_PATCH, -1)
+    pooled, _ = visual._pool(last(alone))  # (n h w, 2, width) -> (n h w, width)
+    vectors: torch.Tensor = pooled @ visual.proj
+    return vectors.reshape(n, high, wide, -1)
+
+
+def _of_resnet(visual: Any, pixels: torch.Tensor) -> torch.Tensor:
+    """CLIP's ResNet: the values that its attention pooling would mix, each sent on alone."""
+    features = visual.forward_intermediates(pixels, indices=1, intermediates_only=True)
+    (states,) = features["image_intermediates"]  # (n, width, h, w)
+    pool = visual.attnpool
+    vectors: torch.Tensor = pool.c_proj(pool.v_proj(states.permute(0, 2, 3, 1)))
+    return vectors
+
+
+def _of_timm(visual: Any, pixels: torch.Tensor) -> torch.Tensor | None:
+    """A trunk of timm's: its pooling and projection over each place alone; None if a class token stands for all."""
+    trunk = visual.trunk
+    if getattr(trunk, "global_pool", None) == "token":
+        return None
+    states = trunk.forward_features(pixels)
+    if states.ndim == 4:  # a map, (n, width, h, w)
+        n, width, high, wide = states.shape
+        alone = states.permute(0, 2, 3, 1).reshape(-1, width, 1, 1)
+    else:  # a sequence, (n, prefix + h w, width); pooling leaves the prefix out
+        prefix = trunk.num_prefix_tokens
+        n, length, width = states.shape
+        high = wide = round((length - prefix) ** 0.5)
+        alone = states[:, prefix:].reshape(-1, 1, width).expand(-1, prefix + 1, -1)
+    vectors: torch.Tensor = visual.head(trunk.forward_head(alone))
+    return vectors.reshape(n, high, wide, -1)
+
+
+SEEING: dict[str, Callable[[Any, torch.Tensor], torch.Tensor | None]] = {
+    "VisionTransformer": _of_transformer,
+    "ModifiedResNet": _of_resnet,
+    "TimmModel": _of_timm,
+}

@@ -1,28 +1,40 @@
-"""Where an open_clip model comes from: its name read, its weights found, or fetched from the hub.
+"""Where an open_clip model comes from: its name read, its weights found in a file or folder, or fetched from the hub.
 
-Nothing is built here; whatever can be said against a name or a place is said before torch has to work.
+Nothing is built here; whatever can be said against a name or a place is said before torch has to work. The hub's own
+client tries again for minutes when nothing answers: here it is asked once, for a few seconds, whether it has the file;
+only then does a download start, and that may take as long as it moves.
 """
 
 from __future__ import annotations
 
 import difflib
 import logging
+import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import xxhash
 
-from indexer.encoders import hub
 from indexer.errors import EncoderUnavailable, UnknownEncoder
+
+Answer = TypeVar("Answer")
 
 SCHEME = "open_clip:"
 FOLDER_CONFIG = "open_clip_config.json"
 CHECKPOINTS = (".safetensors", ".bin", ".pth", ".pt")
+
+# The names under which open_clip publishes weights, the one without code in it first.
+WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+
+# Seconds in which the hub has to answer. A good answer takes well under one; importing torch before it
+# takes up to eight on a busy machine, and the user is promised an answer within fifteen.
+PATIENCE = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +97,7 @@ def _published(architecture: str, tag: str) -> Source:
         raise UnknownEncoder(_unknown_tag(architecture, tag, tags))
     repository, _, filename = published["hf_hub"].rpartition("/")
     remedy = f"give a local checkpoint with {SCHEME}{architecture}//path, or try again with a network."
-    checkpoint = hub.fetch(repository, (filename,) if filename else hub.WEIGHTS, remedy=remedy)
+    checkpoint = fetch(repository, (filename,) if filename else WEIGHTS, remedy=remedy)
     return Source(
         f"{SCHEME}{architecture}/{tag}",
         architecture,
@@ -125,7 +137,7 @@ def _fetch_text_side(architecture: str, text: Mapping[str, Any]) -> None:
     if names and find_spec("transformers") is None:
         raise EncoderUnavailable(f"{architecture} needs an extra: pip install 'descry[multilingual]'.")
     for key, name in names.items():
-        hub.fetch(name, needed[key], remedy="try again with a network.")
+        fetch(name, needed[key], remedy="try again with a network.")
 
 
 def _unknown_tag(architecture: str, tag: str, tags: Sequence[str]) -> str:
@@ -184,3 +196,89 @@ def quiet() -> Iterator[None]:
     finally:
         logging.disable(disabled)
         root.removeHandler(silent)
+
+
+def cached(repository: str, filenames: Sequence[str] = WEIGHTS) -> Path | None:
+    """The first of these files of a hub repository that lies in the local cache; None if none does.
+
+    Asks no network and imports no model code.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    for filename in filenames:
+        path = try_to_load_from_cache(repository, filename)
+        if isinstance(path, str) and Path(path).exists():
+            return Path(path)
+    return None
+
+
+def fetch(repository: str, filenames: Sequence[str] = WEIGHTS, *, remedy: str) -> Path:
+    """The first of these files that a hub repository has, from the local cache or downloaded into it.
+
+    Raises `EncoderUnavailable`, ending in `remedy`, if the hub does not answer within `PATIENCE` seconds or
+    does not give the file.
+    """
+    if (path := cached(repository, filenames)) is not None:
+        return path
+    from huggingface_hub import constants
+
+    try:
+        return _download(repository, _within(PATIENCE, lambda: _first_published(repository, filenames)))
+    except Exception as error:  # the client and the layers below it raise dozens of kinds
+        place = constants.ENDPOINT
+        raise EncoderUnavailable(
+            f"{repository} could not be fetched from {place}: {_reason(error)}; {remedy}"
+        ) from error
+
+
+def _first_published(repository: str, filenames: Sequence[str]) -> str:
+    """The first of the files that the hub has; its error if it has none or does not answer."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.errors import EntryNotFoundError
+
+    missing: Exception | None = None
+    for filename in filenames:
+        try:
+            get_hf_file_metadata(hf_hub_url(repository, filename), timeout=PATIENCE)
+            return filename
+        except EntryNotFoundError as error:
+            missing = error
+    raise missing or FileNotFoundError(repository)
+
+
+def _download(repository: str, filename: str) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    return Path(hf_hub_download(repository, filename))
+
+
+def _within(seconds: float, call: Callable[[], Answer]) -> Answer:
+    """The answer of a call, or `TimeoutError`; on a thread of its own, for a name server's silence has no time-out."""
+    outcome: Future[Answer] = Future()
+
+    def ask() -> None:
+        try:
+            outcome.set_result(call())
+        except Exception as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    return outcome.result(seconds)
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in a few words on one line."""
+    from huggingface_hub import constants, errors
+
+    if constants.is_offline_mode():
+        return "HF_HUB_OFFLINE is set"
+    match error:
+        case TimeoutError():
+            return f"no answer within {PATIENCE:.0f} seconds"
+        case errors.GatedRepoError():
+            return "its owner asks for a login (hf auth login)"
+        case errors.RepositoryNotFoundError():
+            return "there is no such repository, or it is private"
+        case errors.EntryNotFoundError():
+            return "the repository has no weights in open_clip's form"
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -10,8 +10,8 @@ from PIL import Image
 from torch import nn
 
 from indexer.encoders import load_encoder
-from indexer.encoders.embedded_shape import ConvShape
-from indexer.encoders.embedded_trunk import Conv
+from indexer.encoders.embedded_image import Conv
+from indexer.encoders.layers import ConvShape
 from indexer.errors import EncoderUnavailable, UnknownEncoder
 from training.models import Similarity, free_last, load_model
 from training.models.embedded import MatrixDepthwise

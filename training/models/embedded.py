@@ -6,7 +6,6 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,13 +18,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from indexer.atomic import atomic_write
-from indexer.encoders.embedded import CONFIG, FORMAT, TOKENIZER, WEIGHTS, read_config, read_weights
-from indexer.encoders.embedded_image import Head, ImageModel
-from indexer.encoders.embedded_shape import BlockShape, read_shape
-from indexer.encoders.embedded_text import HEAD, TRANSFORMER
-from indexer.encoders.embedded_trunk import Conv
-from indexer.encoders.minilm import MiniLM, tokens
-from indexer.encoders.word_pieces import WordPieces
+from indexer.encoders.embedded import CONFIG, FORMAT, HEAD, TOKENIZER, TRANSFORMER, WEIGHTS, read_config, read_weights
+from indexer.encoders.embedded_image import Conv, Head, ImageModel
+from indexer.encoders.layers import BlockShape, read_shape
+from indexer.encoders.minilm import MiniLM, WordPieces, tokens
 from indexer.errors import EncoderUnavailable
 from indexer.photos.recipe import ImageRecipe
 from indexer.shipped import shipped
@@ -147,7 +143,9 @@ def write_encoder(
             "mode": mode,
             "hidden": hidden,
             "dimension": dimension,
-            "blocks": [asdict(block) for block in blocks],
+            "blocks": [
+                {"residual": block.residual, "convs": [conv._asdict() for conv in block.convs]} for block in blocks
+            ],
         },
     }
     for name, written in ((WEIGHTS, content), (CONFIG, (json.dumps(config, indent=1) + "\n").encode())):

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from indexer.encoders.embedded_trunk import Trunk
+from indexer.encoders.embedded_image import Trunk
 from indexer.encoders.weights import map_arrays
 from training.data import Ahead, crop, relight
 from training.features import BATCH, sentence_vectors, served

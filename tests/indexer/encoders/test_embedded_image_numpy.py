@@ -15,11 +15,9 @@ import torch
 from PIL import Image
 
 from indexer.encoders import Encoder, load_encoder
-from indexer.encoders.embedded import CONFIG
-from indexer.encoders.embedded_image import ImageTower
-from indexer.encoders.embedded_image_numpy import MANY, Convolution, LightImageTower
-from indexer.encoders.embedded_shape import ConvShape
-from indexer.encoders.embedded_trunk import Conv
+from indexer.encoders.embedded import CONFIG, MANY, Convolution, NumpyImageTower
+from indexer.encoders.embedded_image import Conv, ImageTower
+from indexer.encoders.layers import ConvShape
 from indexer.errors import EncoderUnavailable
 from indexer.items import Float32Array
 from indexer.photos.opening import open_photo
@@ -88,9 +86,9 @@ def test_groups_that_numpy_does_not_compute_are_refused() -> None:
 
 def test_many_photos_at_once_go_to_torch_and_few_do_not(encoder: Encoder) -> None:
     tower = encoder.for_asking().tower("image")
-    assert isinstance(tower, LightImageTower)
+    assert isinstance(tower, NumpyImageTower)
     heavy = CountingTower()
-    tower = LightImageTower(tower.recipe, tower._model, heavy.made)  # type: ignore[arg-type]
+    tower = NumpyImageTower(tower.recipe, tower._model, heavy.made)  # type: ignore[arg-type]
     photo = tower.prepare(Image.new("RGB", (9, 9)))
     tower.embed([photo] * 2)
     assert (heavy.makings, heavy.embedded) == (0, 0)

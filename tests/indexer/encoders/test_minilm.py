@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +15,9 @@ import pytest
 from tokenizers import Tokenizer
 
 from indexer.encoders import minilm
-from indexer.encoders.minilm import MiniLM, tokens
+from indexer.encoders.minilm import MiniLM, WordPieces, tokens
 from indexer.encoders.weights import map_arrays
-from indexer.encoders.word_pieces import WordPieces
+from indexer.shipped import shipped
 
 LAYERS, WIDTH, HEADS, HIDDEN, WORDS, CONTEXT = 2, 24, 3, 40, 50, 16
 PUBLISHED = Path(__file__).parents[4] / "shared" / "models" / "minilm_l6_int8"
@@ -136,10 +138,114 @@ def test_the_published_weights_give_the_vectors_of_torch_and_its_tokenizer() -> 
 def test_a_sentence_needs_numpy_alone() -> None:
     script = (
         "import sys; from pathlib import Path; from indexer.encoders.minilm import MiniLM, tokens;"
-        "from indexer.encoders.weights import map_arrays; from indexer.encoders.word_pieces import WordPieces;"
+        "from indexer.encoders.weights import map_arrays; from indexer.encoders.minilm import WordPieces;"
         f"folder = Path({str(PUBLISHED)!r}); model = MiniLM(map_arrays(folder / 'model.safetensors'));"
         "model.encode([tokens(WordPieces(folder / 'tokenizer.json'), 'a dog', model.context)]);"
         "print({'torch', 'tokenizers', 'safetensors', 'PIL', 'faiss'} & set(sys.modules))"
     )
     said = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert said.stdout.strip() == "set()"
+
+
+FILE = shipped("models", "embedded") / "tokenizer.json"
+CAPTIONS = Path(__file__).parents[4] / "shared" / "data" / "flickr8k" / "captions.jsonl"
+
+HARD = [
+    "",
+    "  \t\n\r ",
+    "a",
+    "Two DOGS, playing in the snow!",
+    "don't stop; it's 10 o'clock",
+    "snake_case __init__ a--b-c !!!???... (x) {y} <z> `q` ~ ^ |",
+    "1234567890 3.14 50mm f/1.8",
+    "[PAD] [UNK] [CLS] [MASK] and [brackets]",
+    "antidisestablishmentarianism qqqxzqq",
+    "a" * 100,
+    "a" * 101,
+    "café Zürich ÅNGSTRÖM ﬁ ſ İ",  # noqa: RUF001  look-alikes are the point
+    "猫が寝ている",
+    "🙂 a family 👨‍👩‍👧",
+    "zero\u200bwidth \ufeff\u00ad",
+    "\x00\x1b[31mred\x1b[0m \x0b\x0c\x7f \x85\xa0",
+]
+
+
+def package(file: Path) -> Tokenizer:
+    """The package's tokenizer of a file; that it may pad and cut as the file says is not what is compared."""
+    tokenizer = Tokenizer.from_file(str(file))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+@pytest.fixture(scope="module")
+def original() -> Tokenizer:
+    return package(FILE)
+
+
+@pytest.fixture(scope="module")
+def pieces() -> WordPieces:
+    return WordPieces(FILE)
+
+
+def random_texts(count: int) -> list[str]:
+    alphabets = [
+        "abcdefghij '&;#<>_-.,!0123456789\n\t",
+        "".join(map(chr, range(128))),
+        "".join(map(chr, range(0x180))),
+        "aA[]UNKCLS# ",
+    ]
+    dice = random.Random(0)
+    return ["".join(dice.choices(dice.choice(alphabets), k=dice.randrange(130))) for _ in range(count)]
+
+
+def test_hard_and_random_texts_have_the_ids_of_the_package(pieces: WordPieces, original: Tokenizer) -> None:
+    for text in [*HARD, *random_texts(2000)]:
+        assert pieces.encode(text) == original.encode(text, add_special_tokens=False).ids, repr(text)
+
+
+def test_real_captions_have_the_ids_of_the_package(pieces: WordPieces, original: Tokenizer) -> None:
+    if not CAPTIONS.exists():
+        pytest.skip("the captions of Flickr8k are not beside the project")
+    lines = CAPTIONS.read_text(encoding="utf-8").splitlines()[::4]
+    captions = [caption for line in lines for caption in json.loads(line)["captions"]]
+    theirs = [encoding.ids for encoding in original.encode_batch(captions, add_special_tokens=False)]
+    assert len(captions) > 5000
+    assert [pieces.encode(caption) for caption in captions] == theirs
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {
+            "normalizer": {
+                "type": "BertNormalizer",
+                "clean_text": True,
+                "handle_chinese_chars": True,
+                "lowercase": False,
+            }
+        },
+        {"pre_tokenizer": {"type": "Whitespace"}},
+        {"added_tokens": [{"id": 2, "content": "dog", "special": True}]},
+    ],
+)
+def test_a_file_of_another_build_is_left_to_the_package(change: dict[str, Any], tmp_path: Path) -> None:
+    content = json.loads(FILE.read_text(encoding="utf-8"))
+    if "added_tokens" in change:
+        plain = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+        change = {"added_tokens": [{**plain, **token} for token in change["added_tokens"]]}
+        content["model"]["vocab"]["dog"] = 2
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content | change))
+    theirs = package(tmp_path / "tokenizer.json")
+    pieces = WordPieces(tmp_path / "tokenizer.json")
+    for text in ("Two DOGS, a dog-house", "it's 10"):
+        assert pieces.encode(text) == theirs.encode(text, add_special_tokens=False).ids
+
+
+def test_plain_text_is_taken_apart_without_the_package() -> None:
+    code = (
+        "import sys; from pathlib import Path; from indexer.encoders.minilm import WordPieces;"
+        f"print(len(WordPieces(Path({str(FILE)!r})).encode('a dog')), 'tokenizers' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "2 False\n"

@@ -17,8 +17,8 @@ from torch import nn
 from indexer import Library, index_sources, pipeline
 from indexer.encoders import embedded_image, load_encoder, open_clip_model, resizing
 from indexer.encoders.devices import pick_dtype
-from indexer.encoders.embedded_shape import BlockShape, ConvShape
-from indexer.encoders.embedded_trunk import Trunk
+from indexer.encoders.embedded_image import Trunk
+from indexer.encoders.layers import BlockShape, ConvShape
 from indexer.encoders.onednn import (
     LAYOUTS,
     FusedConv,

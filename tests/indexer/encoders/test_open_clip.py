@@ -150,10 +150,10 @@ def test_a_local_checkpoint_is_prepared_for_as_its_published_siblings_are() -> N
 
 
 def test_weights_trained_with_quick_gelu_are_run_with_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from indexer.encoders import hub
+    from indexer.encoders import open_clip_source
     from indexer.encoders.open_clip_source import find
 
-    monkeypatch.setattr(hub, "fetch", lambda *_, **__: tmp_path / "weights.safetensors")
+    monkeypatch.setattr(open_clip_source, "fetch", lambda *_, **__: tmp_path / "weights.safetensors")
     assert find("open_clip:ViT-B-32/openai").quick_gelu
     assert not find("open_clip:ViT-B-32/laion2b_s34b_b79k").quick_gelu
 
@@ -262,10 +262,10 @@ def test_a_hub_that_never_answers_is_given_up_in_one_line(black_hole: str, tmp_p
 
 
 FETCH = (
-    "from indexer.encoders import hub\n"
+    "from indexer.encoders import open_clip_source\n"
     "from indexer.errors import EncoderUnavailable\n"
-    "hub.PATIENCE = 1.0\n"
-    "try: print(hub.fetch('someone/model', remedy='try again.').read_bytes())\n"
+    "open_clip_source.PATIENCE = 1.0\n"
+    "try: print(open_clip_source.fetch('someone/model', remedy='try again.').read_bytes())\n"
     "except EncoderUnavailable as error: print(error)"
 )
 

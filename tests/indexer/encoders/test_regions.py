@@ -13,7 +13,7 @@ from PIL import Image
 from indexer.encoders import Encoder, load_encoder
 from indexer.encoders.base import SeeingTower
 from indexer.encoders.embedded_image import CLOSER, NEIGHBOURS, ImageModel
-from indexer.encoders.open_clip_regions import region_vectors
+from indexer.encoders.open_clip_model import region_vectors
 from indexer.encoders.open_clip_source import quiet
 from indexer.errors import EncoderUnavailable
 from indexer.photos.recipe import ImageRecipe

@@ -97,7 +97,7 @@ def test_a_tower_of_another_build_is_not_stored_and_the_log_says_why(
     save_model: Callable[..., Path], tmp_path: Path, config: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     encoder = load_encoder(f"open_clip:{save_model(**config)}", device="cpu")
-    with caplog.at_level(logging.INFO, logger="indexer.encoders.storing"):
+    with caplog.at_level(logging.INFO, logger="indexer.encoders.stored"):
         assert encoder.store_text
         encoder.store_text(tmp_path / "text")
     assert list(tmp_path.iterdir()) == []
@@ -107,7 +107,7 @@ def test_a_tower_of_another_build_is_not_stored_and_the_log_says_why(
 def test_a_stored_form_that_disagrees_with_the_model_is_thrown_away(
     tiny: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored_folder: Path
 ) -> None:
-    monkeypatch.setattr("indexer.encoders.storing._activation", lambda _: "quick_gelu")  # the model has GELU
+    monkeypatch.setattr("indexer.encoders.stored._activation", lambda _: "quick_gelu")  # the model has GELU
     assert tiny.store_text
     tiny.store_text(tmp_path / "text")
     assert list(tmp_path.iterdir()) == []
