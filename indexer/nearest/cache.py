@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 from indexer.errors import LibraryError, cannot_write
 from indexer.items import Float32Array
 from indexer.nearest.index import VectorIndex
-from indexer.nearest.mapped import MappedIVF
 from indexer.nearest.parameters import IVFParameters
-from indexer.nearest.saved import Sealed
+from indexer.nearest.saved import MappedIVF, Sealed
 from indexer.storage.catalog import Catalog
 
 if TYPE_CHECKING:

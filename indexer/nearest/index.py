@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from indexer.items import Float32Array, Int64Array
-from indexer.nearest.exact import MANY, Exact
-from indexer.nearest.mapped import MappedIVF
+from indexer.nearest.exact import MANY, Exact, best, nearest_stored
 from indexer.nearest.parameters import READ_ALL, REFINE_FACTOR
-from indexer.nearest.ranking import best, nearest_stored
-from indexer.nearest.saved import DamagedIndex, Sealed
+from indexer.nearest.saved import DamagedIndex, MappedIVF, Sealed
 from indexer.storage.stored_vectors import StoredVectors
 
 if TYPE_CHECKING:

@@ -2,14 +2,8 @@
 
 Approximate, and many times faster than scanning all: Sivic and Zisserman, "Video Google" (2003). A code has one bit a
 dimension, the sign of what is left of the rotated vector after its centroid, and two numbers that make the cosine
-estimated from it unbiased: Gao and Long, "RaBitQ" (2024). The best
-by their codes are then ranked by the library's own vectors, so that scores are exact.
-
-Why one bit, rotated, and read again (recall@10 when so many of the best by code are ranked, all lists scanned, 256
-dimensions, 300 questions of the other modality): Flickr8k's 8,090 photos asked for by sentences, 50 / 100 / 200 ranked:
-0.981 / 0.996 / 0.999; its 40,462 captions asked for by photos 0.943 / 0.986 / 0.997. Two bits need half the depth,
-twice the bytes and a quarter more time; product quantisation of equal bytes (64 x 4 bits) finds 0.954 / 0.987 / 0.998
-in three times the time, and has to learn from vectors that are not the questions.
+estimated from it unbiased: Gao and Long, "RaBitQ" (2024). The best by their codes are then ranked by the library's own
+vectors, so that scores are exact. Why one bit and not two, or product quantisation: docs/performance.md.
 """
 
 from __future__ import annotations
@@ -28,7 +22,7 @@ from indexer.items import Float32Array, Int64Array, Vectors, spread
 from indexer.nearest.gpu import add_to_lists, gpus_for
 from indexer.nearest.parameters import FILTERED_REFINE, NPROBE, REFINE_K, nprobe_for
 from indexer.nearest.prefilter import bitmap
-from indexer.nearest.saved import DamagedIndex, Float16Array, Sealed, behind, read_ivf, seal
+from indexer.nearest.saved import DamagedIndex, Float16Array, MappedIVF, Sealed, behind, seal
 
 # Vectors a list from which its centroid is learnt: FAISS warns below 39, and time grows with it.
 TRAINED_ON = 64
@@ -92,7 +86,7 @@ class IVF:
     def opened(cls, file: Sealed) -> IVF:
         """One that was saved; all of the file is checked. Raises `DamagedIndex`."""
         file.check()
-        saved = read_ivf(file)
+        saved = MappedIVF(file)
         try:
             index: Any = faiss.read_index(str(file.path), MAPPED)
         except (RuntimeError, MemoryError) as error:
@@ -105,7 +99,7 @@ class IVF:
             # At every question FAISS lets 32 new threads touch the pages of mapped lists, which takes as long as the
             # question: 2.2 ms, 1.1 without (42 of 2048 lists of 1M x 512).
             lists.prefetch_nthread = 0
-        return cls(index, np.array(saved.rotation), np.array(saved.sample), refine_k=saved.refine_k)
+        return cls(index, np.array(saved.rotation), np.array(saved.rows), refine_k=saved.refine_k)
 
     @property
     def dimension(self) -> int:

@@ -11,9 +11,8 @@ from indexer.nearest import index as index_module
 from indexer.nearest import ivf as ivf_module
 from indexer.nearest.index import VectorIndex
 from indexer.nearest.ivf import IVF, KEPT, learn_centroids
-from indexer.nearest.mapped import MappedIVF
 from indexer.nearest.parameters import IVFParameters, nprobe_for
-from indexer.nearest.saved import DamagedIndex, Sealed
+from indexer.nearest.saved import DamagedIndex, MappedIVF, Sealed
 from indexer.nearest.tuning import recall_of
 
 DIMENSION, COUNT, LISTS = 32, 4000, 32
