@@ -14,7 +14,7 @@ from search.reports import of_no_kind
 from search.terminal import say
 
 if TYPE_CHECKING:
-    from indexer.transfer import Imported
+    from indexer.transfer.importing import Imported
 
 # Seconds between two plain lines: a log of an hour stays readable.
 PLAIN_EVERY = 10.0

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
-from indexer.errors import PathError
+from indexer.errors import DescryError, PathError
 from indexer.items import Float32Array, Item
+from indexer.library import Library
 from indexer.modalities import MODALITIES
 from indexer.storage.files import LIMBO
 
@@ -40,6 +42,25 @@ LARGEST_DIMENSION = 65_536
 LARGEST_INTEGER = 2**53
 # Pixels of a side: more than any format has.
 LONGEST_SIDE = 2**31
+
+# An SQL condition over `items`, `files` and `folders`, with the values of its question marks.
+Condition = tuple[str, Sequence[Any]]
+
+# The columns of an export beside `id` and `vector`, and how the catalog says them. `facts` is a JSON object,
+# `fingerprint` the XXH3-128 of the file in hexadecimal; -1 and "" stand for what is not known.
+COLUMNS = {
+    "modality": "items.modality",
+    "path": "rtrim(folders.path, '/') || '/' || files.name",
+    "part": "part",
+    "text": "text",
+    "facts": "facts",
+    "file_size": "CASE WHEN mtime_ns IS NULL THEN -1 ELSE size END",
+    "mtime_ns": "coalesce(mtime_ns, -1)",
+    "fingerprint": "lower(hex(coalesce(fingerprint, x'')))",
+}
+NUMBERS = ("id", "file_size", "mtime_ns")
+
+_SQL = {"id": "items.id", **COLUMNS}
 
 _PART = re.compile(r"(?:[a-z]\d{1,9}(?:\.\d{1,9})?)?")
 _FINGERPRINT = re.compile(r"(?:[0-9a-f]{32})?")
@@ -124,28 +145,23 @@ def check_rows(batch: Batch) -> None:
 
 
 def _entry(
-    modality: object,
-    path: object,
-    part: object,
-    text: object,
-    facts: object,
-    file_size: object,
-    mtime_ns: object,
-    fingerprint: object,
+    modality: object, path: object, part: object, text: object, facts: object, size: Any, time: Any, digest: object
 ) -> Entry:
     """A row of an export; -1 and "" stand for what is not known of the file. Raises `ValueError`."""
     if not isinstance(modality, str) or modality not in MODALITIES:
         raise ValueError(f"{modality!r:.40} is no modality; there are {', '.join(MODALITIES)}")
     if not isinstance(part, str) or not _PART.fullmatch(part):
         raise ValueError(f"{part!r:.40} is no part of a file")
-    if not isinstance(fingerprint, str) or not _FINGERPRINT.fullmatch(fingerprint):
-        raise ValueError(f"{fingerprint!r:.40} is no fingerprint of a file")
-    size, time = (_integer(value, 2**63) for value in (file_size, mtime_ns))
+    if not isinstance(digest, str) or not _FINGERPRINT.fullmatch(digest):
+        raise ValueError(f"{digest!r:.40} is no fingerprint of a file")
+    for number in (size, time):
+        if isinstance(number, bool) or not isinstance(number, int) or not -(2**63) <= number < 2**63:
+            raise ValueError(f"{number!r:.40} is no number of bytes or nanoseconds")
     return Entry(
         Item(modality, path_of(path), part, _string(text, "text"), _facts(facts)),
         None if size < 0 else size,
         None if time < 0 else time,
-        bytes.fromhex(fingerprint) or None,
+        bytes.fromhex(digest) or None,
     )
 
 
@@ -170,12 +186,6 @@ def _string(value: object, what: str, *, surrogates: bool = False) -> str:
     return value
 
 
-def _integer(value: object, limit: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not -limit <= value < limit:
-        raise ValueError(f"{value!r:.40} is no number of bytes or nanoseconds")
-    return value
-
-
 def _facts(value: object) -> dict[str, Any]:
     try:
         facts = json.loads(_string(value, "facts"))
@@ -191,21 +201,21 @@ def _facts(value: object) -> dict[str, Any]:
 
 def is_sound(name: str, fact: Any) -> bool:
     """Whether a fact is what its name says: later commands compare, show and compute with it as such."""
-    if not _is_text(name):
-        return False
-    check = _CHECKS.get(name)
-    return check(fact) if check else _is_plain(fact)
+    return _is_text(name) and _CHECKS.get(name, _is_plain)(fact)
 
 
 def _is_text(fact: Any) -> bool:
-    try:
-        return bool(_string(fact, "fact")) or fact == ""
-    except ValueError:
-        return False
+    with suppress(ValueError):
+        return _string(fact, "fact") == fact
+    return False
 
 
 def _is_number(fact: Any, least: float, most: float) -> bool:
     return isinstance(fact, int | float) and not isinstance(fact, bool) and least <= fact <= most
+
+
+def _is_integer(fact: Any, least: int, most: int) -> bool:
+    return isinstance(fact, int) and _is_number(fact, least, most)
 
 
 def _is_plain(fact: Any) -> bool:
@@ -215,10 +225,6 @@ def _is_plain(fact: Any) -> bool:
     return isinstance(fact, bool) or _is_number(fact, -LARGEST_INTEGER, LARGEST_INTEGER) or _is_text(fact)
 
 
-def _is_side(fact: Any) -> bool:
-    return isinstance(fact, int) and _is_number(fact, 1, LONGEST_SIDE)
-
-
 def _is_local_time(fact: Any) -> bool:
     with suppress(ValueError):
         return _is_text(fact) and datetime.fromisoformat(fact).tzinfo is None and "T" in fact
@@ -226,11 +232,11 @@ def _is_local_time(fact: Any) -> bool:
 
 
 _CHECKS: Mapping[str, Callable[[Any], bool]] = {
-    "width": _is_side,
-    "height": _is_side,
+    "width": lambda fact: _is_integer(fact, 1, LONGEST_SIDE),
+    "height": lambda fact: _is_integer(fact, 1, LONGEST_SIDE),
     "taken": _is_local_time,
     "modified": _is_local_time,
-    "file_size": lambda fact: isinstance(fact, int) and _is_number(fact, 0, LARGEST_INTEGER),
+    "file_size": lambda fact: _is_integer(fact, 0, LARGEST_INTEGER),
     "latitude": lambda fact: _is_number(fact, -90, 90),
     "longitude": lambda fact: _is_number(fact, -180, 180),
     "keywords": lambda fact: isinstance(fact, list) and _is_plain(fact),
@@ -246,3 +252,51 @@ def rows_of_bytes(width: int) -> int:
 def is_dimension(number: object) -> bool:
     """Whether vectors may have that length."""
     return isinstance(number, int) and 1 <= number <= LARGEST_DIMENSION
+
+
+class Contents:
+    """The items of a library that pass a condition, those of one file one after another."""
+
+    def __init__(self, library: Library, modality: str, condition: Condition) -> None:
+        self._catalog = library.catalog
+        where, values = condition
+        self._values = (modality, modality, *values)
+        self._from = (
+            "FROM items JOIN files ON files.id = file_id "
+            "JOIN folders ON folders.id = folder_id "
+            f"WHERE folders.path != '{LIMBO}' AND (? = '' OR items.modality = ?) AND {where}"
+        )
+        meta = library.catalog.meta()
+        self.origin = Origin(meta["encoder"], meta["checksum"])
+        self.dimension = library.dimension
+
+    def __len__(self) -> int:
+        return int(self._catalog.scalar(f"SELECT count(*) {self._from}", self._values))
+
+    def longest(self, column: str) -> int:
+        """The characters of the longest value of a column."""
+        return int(self._catalog.scalar(f"SELECT max(length({_SQL[column]})) {self._from}", self._values) or 0)
+
+    def columns(self, *names: str, at_once: int = 0) -> Iterator[list[tuple[Any, ...]]]:
+        """The values of some columns, `at_once` rows at a time, `BATCH` without."""
+        wanted = ", ".join(_SQL[name] for name in names)
+        with closing(self._catalog.connection.cursor()) as cursor:
+            cursor.execute(f"SELECT {wanted} {self._from} ORDER BY file_id, items.id", self._values)
+            while rows := cursor.fetchmany(at_once or BATCH):
+                yield rows
+
+    def halves(self, ids: Sequence[int]) -> npt.NDArray[np.float16]:
+        """The vectors of items as `[n, dim]` float16, which rounds none of them."""
+        return self._catalog.stored.read(np.array(ids, np.int64)).astype("<f2")
+
+
+@contextmanager
+def readable(path: Path, what: str) -> Iterator[None]:
+    """Turns what numpy, zipfile, zlib and pyarrow raise of foreign bytes into "PATH WHAT (reason)."."""
+    try:
+        yield
+    except DescryError:
+        raise
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise PathError(f"{path} {what} ({reason}).") from error

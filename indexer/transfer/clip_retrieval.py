@@ -22,8 +22,8 @@ import numpy.typing as npt
 from indexer.errors import PathError
 from indexer.items import Item
 from indexer.storage.files import as_stored
-from indexer.transfer.batches import BATCH, Batch, Entry, Origin, is_dimension, is_sound, path_of
-from indexer.transfer.parquet import opened, readable
+from indexer.transfer.batches import BATCH, Batch, Entry, Origin, is_dimension, is_sound, path_of, readable
+from indexer.transfer.parquet import WHAT, opened
 
 # Facts of a photo, and the columns that may tell them, the best first; img2dataset's `width` is of its resized copy.
 FACTS = {
@@ -54,16 +54,17 @@ class ClipRetrieval:
         self.path = folder
         self.origin: Origin | None = None
         self._photos = photos
-        self._shards = [_shard(folder, path) for path in _numbered(folder / "metadata", "*.parquet")]
+        tables = filter(_number, (folder / "metadata").glob("*.parquet"))
+        self._shards = [_shard(folder, path) for path in sorted(tables, key=lambda path: int(_number(path)))]
         if not self._shards:
             raise PathError(f"{folder} is not in clip-retrieval's layout: it has no metadata/metadata_0.parquet.")
-        dimensions = {array.shape[1] for _, array in self._arrays()}
+        dimensions = {array.shape[1] for array in self._arrays()}
         if len(dimensions) != 1:
             raise PathError(f"The vectors in {folder} have different dimensions: {sorted(dimensions)}.")
         (self.dimension,) = dimensions
 
     def __len__(self) -> int:
-        return sum(len(array) for _, array in self._arrays())
+        return sum(map(len, self._arrays()))
 
     def batches(self) -> Generator[Batch, None, None]:
         """Shard by shard, the photos first."""
@@ -73,11 +74,9 @@ class ClipRetrieval:
                 if array is not None:
                     yield from _batches(shard, kind, make, array)
 
-    def _arrays(self) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+    def _arrays(self) -> Iterator[npt.NDArray[Any]]:
         for shard in self._shards:
-            for kind, array in (("img_emb", shard.photos), ("text_emb", shard.captions)):
-                if array is not None:
-                    yield f"{kind}_{_number(shard.path)}.npy", array
+            yield from (array for array in (shard.photos, shard.captions) if array is not None)
 
     def _photo(self, shard: Shard, number: int, row: Mapping[str, Any]) -> Entry:  # noqa: ARG002  like `_caption`
         facts = {name: next(filter(None, (_fact(row.get(key)) for key in keys)), None) for name, keys in FACTS.items()}
@@ -99,7 +98,7 @@ class ClipRetrieval:
 
 def _shard(folder: Path, path: Path) -> Shard:
     """Raises `PathError` if its files do not fit together."""
-    with readable(path):
+    with readable(path, WHAT):
         table = opened(path)
     number = _number(path)
     photos, captions = (_array(folder / kind / f"{kind}_{number}.npy") for kind in ("img_emb", "text_emb"))
@@ -124,7 +123,7 @@ def _check_paths(path: Path, table: Any) -> None:
     if "image_path" not in names:
         raise PathError(f"{path} does not name its photos: it has no column image_path, but {', '.join(names)}.")
     row = 1
-    with readable(path):
+    with readable(path, WHAT):
         for batch in table.iter_batches(BATCH, columns=["image_path"]):
             for place in batch.column(0).to_pylist():
                 if not isinstance(place, str) or not place or not is_sound("photo", place):
@@ -136,11 +135,8 @@ def _array(path: Path) -> npt.NDArray[Any] | None:
     """The vectors of a file, which stay on disk; None if it is not there."""
     if not path.exists():
         return None
-    try:
+    with readable(path, "cannot be read as vectors"):
         array: npt.NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
-    except Exception as error:  # foreign bytes make numpy raise a dozen kinds
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise PathError(f"{path} cannot be read as vectors ({reason}).") from error
     if array.ndim != 2 or array.dtype.kind != "f" or not is_dimension(array.shape[1]):
         raise PathError(f"{path} holds no vectors: it is {array.dtype} of the shape {array.shape}, not float [n, dim].")
     return array
@@ -150,7 +146,7 @@ def _batches(shard: Shard, kind: str, make: Maker, array: npt.NDArray[Any]) -> I
     wanted = {"image_path", "caption", *(key for keys in FACTS.values() for key in keys)}
     columns = [name for name in shard.table.schema_arrow.names if name in wanted]
     name, start = f"{kind}_{_number(shard.path)}.npy", 0
-    with readable(shard.path):
+    with readable(shard.path, WHAT):
         for batch in shard.table.iter_batches(BATCH, columns=columns):
             entries = [make(shard, number, row) for number, row in enumerate(batch.to_pylist(), start=start + 1)]
             with np.errstate(over="ignore"):  # what is too large for float32 is refused as infinite
@@ -159,10 +155,6 @@ def _batches(shard: Shard, kind: str, make: Maker, array: npt.NDArray[Any]) -> I
             numbers = [start + 1 + place for place in there]
             yield Batch([entry for entry in entries if entry is not None], rows[there], name, numbers)
             start += len(entries)
-
-
-def _numbered(folder: Path, pattern: str) -> list[Path]:
-    return sorted((path for path in folder.glob(pattern) if _number(path)), key=lambda path: int(_number(path)))
 
 
 def _number(path: Path) -> str:

@@ -9,7 +9,7 @@ from indexer.atomic import atomic_write, writing
 from indexer.errors import PathError
 from indexer.library import Library
 from indexer.transfer import npz, parquet
-from indexer.transfer.contents import Condition, Contents
+from indexer.transfer.batches import Condition, Contents
 
 FORMATS: dict[str, Callable[[Contents, Path], None]] = {".npz": npz.write, ".parquet": parquet.write}
 

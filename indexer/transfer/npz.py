@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
 from pathlib import Path
 from typing import IO, Any
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
@@ -16,9 +15,21 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-from indexer.errors import DescryError, PathError
-from indexer.transfer.batches import LONGEST, Batch, Origin, entries_of, is_dimension, origin_of, rows_of_bytes
-from indexer.transfer.contents import COLUMNS, NUMBERS, Contents
+from indexer.transfer.batches import (
+    COLUMNS,
+    LONGEST,
+    NUMBERS,
+    Batch,
+    Contents,
+    Origin,
+    entries_of,
+    is_dimension,
+    origin_of,
+    readable,
+    rows_of_bytes,
+)
+
+WHAT = "is no whole export of Descry"
 
 # The flag of a member of a zip that wants a password.
 ENCRYPTED = 1
@@ -93,7 +104,7 @@ class Npz:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with self._readable():
+        with readable(self.path, WHAT):
             with path.open("rb") as file, ZipFile(file) as archive:
                 self.origin: Origin | None = origin_of(*(_told(archive, name) for name in Origin._fields))
                 vectors, columns = _members(archive)
@@ -110,7 +121,7 @@ class Npz:
 
     def batches(self) -> Generator[Batch, None, None]:
         """All columns, some thousand rows at a time."""
-        with self._readable(), self.path.open("rb") as file, ZipFile(file) as archive:
+        with readable(self.path, WHAT), self.path.open("rb") as file, ZipFile(file) as archive:
             vectors, members = _members(archive)
             for start in range(0, self._count, self._rows):
                 count = min(self._rows, self._count - start)
@@ -119,16 +130,6 @@ class Npz:
                     rows = vectors.take(count).astype(np.float32)
                 entries = entries_of(self.path.name, start + 1, columns)
                 yield Batch(entries, rows, self.path.name, range(start + 1, start + 1 + count))
-
-    @contextmanager
-    def _readable(self) -> Iterator[None]:
-        try:
-            yield
-        except DescryError:
-            raise
-        except Exception as error:  # foreign bytes make zipfile, zlib and numpy raise some twenty kinds
-            reason = str(error).strip() or type(error).__name__
-            raise PathError(f"{self.path} is no whole export of Descry ({reason.splitlines()[0][:200]}).") from error
 
 
 def _members(archive: ZipFile) -> tuple[Member, list[Member]]:

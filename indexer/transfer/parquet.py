@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from indexer.errors import DescryError, PathError
-from indexer.transfer.batches import BATCH, Batch, Origin, entries_of, is_dimension, origin_of
-from indexer.transfer.contents import COLUMNS, NUMBERS, Contents
+from indexer.errors import PathError
+from indexer.transfer.batches import (
+    BATCH,
+    COLUMNS,
+    NUMBERS,
+    Batch,
+    Contents,
+    Origin,
+    entries_of,
+    is_dimension,
+    origin_of,
+    readable,
+)
+
+WHAT = "cannot be read as embeddings"
 
 # Bytes of a group of rows, unpacked, that are taken: a group is what a reader may have to hold in memory.
 LARGEST_GROUP = 1 << 30
@@ -50,7 +61,7 @@ class Parquet:
 
     def __init__(self, path: Path) -> None:
         self.path, self._pa = path, pyarrow_for(path)
-        with readable(path):
+        with readable(path, WHAT):
             self._file = opened(path)
             schema = self._file.schema_arrow
             missing = {*COLUMNS, "vector"} - set(schema.names)
@@ -69,7 +80,7 @@ class Parquet:
     def batches(self) -> Generator[Batch, None, None]:
         """All columns, `BATCH` rows at a time."""
         start = 1
-        with readable(self.path):
+        with readable(self.path, WHAT):
             for batch in self._file.iter_batches(BATCH, columns=[*COLUMNS, "vector"]):
                 columns = [batch.column(name).to_pylist() for name in COLUMNS]
                 entries = entries_of(self.path.name, start, columns)
@@ -107,15 +118,3 @@ def opened(path: Path) -> Any:
         if not 0 <= size <= LARGEST_GROUP:
             raise ValueError(f"a group of its rows takes {size:,} bytes")
     return file
-
-
-@contextmanager
-def readable(path: Path) -> Iterator[None]:
-    """Turns what pyarrow says of a file that it cannot make sense of into a `PathError`."""
-    try:
-        yield
-    except DescryError:
-        raise
-    except Exception as error:  # foreign bytes make pyarrow and numpy raise a dozen kinds
-        reason = str(error).strip() or type(error).__name__
-        raise PathError(f"{path} cannot be read as embeddings ({reason.splitlines()[0][:200]}).") from error

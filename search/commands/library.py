@@ -103,7 +103,7 @@ def export(library: Path, file: Path, modality: str, filters: tuple[Filter, ...]
     descry export vectors.npz
     descry export photos.parquet --modality image --in ~/Photos/2023
     """
-    from indexer.transfer import export as write_vectors
+    from indexer.transfer.exporting import export as write_vectors
     from search.filters import FUNCTIONS, to_sql
 
     with Library.open(library) as opened:
@@ -129,7 +129,7 @@ def import_(library: Path, source: Path, model: str | None, photos: Path | None,
     descry import vectors.npz
     descry import embeddings/ --model vit-b-32 --photos ~/Photos
     """
-    from indexer.transfer import encoder_of, import_into, open_embeddings
+    from indexer.transfer.importing import encoder_of, import_into, open_embeddings
     from search.progress import imported, watcher
 
     embeddings = open_embeddings(source, photos=photos)

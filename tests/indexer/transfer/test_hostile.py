@@ -18,8 +18,9 @@ from painting import paint
 
 from indexer import Encoder, Library, index_sources
 from indexer.errors import DescryError, PathError
-from indexer.transfer import encoder_of, export, import_into, open_embeddings
 from indexer.transfer.batches import LONGEST
+from indexer.transfer.exporting import export
+from indexer.transfer.importing import encoder_of, import_into, open_embeddings
 
 Columns = dict[str, Any]
 

@@ -15,7 +15,9 @@ from painting import WatchedEncoder, held, later, paint, paint_many, shade
 from indexer import Encoder, Library, index_sources
 from indexer.errors import EncoderMismatch, PathError, UnknownEncoder
 from indexer.testing import color_encoder
-from indexer.transfer import batches, clip_retrieval, contents, encoder_of, export, import_into, npz, open_embeddings
+from indexer.transfer import batches, clip_retrieval, npz, parquet
+from indexer.transfer.exporting import export
+from indexer.transfer.importing import encoder_of, import_into, open_embeddings
 from search import Engine, parse
 
 FORMATS = ["items.npz", "items.parquet"]
@@ -125,7 +127,7 @@ def test_a_part_of_a_library_can_be_exported(name: str, filled: Library, encoder
 def test_many_batches_are_one_library(
     name: str, library: Library, encoder: Encoder, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (batches, contents, npz, clip_retrieval, sys.modules["indexer.transfer.parquet"]):
+    for module in (batches, npz, clip_retrieval, parquet):
         if hasattr(module, "BATCH"):
             monkeypatch.setattr(module, "BATCH", 3)
     paint_many(photos, 8)
@@ -393,7 +395,7 @@ def test_an_empty_library_and_a_full_disk_leave_no_file(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr(contents.Contents, "columns", full)
+    monkeypatch.setattr(batches.Contents, "columns", full)
     for name in FORMATS:
         with pytest.raises(PathError, match="no space left"):
             export(filled, tmp_path / name)
