@@ -2,9 +2,9 @@
 
 A model for small pictures is hundreds of short kernels, and starting each takes a processor longer than a large GPU
 needs for it. A CUDA graph starts them all at once (Gray, "Getting Started with CUDA Graphs", 2019); it is bound to its
-memory, so that batches are cut into pieces of fixed sizes and the last one is filled up. `torch.compile` would record
-the same graphs, but compiles in every process, and wants Triton and a C compiler. A GPU fetches by itself what lies in
-pinned memory: while it computes on one buffer, the other one is filled and copied.
+memory, so that batches are cut into pieces of fixed sizes. `torch.compile` would record the same graphs, but compiles
+in every process, and wants Triton and a C compiler. Pieces go there from pinned memory: while one is computed the next
+one is put together.
 
 On a CPU each piece has one thread: torch's own way, all threads on one layer after another, makes them wait for each
 other, spinning, while photos are decoded on the same cores. And a piece's layers stay in its core's cache.
@@ -39,13 +39,11 @@ FEWEST = 8
 # Runs before a recording, in which libraries choose their kernels and take their memory: as PyTorch's notes advise.
 WARM_UPS = 3
 
-# Only one recording may be under way in a process, and buffers and graphs are for one batch at a time.
+# Only one recording may be under way in a process, and a graph is for one batch at a time.
 _turn = Lock()
 
 Step = Callable[[Tensor], Tensor]
 Run = Callable[[Sequence[npt.NDArray[Any]]], Tensor]
-
-BUFFERS = 2
 
 
 def pick_device(device: str = "auto") -> torch.device:
@@ -113,35 +111,29 @@ def runner(function: Step, device: torch.device, *, piece: int | None = None) ->
 
 
 class GraphRunner:
-    """Runs a function on a CUDA device by its recordings, copying the next piece of a batch meanwhile.
+    """Runs a function on a CUDA device by its recordings.
 
     A function that cannot be recorded (it asks the device something on its way) is run as it is.
     """
 
     def __init__(self, function: Step, device: torch.device) -> None:
         self._function, self._device = function, device
-        self._buffers: Buffers | None = None
         self.recorded: dict[int, RecordedGraph | None] = {}
 
     def __call__(self, values: Sequence[npt.NDArray[Any]]) -> Tensor:
-        """The function's answers to the prepared values, at least one, in their order; they are there."""
-        with torch.inference_mode(), torch.cuda.device(self._device):
+        """The function's answers to the prepared values, at least one, in their order."""
+        with torch.inference_mode(), torch.cuda.device(self._device), _turn:
             if len(values) < FEWEST:
                 return self._function(batch_of(values).to(self._device))
-            with _turn:
-                return self._through(values)
+            return torch.cat([self._answer(values[part], size) for part, size in pieces_of(len(values), SIZES)])
 
-    def _through(self, values: Sequence[npt.NDArray[Any]]) -> Tensor:
-        if self._buffers is None:
-            copying = CudaStream(torch.cuda.Stream(self._device))  # type: ignore[no-untyped-call]
-            computing = CudaStream(torch.cuda.current_stream(self._device))
-            self._buffers = Buffers(max(SIZES), values[0], self._device, copying=copying, computing=computing)
-        return self._buffers.through(self._step, values, SIZES)
-
-    def _step(self, batch: Tensor) -> Tensor:
-        size = len(batch)
+    def _answer(self, values: Sequence[npt.NDArray[Any]], size: int) -> Tensor:
+        batch = batch_of(values)
+        if self._device.type == "cuda":  # torch keeps the pinned memory until it is copied
+            batch = batch.pin_memory().to(self._device, non_blocking=True)
         if size not in self.recorded:
-            self.recorded[size] = recording_of(self._function, batch, self._device)
+            like = torch.cat([batch[:1]] * size)  # laid out as batches are
+            self.recorded[size] = recording_of(self._function, like, self._device)
         return (self.recorded[size] or self._function)(batch)
 
 
@@ -154,28 +146,27 @@ class RecordedGraph:
     answer: Tensor
 
     def __call__(self, batch: Tensor) -> Tensor:
-        """The answer to a batch of the same size; the next call overwrites it."""
-        self.batch.copy_(batch)
+        """The answer to a batch of the same size, or of a smaller one: behind it is what lay there before."""
+        self.batch[: len(batch)].copy_(batch)
         self.graph.replay()
-        return self.answer
+        return self.answer[: len(batch)].clone()
 
 
 def recording_of(function: Step, batch: Tensor, device: torch.device) -> RecordedGraph | None:
-    """The function recorded for batches of this size and layout; None if it cannot be."""
-    own, graph = batch.clone(), torch.cuda.CUDAGraph()
-    aside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    """The function recorded for batches of this size and layout, whose memory it keeps; None if it cannot be."""
+    graph, aside = torch.cuda.CUDAGraph(), torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     current = torch.cuda.current_stream(device)
     aside.wait_stream(current)
     with torch.cuda.stream(aside):
         for _ in range(WARM_UPS):
-            function(own)
+            function(batch)
     current.wait_stream(aside)
     try:
         with torch.cuda.graph(graph, stream=aside, capture_error_mode="thread_local"):
-            answer = function(own)
+            answer = function(batch)
     except RuntimeError:  # what CUDA does not record; out of memory too, which the function as it is may escape
         return None
-    return RecordedGraph(graph, own, answer)
+    return RecordedGraph(graph, batch, answer)
 
 
 class ThreadPool:
@@ -194,13 +185,9 @@ class ThreadPool:
         """The function's answer to the whole batch, in its order; `batch` holds at least one."""
         if len(batch) == 1:  # nobody else is at work then: all threads on one layer after another are quickest
             return self._inferred(batch)
-        pieces = batch.tensor_split(min(len(batch), self._count(len(batch))))
+        rounds = -(-len(batch) // (self._threads * self._piece))
+        pieces = batch.tensor_split(min(len(batch), self._threads * rounds))
         return torch.cat(list(self._pool.map(self._inferred, pieces)))
-
-    def _count(self, batch: int) -> int:
-        """How many pieces: as many on each thread, none larger than what the function does best."""
-        rounds = -(-batch // (self._threads * self._piece))
-        return self._threads * rounds
 
     def _inferred(self, piece: Tensor) -> Tensor:
         with torch.inference_mode():  # it holds for one thread
@@ -225,78 +212,6 @@ def _single_threads(count: int) -> ThreadPoolExecutor:
     return pool
 
 
-class CudaStream:
-    """A CUDA stream: work that a device does in its order, while whoever gave it goes on."""
-
-    def __init__(self, stream: torch.cuda.Stream) -> None:
-        self._stream = stream
-
-    def run(self, work: Callable[[], object]) -> None:
-        """Begins the work when what was given before is done."""
-        with torch.cuda.stream(self._stream):
-            work()
-
-    def after(self, event: torch.cuda.Event) -> None:
-        """What comes next waits for another stream's event; the processor does not."""
-        self._stream.wait_event(event)
-
-    def record(self) -> torch.cuda.Event:
-        """The event that all that was given so far is done."""
-        event: torch.cuda.Event = self._stream.record_event()
-        return event
-
-
-class Buffers:
-    """Two buffers of `[size, ...]` in pinned memory and two on the device, which hold parts of batches by turns."""
-
-    def __init__(
-        self, size: int, like: npt.NDArray[Any], device: torch.device, *, copying: CudaStream, computing: CudaStream
-    ) -> None:
-        """`like` is one value of a batch: all have its shape and type."""
-        hosts = [_buffer(size, like, pinned=device.type == "cuda") for _ in range(BUFFERS)]
-        self._hosts = [(host, host.numpy()) for host in hosts]
-        self._there = [torch.zeros_like(host, device=device) for host in hosts]
-        self._copying, self._computing = copying, computing
-        # a buffer is filled when what was in it is copied, and copied when what was there is computed
-        self._copied = [copying.record() for _ in hosts]
-        self._computed = [computing.record() for _ in hosts]
-
-    def through(
-        self, step: Callable[[Tensor], Tensor], values: Sequence[npt.NDArray[Any]], sizes: Sequence[int]
-    ) -> Tensor:
-        """What `step` makes of the values, `[n, ...]`, given to it in pieces of `sizes` on the device.
-
-        `step` treats each value of a piece alone and may use its answer's memory again for the next piece.
-        """
-        answers: list[Tensor] = []
-        for number, (part, size) in enumerate(pieces_of(len(values), sizes)):
-            self._take(number % BUFFERS, values[part], size, step, answers)
-        whole: list[Tensor] = []
-        self._computing.run(lambda: whole.append(torch.cat(answers)))
-        self._computing.record().synchronize()
-        return whole[0]
-
-    def _take(
-        self,
-        turn: int,
-        values: Sequence[npt.NDArray[Any]],
-        size: int,
-        step: Callable[[Tensor], Tensor],
-        answers: list[Tensor],
-    ) -> None:
-        """Sends a piece of `size` on its way; what is missing of it is what lay there before."""
-        (host, array), there = self._hosts[turn], self._there[turn]
-        self._copied[turn].synchronize()
-        for place, value in enumerate(values):
-            array[place] = value
-        self._copying.after(self._computed[turn])
-        self._copying.run(lambda: there[:size].copy_(host[:size], non_blocking=True))
-        self._copied[turn] = self._copying.record()
-        self._computing.after(self._copied[turn])
-        self._computing.run(lambda: answers.append(step(there[:size])[: len(values)].clone()))
-        self._computed[turn] = self._computing.record()
-
-
 def pieces_of(count: int, sizes: Sequence[int]) -> Iterator[tuple[slice, int]]:
     """Parts of a batch and the fixed size that each is computed in: the largest it fills, the smallest at the end.
 
@@ -314,10 +229,3 @@ def pieces_of(count: int, sizes: Sequence[int]) -> Iterator[tuple[slice, int]]:
 def batch_of(values: Sequence[npt.NDArray[Any]]) -> Tensor:
     """Prepared values, at least one, as a batch `[n, ...]`; pictures `[3, size, size]` in the layout channels last."""
     return channels_last(values) if values[0].ndim == 3 else torch.from_numpy(np.stack(values))
-
-
-def _buffer(size: int, like: npt.NDArray[Any], *, pinned: bool) -> Tensor:
-    """Memory of the processor for `size` values, laid out as `batch_of` lays them out."""
-    # zeros are values too: what fills a piece up is computed on like the rest
-    zeros = batch_of([np.zeros_like(like)] * size)
-    return zeros.pin_memory() if pinned else zeros
