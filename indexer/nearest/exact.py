@@ -43,6 +43,10 @@ ROUNDING = 1e-5
 BLOCK = 512
 
 
+# Vectors that are read and multiplied at once, without a look at their upper bytes before.
+FEW = 64
+
+
 class Exact:
     """Some of the stored vectors, by their ids, in ascending order."""
 
@@ -84,7 +88,7 @@ class Exact:
         """The ids that may be among the `k` nearest."""
         ids = self.ids if places is None else self.ids[places]
         if len(ids) * len(query) < PREFILTER_FROM or not self._was_asked:
-            return self.stored.may_be_nearest(query, ids, k)
+            return ids
         if self._prefilter is None:
             from indexer.nearest.prefilter import Int8Prefilter
 
@@ -98,7 +102,7 @@ class Exact:
                 worth: Int64Array = self.ids[near[rough + bound >= surely]]
                 return worth
             depth *= AGAIN
-        return self.stored.may_be_nearest(query, ids, k)
+        return ids
 
     def _nearest_of_many(
         self, queries: Float32Array, k: int, places: Int64Array | None
@@ -176,7 +180,7 @@ def nearest_stored(
 
     Damaged vectors are left out; reading them says so.
     """
-    near = stored.may_be_nearest(query, ids, k)
+    near = ids if len(ids) <= FEW else stored.may_be_nearest(query, ids, k)
     rows = stored.read(near)
     if not (sound := is_sound(rows)).all():
         return nearest_stored(stored, np.setdiff1d(ids, near[~sound]), query, k)
