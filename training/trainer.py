@@ -235,7 +235,8 @@ def train(settings: Settings, command: str, *, data: Path, out: Path, device: st
     trainer.train()
     for tower in trainer.towers.values():
         merge(tower)
-    part, line = 1.0, []
+    part: float = 1
+    line: list[tuple[float, float]] = []
     if settings.line.points:
         part, line = choose_on_line(trainer.towers, start, settings.line.points, lambda: trainer.measure()["score"])
     encoder = trainer.model.save((out / ENCODER).resolve(), trainer.objective.similarity)

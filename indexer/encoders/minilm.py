@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property, lru_cache
 from itertools import groupby
 from pathlib import Path
@@ -49,6 +50,10 @@ _LONGEST = "max_input_chars_per_word"
 # special token.
 _PLAIN = re.compile(r"[\t\n\r -Z\\-~]*")
 _WORDS = re.compile(r"[a-z0-9]+|[^\sa-z0-9]")
+
+# What stands in the file as it is. Then so many pieces are looked up before all of them are read.
+_AS_WRITTEN = re.compile(r"[ !#-\[\]-~]+")
+LOOKED_UP, LONGEST_ID = 256, 24
 
 # More distinct words than most captions hold; 65 thousand entries take about 10 MB.
 _REMEMBERED_WORDS = 65_536
@@ -184,9 +189,8 @@ class WordPieces:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content, self._vocabulary = _read(path.read_bytes())
         model = content["model"]
-        self._vocabulary: dict[str, int] = model["vocab"]
         self._longest: int = model.get(_LONGEST, 0)
         self._is_known = (
             content.items() >= _BUILD.items()
@@ -194,12 +198,14 @@ class WordPieces:
             and not any(_PLAIN.fullmatch(token["content"]) for token in content["added_tokens"])
         )
         # Without a known token (an emoji, nothing at all) a sentence is one unknown token: a vector, not NaN.
-        self.unknown = self._vocabulary.get(UNKNOWN, 0)
+        self.unknown = self._vocabulary.get(UNKNOWN) or 0
         self._ids = lru_cache(maxsize=_REMEMBERED_WORDS)(self._word)
 
     def id(self, token: str) -> int:
         """The id of a token of the vocabulary, as "[CLS]". Raises `KeyError`."""
-        return self._vocabulary[token]
+        if (known := self._vocabulary.get(token)) is None:
+            raise KeyError(token)
+        return known
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text's tokens, however many, without special ones around them."""
@@ -210,18 +216,19 @@ class WordPieces:
 
     def is_whole(self, word: str) -> bool:
         """Whether a word, in lower case, is one piece of the vocabulary."""
-        return word in self._vocabulary
+        return self._vocabulary.get(word) is not None
 
     def _word(self, word: str) -> Sequence[int]:
         """The longest piece that begins the word, then the longest that goes on; unknown if one is missing."""
         ids: list[int] = []
         start = 0
         while start < len(word) <= self._longest:
-            pieces = (("##" * bool(start) + word[start:end], end) for end in range(len(word), start, -1))
-            piece, start = next((one for one in pieces if one[0] in self._vocabulary), ("", len(word)))
-            if not piece:
+            ends = range(len(word), start, -1)
+            pieces = ((self._vocabulary.get("##" * bool(start) + word[start:end]), end) for end in ends)
+            piece, start = next((one for one in pieces if one[0] is not None), (None, start))
+            if piece is None:
                 return (self.unknown,)
-            ids.append(self._vocabulary[piece])
+            ids.append(piece)
         return ids or (self.unknown,)
 
     @cached_property
@@ -232,3 +239,39 @@ class WordPieces:
         thorough.no_padding()  # files of other people's ask for them
         thorough.no_truncation()
         return thorough
+
+
+class Vocabulary:
+    """Pieces and their ids, looked up in the text of the file: 0.02 ms each, while reading all of it takes 8."""
+
+    def __init__(self, text: bytes) -> None:
+        self._text, self._left = text, LOOKED_UP
+        self._all: dict[str, int] | None = None
+
+    def get(self, piece: str) -> int | None:
+        """The id of a piece, None if there is no such piece."""
+        if self._all is None and (not self._left or not _AS_WRITTEN.fullmatch(piece)):
+            self._all = json.loads(self._text)
+        if self._all is not None:
+            return self._all.get(piece)
+        self._left -= 1
+        name = b'"%b":' % piece.encode()
+        at = self._text.find(name)
+        while at > 0 and self._text[at - 1] == ord("\\"):  # within another one
+            at = self._text.find(name, at + 1)
+        end = at + len(name)
+        return None if at < 0 else int(self._text[end : end + LONGEST_ID].partition(b",")[0].partition(b"}")[0])
+
+
+def _read(text: bytes) -> tuple[dict[str, Any], Vocabulary]:
+    """A `tokenizer.json`, whose vocabulary is the last and long part."""
+    start = text.find(b"{", text.find(b'"vocab"'))
+    stop = text.find(b"}", start)
+    while stop > 0 and not text[max(start, stop - LONGEST_ID) : stop].rstrip()[-1:].isdigit():  # within a piece
+        stop = text.find(b"}", stop + 1)
+    with suppress(ValueError):
+        content: dict[str, Any] = json.loads(text[:start] + b"{}" + text[stop + 1 :])
+        if content["model"]["vocab"] == {}:
+            return content, Vocabulary(text[start : stop + 1])
+    content = json.loads(text)
+    return content, Vocabulary(json.dumps(content["model"]["vocab"]).encode())

@@ -201,12 +201,12 @@ def _facts(value: object) -> dict[str, Any]:
 
 def is_sound(name: str, fact: Any) -> bool:
     """Whether a fact is what its name says: later commands compare, show and compute with it as such."""
-    return _is_text(name) and _CHECKS.get(name, _is_plain)(fact)
+    return _is_text(name) and bool(_CHECKS.get(name, _is_plain)(fact))
 
 
 def _is_text(fact: Any) -> bool:
     with suppress(ValueError):
-        return _string(fact, "fact") == fact
+        return isinstance(_string(fact, "fact"), str)
     return False
 
 

@@ -148,7 +148,7 @@ def test_a_sentence_needs_numpy_alone() -> None:
 
 
 FILE = shipped("models", "embedded") / "tokenizer.json"
-CAPTIONS = Path(__file__).parents[4] / "shared" / "data" / "flickr8k" / "captions.jsonl"
+FLICKR8K = Path(__file__).parents[4] / "shared" / "data" / "flickr8k" / "captions.jsonl"
 
 HARD = [
     "",
@@ -205,9 +205,9 @@ def test_hard_and_random_texts_have_the_ids_of_the_package(pieces: WordPieces, o
 
 
 def test_real_captions_have_the_ids_of_the_package(pieces: WordPieces, original: Tokenizer) -> None:
-    if not CAPTIONS.exists():
+    if not FLICKR8K.exists():
         pytest.skip("the captions of Flickr8k are not beside the project")
-    lines = CAPTIONS.read_text(encoding="utf-8").splitlines()[::4]
+    lines = FLICKR8K.read_text(encoding="utf-8").splitlines()[::4]
     captions = [caption for line in lines for caption in json.loads(line)["captions"]]
     theirs = [encoding.ids for encoding in original.encode_batch(captions, add_special_tokens=False)]
     assert len(captions) > 5000
@@ -249,3 +249,24 @@ def test_plain_text_is_taken_apart_without_the_package() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "2 False\n"
+
+
+def test_a_piece_looked_up_in_the_file_has_the_id_that_reading_all_of_it_gives() -> None:
+    known = json.loads(FILE.read_text(encoding="utf-8"))["model"]["vocab"]
+    for start in range(0, len(known), 97):  # a few at a time, before all of them are read
+        vocabulary = WordPieces(FILE)._vocabulary
+        asked = list(known)[start : start + 3]
+        assert [vocabulary.get(piece) for piece in asked] == [known[piece] for piece in asked]
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_pieces_that_look_like_the_file_itself_are_told_apart(tmp_path: Path, indent: int | None) -> None:
+    content = json.loads(FILE.read_text(encoding="utf-8"))
+    pieces = ["[UNK]", "1}", 'a"b', "}", '"vocab":{', "b", "\\b", "##b", "é"]
+    content["model"]["vocab"] = {piece: number for number, piece in enumerate(pieces)}
+    path = tmp_path / "tokenizer.json"
+    for ascii_only in (True, False):
+        path.write_text(json.dumps(content, indent=indent, ensure_ascii=ascii_only), encoding="utf-8")
+        for number, piece in enumerate(pieces):
+            assert WordPieces(path)._vocabulary.get(piece) == number, piece
+        assert WordPieces(path)._vocabulary.get("c") is None
