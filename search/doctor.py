@@ -175,7 +175,7 @@ def _encoder(library: Path) -> Finding:
 
 
 def _shipped_checksum() -> str:
-    """The checksum that the shipped weights have; as `training.export` computes it."""
+    """The checksum that the shipped weights have; as `training.models.embedded` computes it."""
     import hashlib
 
     from indexer.encoders.embedded import WEIGHTS
