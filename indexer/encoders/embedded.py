@@ -81,7 +81,9 @@ def _readable(folder: Path) -> Iterator[None]:
         raise
     except Exception as error:  # a config of another build alone raises half a dozen kinds
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise EncoderUnavailable(f"{folder} holds no whole encoder ({reason}); {_REMEDY}") from error
+        raise EncoderUnavailable(
+            f"{folder}: its files are damaged or do not fit each other ({reason}); {_REMEDY}"
+        ) from error
 
 
 def _refusing(folder: Path, maker: Callable[[], Made]) -> Callable[[], Made]:
