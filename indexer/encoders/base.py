@@ -1,7 +1,7 @@
 """The seam between Descry and its models: an encoder is a name, a dimension and its towers.
 
-A tower embeds one kind of value, for every modality that names it. Whatever brings an object with the methods of
-`Tower` can be searched: a new model family is one file beside this one and one row in `SCHEMES`.
+Whatever brings an object with the methods of `Tower` can be searched: a new model family is one file beside this one
+and one row in `SCHEMES`.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ class Tower(Protocol):
 
 
 class Regions(NamedTuple):
-    """What a tower sees where: a grid of cells laid over a picture.
+    """What a tower sees where: `rows` are the unit rows `[h, w, dim]` of a grid of cells laid over a picture.
 
-    `rows` are the cells' unit rows, `[h, w, dim]` float32; `box` is what the grid covers, (left, top, right, bottom)
-    in pixels of the upright picture, whose edges it may overlap.
+    `box` is what the grid covers, (left, top, right, bottom) in pixels of the upright picture, whose edges it may
+    overlap.
     """
 
     rows: Float32Array
@@ -48,13 +48,10 @@ class Regions(NamedTuple):
 
 @runtime_checkable
 class SeeingTower(Tower, Protocol):
-    """A tower that can also say what it sees where. The others simply lack the method."""
+    """A tower that can also say what it sees where."""
 
     def regions(self, value: Any) -> Regions:
-        """What is in the parts of one picture, in the space of the sentences.
-
-        Raises `EncoderUnavailable` for a model that keeps no places apart.
-        """
+        """What is in the parts of one picture. Raises `EncoderUnavailable` for a model that keeps no places apart."""
         ...
 
 
@@ -62,11 +59,10 @@ class SeeingTower(Tower, Protocol):
 class Encoder:
     """A named set of towers that share one vector space.
 
-    `checksum` tells two sets of weights of one name apart. `makers` builds a tower, by its name,
-    when it is first asked for, so that a search by sentence never loads the image tower. `store_text`,
-    where the text tower is heavy to load, writes it to a folder in the form that
-    `encoders.load_text_tower` opens without torch; None where that is not needed or not possible.
-    `light` are makers of towers that give the same vectors, are loaded sooner and embed a batch slower.
+    `checksum` tells two sets of weights of one name apart. `makers` builds a tower, by its name, when it is first asked
+    for, so that a search by sentence never loads the image tower. `store_text` writes a text tower that is heavy to
+    load to a folder, in the form that `encoders.load_text_tower` opens without torch; None where that is not needed or
+    possible. `light` are makers of towers that give the same vectors, are loaded sooner and embed a batch slower.
     """
 
     name: str

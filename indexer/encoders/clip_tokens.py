@@ -1,9 +1,9 @@
 """The tokenizers of open_clip's text towers, CLIP's own without its tables: ready in a millisecond.
 
-The usual implementation builds dictionaries of 49 thousand entries before the first word is read. Here the
-merges are one sorted array on disk and each is looked up by bisection. That works because CLIP numbers its
-tokens by the order of merging: ids 0..255 are the bytes, 256..511 the bytes at the end of a word, and
-512 + r is what the merge of rank r makes, so that the smallest id is always the merge to do next.
+The usual implementation builds dictionaries of 49 thousand entries before the first word is read. Here the merges are
+one sorted array on disk and each is looked up by bisection. CLIP numbers its tokens by the order of merging (0..255 the
+bytes, 256..511 the bytes at the end of a word, 512 + r what the merge of rank r makes), so that the smallest id is
+always the merge to do next.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Several encoders as one: late fusion by weights, `ensemble:A+B` or, weighed as in queries, `ensemble:0.7:A+0.3:B`.
 
-Members' rows are scaled by the root of their weight and laid end to end. The cosine of two joined rows then is the
-weighted mean of the members' cosines, so that everything that works with one encoder's vectors works with these.
+Members' rows are scaled by the root of their weight and laid end to end: a cosine then is the weighted mean of the
+members' cosines, so that everything that works with one encoder's vectors works with these.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Member:
 class JoinedTower:
     """The towers of one name of several encoders as one. A `Tower`.
 
-    A prepared value is an array of the members' own prepared arrays, `[members]` of type object: they may differ in
-    size and kind. `first_to_last` says in which order the members prepare a value.
+    A prepared value is an array of the members' own prepared arrays, `[members]` of type object. `first_to_last` says
+    in which order the members prepare a value.
     """
 
     def __init__(
@@ -76,10 +76,9 @@ class JoinedTower:
 
 
 def load(name: str, *, device: str = "auto") -> Encoder:
-    """The ensemble of that name, its members found and their towers not yet loaded.
+    """The ensemble of that name, its members found and their towers not yet loaded; it gives itself their full names.
 
-    The name that it gives itself holds its members' full names. Raises `UnknownEncoder` for a name that cannot be
-    read, and what its members raise.
+    Raises `UnknownEncoder` for a name that cannot be read, and what its members raise.
     """
     members = parse(name)
     encoders = [load_encoder(member.name, device=device) for member in members]
@@ -131,10 +130,8 @@ def _joined(encoders: Sequence[Encoder], weights: Sequence[float], name: str) ->
 
 
 def _largest_first(towers: Sequence[Tower]) -> list[int]:
-    """The towers of pictures, the one that wants the largest first.
-
-    A JPEG is decoded once, at the scale that is enough for the tower which first asks; the others see it rather finer
-    than alone.
+    """The towers of pictures, the one that wants the largest first: a JPEG is decoded once, at the scale that is enough
+    for the tower which first asks.
     """
     from PIL import Image
 
@@ -159,7 +156,7 @@ def _store(members: Sequence[Member], encoders: Sequence[Encoder], folder: Path)
 
 
 def load_stored_ensemble(folder: Path) -> JoinedTower:
-    """The text tower of an ensemble as `store_text` wrote it: members opened without torch.
+    """The text tower of an ensemble as `store_text` wrote it, without torch.
 
     Raises `EncoderUnavailable` if its files cannot be read, `EncoderMismatch` if a member that is not stored there has
     other weights by now.

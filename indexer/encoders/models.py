@@ -9,16 +9,14 @@ batches of 4: read it as a ratio; bfloat16, where the CPU has it, is 1.3 (convol
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class ModelCard:
+class ModelCard(NamedTuple):
     """One encoder: `alias` is what to type for it, `name` what a library records.
 
-    `megabytes` is its size on disk, `quality` its zero-shot top-1 on ImageNet in percent (None: not measured
-    on it), `speed` photos a second on one core. `repository` is where on the hub its weights are; "" for the
-    one that travels with Descry.
+    `quality` is its zero-shot top-1 on ImageNet in percent (None: not measured on it), `speed` photos a second on one
+    core. `repository` is where on the hub its weights are; "" for the one that travels with Descry.
     """
 
     alias: str

@@ -1,10 +1,8 @@
 """Layers as oneDNN runs them best on a CPU: weights laid out once, and what follows a layer in the same pass.
 
 What goes in and comes out is that of the plain layers, to a rounding. The operators are private ones of torch, which
-its own compiler calls: they come, go and refuse by version and processor. So each kind is tried on a small example
-before it is used (`runs_convolutions`, `runs_linear`); where that fails in any way, layers stay as they are.
-
-Gains, in CPU milliseconds a picture: see docs/performance.md for AVX2, AVX-512 and AMX.
+its own compiler calls: they come, go and refuse by version and processor, so that each kind is tried on a small example
+before it is used. Gains: docs/performance.md.
 """
 
 from __future__ import annotations

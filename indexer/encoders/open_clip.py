@@ -13,8 +13,8 @@ from indexer.encoders.open_clip_source import checksum_of, find
 def load(name: str, *, device: str = "auto") -> Encoder:
     """The encoder of that name, its weights found (or fetched) and its model not yet built.
 
-    Raises `UnknownEncoder` if open_clip knows no such model, `EncoderUnavailable` if its weights cannot be
-    had; a damaged or foreign checkpoint is an `EncoderUnavailable` when the first tower is asked for.
+    Raises `UnknownEncoder` if open_clip knows no such model, `EncoderUnavailable` if its weights cannot be had, or are
+    damaged, when the first tower is asked for.
     """
     source = find(name)
     # late: a wrong name is refused before torch is imported

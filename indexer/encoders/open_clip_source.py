@@ -41,8 +41,8 @@ PATIENCE = 4.0
 class Source:
     """Where a model comes from: what open_clip calls it, and what it needs to be told beyond that.
 
-    `files` are what the weights are read from. `checkpoint` is None for a folder, which names its own.
-    `preprocess` holds what the published tag says about its pictures, by open_clip's names.
+    `files` are what the weights are read from; `checkpoint` is None for a folder, which names its own. `preprocess`
+    holds what the published tag says about its pictures, by open_clip's names.
     """
 
     name: str
@@ -199,10 +199,7 @@ def quiet() -> Iterator[None]:
 
 
 def cached(repository: str, filenames: Sequence[str] = WEIGHTS) -> Path | None:
-    """The first of these files of a hub repository that lies in the local cache; None if none does.
-
-    Asks no network and imports no model code.
-    """
+    """The first of these files of a hub repository that lies in the local cache; None if none does."""
     from huggingface_hub import try_to_load_from_cache
 
     for filename in filenames:

@@ -1,7 +1,6 @@
 """A model's recipe for photos with torch's resize, where torch is there anyway: two to three times Pillow's rate.
 
-Both are antialiased, of 8-bit numbers and within one step of each other (a test says so), so that a question by photo,
-which does without torch, meets the vectors that indexing made.
+Both are antialiased, of 8-bit numbers and within one step of each other (a test says so).
 """
 
 from __future__ import annotations
@@ -102,8 +101,7 @@ def _resized(
 
 
 def channels_last(prepared: Sequence[npt.NDArray[Any]]) -> Tensor:
-    """Prepared photos `[3, size, size]` as a batch `[n, 3, size, size]`, in memory `[n, size, size, 3]` as they are.
-
-    So pixels lie in an image, so `prepare` leaves them, and so convolutions want them: they are only put end to end.
+    """Prepared photos `[3, size, size]` as a batch `[n, 3, size, size]`, in memory `[n, size, size, 3]` as convolutions
+    want them and `prepare` leaves them: they are only put end to end.
     """
     return torch.from_numpy(np.stack([image.transpose(1, 2, 0) for image in prepared])).permute(0, 3, 1, 2)

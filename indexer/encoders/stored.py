@@ -51,8 +51,8 @@ LEAST_COSINE = 0.99999
 class TextConfig:
     """What a stored text tower is: whose it is, its shape, and how its sentences become tokens.
 
-    `checksum` is that of the encoder it was taken from. `pool` says which token's row is the sentence's:
-    "first", "last", "argmax" (the largest id, CLIP's end of text) or "eos" (the first `eos` id).
+    `pool` says which token's row is the sentence's: "first", "last", "argmax" (the largest id, CLIP's end of text) or
+    "eos" (the first `eos` id).
     """
 
     name: str
@@ -73,10 +73,10 @@ class TextConfig:
 
 
 class StoredTextTower:
-    """Embeds sentences with the weights of an open_clip text tower, in float32 and without torch.
+    """Embeds sentences with the weights of an open_clip text tower, in float32 and without torch. A `Tower`.
 
-    A `Tower`. `weights` are the arrays of `layer_names` and of the ends of the tower, any of them memory-mapped:
-    of the token embedding only the rows that occur are read.
+    `weights` are the arrays that `_weights` names, any of them memory-mapped: of the token embedding only the rows that
+    occur are read.
     """
 
     def __init__(self, config: TextConfig, weights: Weights, tokenizer: Tokenizer) -> None:
@@ -167,10 +167,8 @@ class StoredTextTower:
 def load_stored(folder: Path) -> StoredTextTower:
     """The text tower stored in a folder, its weights memory-mapped.
 
-    For ViT-B/32 on one core of a busy machine it opens in 2 to 8 ms, embeds its first caption in 60 to 140 ms, a
-    further one in 47 and each of a batch of 128 in 17 (torch: 57), and takes 150 MB of memory, all of it pages of
-    the file. Importing torch, loading the model and embedding the first caption takes 5 s and 2.1 GB.
-    Raises `EncoderUnavailable` if there is none or if its files cannot be read.
+    For ViT-B/32 on one core it opens in 2 to 8 ms and embeds its first caption in 60 to 140; importing torch, loading
+    the model and embedding the first caption takes 5 s. Raises `EncoderUnavailable` if its files cannot be read.
     """
     try:
         config = _read_config(folder / CONFIG)

@@ -1,7 +1,6 @@
-"""Arrays of a safetensors file, memory-mapped: opened in a millisecond, and only what is touched is read.
+"""Arrays of a safetensors file, memory-mapped: only what is touched is read; the package of that name would copy them.
 
-The format is eight bytes with the length of a JSON header, the header, and the arrays one behind the other; the
-package of that name would copy them.
+The format is eight bytes with the length of a JSON header, the header, and the arrays one behind the other.
 """
 
 from __future__ import annotations
@@ -16,16 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-DTYPES = {
-    "F64": "<f8",
-    "F32": "<f4",
-    "F16": "<f2",
-    "I64": "<i8",
-    "I32": "<i4",
-    "I16": "<i2",
-    "I8": "|i1",
-    "U8": "|u1",
-}
+DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1", "U8": "|u1"}
 LENGTH = 8  # bytes that tell the header's
 
 

@@ -30,8 +30,8 @@ PIECE = 8192
 # Numbers, vectors times dimension, from which a second question makes an int8 prefilter: 4 ms of a core without one.
 PREFILTER_FROM = 10_000_000
 
-# How many of the best by the prefilter are known at once, and for each one that is asked for: more cost nothing
-# (30.0 ms of half a million with 10 and 30.2 with 2048), and scanning again costs all. Then how many times as many.
+# How many of the best by the prefilter are known at once, and for each one that is asked for: more cost nothing, and
+# scanning again costs all. Then how many times as many.
 DEPTH, DEEPER, AGAIN = 2048, 4, 8
 
 # What two ways to add up a cosine may differ by.

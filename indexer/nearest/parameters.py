@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 # Lists scanned, and the best by code whose vectors are read, of an index that nobody tuned.
 NPROBE, REFINE_K = 32, 200
@@ -19,13 +19,9 @@ READ_ALL = 10_240_000
 # Vectors that are looked at for each one that is asked for; it matters where many are asked for.
 LOOKED_AT = 8
 
-# Filters leave thinner lists, and the nearest of what is left lie farther off; two thirds of what their share asks
-# for (as a power) are enough. Where the lists are tight, a few of them serve a question without a filter, and hold
-# nothing of what a filter leaves: so it looks at no fewer than this part of them, and reads deeper. Recall@10 and
-# processor time at 5 / 10 / 50 % allowed by chance: of 1M x 256 resampled from real photos, asked for by sentences, 1
-# / 1 / 1 in 6.2 / 6.3 / 4.8 ms; of as many in tight clusters 0.985 / 0.992 / 0.986 in 7.2 / 5.7 / 5.7, by the root
-# and twice as deep 0.976 / 0.988 / 0.985 in 4.1 / 4.3 / 5.5; of 1M x 512 in such clusters 0.988 / 1 / 1 in 6.6 / 5.8
-# / 5.1. There, with 2.5 % allowed, 0.952, by the root and twice as deep 0.912. Fewer are read all.
+# With a filter a question scans more lists, by two thirds of what the allowed share asks for (as a power), and no fewer
+# than this part of them, since few of tight lists hold what a filter leaves; and it reads deeper. Recall@10 of 1M x 256
+# with 5 / 10 / 50 % allowed: resampled photos 1 / 1 / 1, tight clusters .985 / .992 / .986 (docs/performance.md).
 SPREAD = 2 / 3
 LEAST_PART = 1 / 32
 FILTERED_REFINE = 4
@@ -34,8 +30,7 @@ FILTERED_REFINE = 4
 _OLD = {"lists": "nlist", "probes": "nprobe", "depth": "refine_k", "wished": "target"}
 
 
-@dataclass(frozen=True, slots=True)
-class IVFParameters:
+class IVFParameters(NamedTuple):
     """What `descry optimize` has chosen for a modality, and from what: `recall` was measured, `target` was asked for.
 
     A question scans `nprobe` of `nlist` lists at least and ranks the `refine_k` best by code exactly. `vectors` is how
@@ -52,7 +47,7 @@ class IVFParameters:
 
     def as_json(self) -> str:
         """As the catalog's meta keeps it."""
-        return json.dumps(asdict(self))
+        return json.dumps(self._asdict())
 
     @classmethod
     def from_json(cls, text: str) -> IVFParameters:

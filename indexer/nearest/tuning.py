@@ -22,9 +22,8 @@ from indexer.storage.catalog import Catalog
 # The first so many answers are what recall is measured by.
 K = 10
 
-# Numbers in the vectors, count times dimension, up to which the exact index is best: an approximate one would save
-# less than a sentence takes to embed. Measured on a busy core: 8,090 x 256 in 0.32 ms, 40,462 x 256 in 3.3 ms,
-# 1M x 256 in 64 ms; on an idle one 1M x 512 in 45 ms. 2 ms are between 8 and 20 millions.
+# Numbers in the vectors, count times dimension, up to which the exact index is best: it takes 2 ms, and an approximate
+# one would save less than a sentence takes to embed.
 EXACT_IS_QUICK = 10e6
 
 # Lists by the root of the number of vectors: 2048 at a million.
@@ -34,16 +33,14 @@ NLIST_BY_ROOT = 2
 WORTH_IT = 0.5
 
 # How many of the best by code may be looked at, and what each costs, in codes: it is read in 0.6 microseconds, while a
-# code is scanned in 0.036 (1M x 256). Then of 1M x 256 resampled from real photos, in 2048 lists, the cheapest for 0.98
-# are 600 of 36 lists, in 1.7 ms; when reading took 3.6 microseconds they were 300 of 48, in 3.5. Of three million in
-# tight clusters 1,600 hold too few of the nearest, of ten million 6,400.
+# code is scanned in 0.036 (1M x 256). Of three million in tight clusters 1,600 hold too few of the nearest, of ten
+# million 6,400.
 REFINE_KS = (20, 50, 100, 150, 200, 300, 400, 600, 800, *(step << power for power in range(7) for step in (1200, 1600)))
 READ_COSTS = 16
 
 # By how many standard errors the questions that choose have to find more than is wished: what just does for them finds
-# less for others. How often it finds 0.98 for 1,500 others, of 200 times, and at what cost: with 250 questions that
-# choose and 0 / 1 / 1.5 / 2 errors 44 / 72 / 86 / 92 % at 1 / 1.16 / 1.27 / 1.35 times the cost, with 500 questions
-# 53 / 82 / 92 / 94 % at 1.04 / 1.15 / 1.22 / 1.27 (1M x 512 made of 27,000 photos, asked for by captions).
+# less for others. With 500 that choose and 0 / 1 / 2 errors 53 / 82 / 94 of 100 choices find 0.98 for 1,500 others, at
+# 1.04 / 1.15 / 1.27 times the cost (1M x 512 made of 27,000 photos).
 SURE = 2.0
 
 # Questions that tell how deep is deep enough: each scans all lists.
