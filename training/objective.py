@@ -1,10 +1,9 @@
-"""What a step of training lowers: a weighted sum of terms around pure losses, some of which ask a teacher."""
+"""What a step of training lowers: a weighted sum of pure losses, some of which ask a teacher."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from torch import Tensor, nn
+from torch.nn import functional
 
 from evaluation.class_names import phrases
 from evaluation.datasets import DataError, Example
@@ -20,7 +20,7 @@ from indexer.items import Float32Array
 from training import losses
 from training.data import Batch, prepared, remembered
 from training.models import Similarity
-from training.settings import Contrast
+from training.settings import Contrast, Teaching
 
 # A teacher's vectors are computed a few photos at a time, as its towers are served.
 PORTION = 32
@@ -93,129 +93,46 @@ def _class_names(path: Path) -> list[str]:
     return [one[0] for one in said]
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What the terms look at: a batch and its unit rows, `photos` `[n, dim]` and `sentences` `[m, dim]`.
-
-    `further` are the unit rows `[k, dim]` of the sentences that a term asked for beyond the batch's own; `scale` is
-    the inverse temperature and `bias` what is added.
-    """
-
-    batch: Batch
-    photos: Tensor
-    sentences: Tensor
-    further: Tensor
-    scale: Tensor
-    bias: Tensor
-
-    @property
-    def logits(self) -> Tensor:
-        """`[m, n]`: scaled cosines, without the bias."""
-        return self.scale * self.sentences @ self.photos.T
-
-
-class Pairs(nn.Module):
-    """The contrastive term."""
-
-    name = "pairs"
-
-    def __init__(self, loss: str) -> None:
-        super().__init__()
-        self.loss = loss
-
-    def forward(self, step: Step) -> Tensor:
-        """The loss of the batch's pairs."""
-        owners, ignored = (value.to(step.photos.device) for value in (step.batch.owners, step.batch.ignored))
-        if self.loss == "sigmoid":
-            return losses.sigmoid(step.logits + step.bias, owners, ignored)
-        return losses.contrastive(step.logits, owners, ignored)
-
-
 # Where similarity begins if the model does not bring it: CLIP's 1/0.07, and SigLIP's 10 and -10.
 BEGINNINGS = {"infonce": Similarity(1 / 0.07), "sigmoid": Similarity(10.0, -10.0)}
 
 
-class Similarities(nn.Module):
-    """Who is near whom, as the teacher sees it."""
-
-    name = "similarities"
-
-    def __init__(self, teacher: EncoderTeacher, *, scale: float, temperature: float) -> None:
-        super().__init__()
-        self._teacher, self._scale, self._temperature = teacher, scale, temperature
-
-    def forward(self, step: Step) -> Tensor:
-        """The divergence from the teacher's distributions."""
-        photos, sentences = self._teacher.photos(step.batch.rows), self._teacher.sentences(step.batch.sentences)
-        theirs = (self._scale * sentences @ photos.T).to(step.photos.device)
-        return losses.similarity_distillation(step.logits, theirs, self._temperature)
-
-
-class Features(nn.Module):
-    """Where photos and sentences are, as the teacher sees it; a linear map bridges other dimensions."""
-
-    name = "features"
-
-    def __init__(self, teacher: EncoderTeacher, dimension: int) -> None:
-        super().__init__()
-        self._teacher = teacher
-        same = dimension == teacher.dimension
-        self.bridge: nn.Module = nn.Identity() if same else nn.Linear(dimension, teacher.dimension, bias=False)
-
-    def forward(self, step: Step) -> Tensor:
-        """The mean distance of both sides from the teacher's vectors."""
-        pairs = (
-            (step.photos, self._teacher.photos(step.batch.rows)),
-            (step.sentences, self._teacher.sentences(step.batch.sentences)),
-        )
-        matched = [
-            losses.feature_matching(nn.functional.normalize(self.bridge(ours), dim=-1), theirs.to(ours.device))
-            for ours, theirs in pairs
-        ]
-        return torch.stack(matched).mean()
-
-
-class Names(nn.Module):
-    """Which class names fit, as a classifier sees it."""
-
-    name = "names"
-
-    def __init__(self, teacher: ClassifierTeacher, *, a_step: int, temperature: float) -> None:
-        super().__init__()
-        self._teacher, self._a_step, self._temperature = teacher, a_step, temperature
-
-    def wanted(self, batch: Batch) -> list[str]:
-        """The names that this batch is asked about: the likeliest."""
-        return [self._teacher.names[i] for i in self._likeliest(batch).tolist()]
-
-    def forward(self, step: Step) -> Tensor:
-        """The cross-entropy between the student's choice of a name and the classifier's."""
-        likely = self._likeliest(step.batch)
-        targets = self._teacher.probabilities(step.batch.rows, self._temperature)[:, likely].to(step.photos.device)
-        logits = step.scale * step.photos @ step.further.T
-        return losses.word_choice(logits, targets)
-
-    def _likeliest(self, batch: Batch) -> Tensor:
-        mean = self._teacher.probabilities(batch.rows, self._temperature).mean(dim=0)
-        return mean.topk(min(self._a_step, len(mean))).indices
-
-
-Term = Pairs | Similarities | Features | Names
-
-
 class Objective(nn.Module):
-    """Terms by weight, and what all of them share: a learned inverse temperature and bias."""
+    """The losses of a batch, each times its weight, and a learned inverse temperature and bias.
 
-    def __init__(self, terms: Sequence[tuple[float, Term]], contrast: Contrast, start: Similarity | None) -> None:
+    `pairs` is the contrastive loss. A teacher has `teaching.alpha` of the whole: `similarities` says who is near whom,
+    `features` where photos and sentences are (a linear map bridges other dimensions), `names` which class names fit, as
+    a classifier sees it.
+    """
+
+    def __init__(
+        self,
+        contrast: Contrast,
+        start: Similarity | None,
+        *,
+        dimension: int,
+        teaching: Teaching | None = None,
+        teacher: EncoderTeacher | None = None,
+        classifier: ClassifierTeacher | None = None,
+    ) -> None:
         super().__init__()
         begin = BEGINNINGS[contrast.loss]
         scale = start.scale if start else begin.scale
         bias = start.bias if start and start.bias is not None else begin.bias
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale)))
         self.bias = nn.Parameter(torch.tensor(bias or 0.0), requires_grad=begin.bias is not None)
-        self.terms = nn.ModuleDict({term.name: term for _, term in terms})
-        self._weights = {term.name: weight for weight, term in terms}
+        self.bridge: nn.Module = nn.Identity()
         self._sharpest = max(math.log(contrast.sharpest), math.log(scale))
+        self._loss, self._teacher, self._classifier = contrast.loss, teacher, classifier
+        self.weights = {"pairs": 1.0}
+        if teaching is not None and teacher is not None:
+            self._teaching = teaching
+            taught = {"similarities": teaching.similarities, "features": teaching.features}
+            taught |= {"names": teaching.names} if classifier else {}
+            taught = {name: teaching.alpha * weight for name, weight in taught.items() if weight}
+            self.weights = {"pairs": 1 - teaching.alpha if taught else 1.0, **taught}
+            if dimension != teacher.dimension and teaching.features:
+                self.bridge = nn.Linear(dimension, teacher.dimension, bias=False)
 
     @property
     def similarity(self) -> Similarity:
@@ -227,11 +144,41 @@ class Objective(nn.Module):
         return self.log_scale.clamp(max=self._sharpest).exp()
 
     def wanted(self, batch: Batch) -> list[str]:
-        """Sentences beyond the batch's own that a term needs vectors of."""
-        return [sentence for term in self.terms.values() if isinstance(term, Names) for sentence in term.wanted(batch)]
+        """Sentences beyond the batch's own whose vectors are needed: the likeliest class names."""
+        if self._classifier is None or "names" not in self.weights:
+            return []
+        return [self._classifier.names[number] for number in self._likeliest(self._classifier, batch).tolist()]
+
+    def _likeliest(self, classifier: ClassifierTeacher, batch: Batch) -> Tensor:
+        mean = classifier.probabilities(batch.rows, self._teaching.temperature).mean(dim=0)
+        return mean.topk(min(self._teaching.names_a_step, len(mean))).indices
 
     def forward(self, batch: Batch, photos: Tensor, sentences: Tensor) -> dict[str, Tensor]:
-        """The weighted losses by name; `sentences` are the batch's own and behind them those that were wanted."""
-        own = len(batch.sentences)
-        step = Step(batch, photos, sentences[:own], sentences[own:], self._scale, self.bias)
-        return {name: self._weights[name] * term(step) for name, term in self.terms.items()}
+        """The weighted losses by name, from unit rows `[n, dim]` of photos and `[m, dim]` of sentences.
+
+        `sentences` are the batch's own and behind them those that were `wanted`.
+        """
+        own, names = sentences[: len(batch.sentences)], sentences[len(batch.sentences) :]
+        logits = self._scale * own @ photos.T
+        owners, ignored = batch.owners.to(photos.device), batch.ignored.to(photos.device)
+        found = {
+            "pairs": losses.sigmoid(logits + self.bias, owners, ignored)
+            if self._loss == "sigmoid"
+            else losses.contrastive(logits, owners, ignored)
+        }
+        if self._teacher is not None:
+            seen = self._teacher.photos(batch.rows).to(photos.device)
+            said = self._teacher.sentences(batch.sentences).to(photos.device)
+            theirs, temperature = self._teaching.scale * said @ seen.T, self._teaching.temperature
+            found["similarities"] = losses.similarity_distillation(logits, theirs, temperature)
+            matched = [
+                losses.feature_matching(functional.normalize(self.bridge(ours), dim=-1), right)
+                for ours, right in ((photos, seen), (own, said))
+                if "features" in self.weights
+            ]
+            found["features"] = torch.stack(matched).mean() if matched else logits.new_zeros(())
+        if self._classifier is not None and len(names):
+            targets = self._classifier.probabilities(batch.rows, self._teaching.temperature)
+            targets = targets[:, self._likeliest(self._classifier, batch)].to(photos.device)
+            found["names"] = losses.word_choice(self._scale * photos @ names.T, targets)
+        return {name: weight * found[name] for name, weight in self.weights.items()}

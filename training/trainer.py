@@ -36,8 +36,8 @@ from training.data import (
 from training.finetune import adapt, choose_on_line, merge, weights_of
 from training.loop import Loop, Plan, TrainingError, draw_curve, require_matplotlib
 from training.models import Trainable, load_model
-from training.objective import EncoderTeacher, Features, Names, Objective, Pairs, Similarities, Term, read_classifier
-from training.settings import Learning, Settings, Teaching, read_settings
+from training.objective import EncoderTeacher, Objective, read_classifier
+from training.settings import Learning, Settings, read_settings
 from training.validation import ValidationSet, overall
 
 SETTINGS, LOG, CURVE, REPORT, ENCODER = "settings.json", "log.jsonl", "curve.png", "report.json", "encoder"
@@ -244,7 +244,7 @@ def train(settings: Settings, command: str, *, data: Path, out: Path, device: st
     result = Result(encoder, before, trainer.measure(), part, line, round(minutes, 2))
     (out / REPORT).write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
     measures = {name: name.replace("_", " ") for name in result.after if name.endswith(("_r10", "top_1", "score"))}
-    draw_curve(out / LOG, out / CURVE, losses=list(trainer.objective.terms), measures=measures)
+    draw_curve(out / LOG, out / CURVE, losses=list(trainer.objective.weights), measures=measures)
     return result
 
 
@@ -261,29 +261,20 @@ def _trainer(settings: Settings, command: str, data: Path, out: Path, device: st
     torch.manual_seed(settings.seed)
     chosen = pick_device(device)
     model = load_model(settings.model)
-    taught = _taught(settings.teacher, examples, data, device, model.dimension)
-    alpha = settings.teacher.alpha if taught else 0.0
-    terms = [(1 - alpha, Pairs(settings.contrast.loss)), *((alpha * weight, term) for weight, term in taught)]
-    objective = Objective(terms, settings.contrast, model.similarity)
+    teaching, teacher, classifier = settings.teacher, None, None
+    if teaching.encoder:
+        teacher = EncoderTeacher(load_encoder(teaching.encoder, device=device), examples)
+        if teaching.classifier:
+            classifier = read_classifier(teacher, data / teaching.classifier, data / teaching.classes)
+    objective = Objective(
+        settings.contrast,
+        model.similarity,
+        dimension=model.dimension,
+        teaching=teaching,
+        teacher=teacher,
+        classifier=classifier,
+    )
     return Trainer(model, objective, examples, validation, settings, out, chosen, command)
-
-
-def _taught(
-    teaching: Teaching, examples: list[Example], data: Path, device: str, dimension: int
-) -> list[tuple[float, Term]]:
-    """The terms by which a teacher speaks; none without one."""
-    if not teaching.encoder:
-        return []
-    teacher = EncoderTeacher(load_encoder(teaching.encoder, device=device), examples)
-    terms: list[tuple[float, Term]] = [
-        (teaching.similarities, Similarities(teacher, scale=teaching.scale, temperature=teaching.temperature)),
-        (teaching.features, Features(teacher, dimension)),
-    ]
-    if teaching.classifier:
-        classifier = read_classifier(teacher, data / teaching.classifier, data / teaching.classes)
-        named = Names(classifier, a_step=teaching.names_a_step, temperature=teaching.temperature)
-        terms.append((teaching.names, named))
-    return [(weight, term) for weight, term in terms if weight]
 
 
 def _same_settings(settings: Settings, photos: int, out: Path) -> None:

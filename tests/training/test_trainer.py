@@ -10,8 +10,8 @@ from torch.nn import functional
 from training.data import Batch
 from training.losses import contrastive, feature_matching, similarity_distillation
 from training.models import Similarity
-from training.objective import Features, Objective, Pairs, Similarities
-from training.settings import Contrast, read_settings
+from training.objective import Objective
+from training.settings import Contrast, Teaching, read_settings
 from training.trainer import embed_in_chunks, plan
 
 
@@ -47,14 +47,16 @@ PHOTOS = torch.nn.functional.normalize(torch.tensor([[1.0, 0.0], [0.5, 1.0]]), d
 SENTENCES = torch.nn.functional.normalize(torch.tensor([[0.0, 1.0], [1.0, 0.3], [1.0, -1.0]]), dim=1)
 
 
+def teaching(**values: float) -> Teaching:
+    table = {"alpha": 0.75, "temperature": 2.0, "scale": 5.0, "similarities": 1.0, "features": 2.0, "names": 1.0}
+    return Teaching("one", "", "", **(table | values), names_a_step=2)
+
+
 def test_an_objective_is_the_weighted_sum_of_its_losses():
     teacher = Colours()
-    terms = [
-        (0.25, Pairs("infonce")),
-        (0.75, Similarities(teacher, scale=5.0, temperature=2.0)),
-        (1.5, Features(teacher, 2)),
-    ]
-    objective = Objective(terms, Contrast("infonce", 100.0), Similarity(8.0))
+    objective = Objective(
+        Contrast("infonce", 100.0), Similarity(8.0), dimension=2, teaching=teaching(), teacher=teacher
+    )
     parts = {name: value.item() for name, value in objective(BATCH, PHOTOS, SENTENCES).items()}
     logits, theirs = 8 * SENTENCES @ PHOTOS.T, 5 * teacher.rows[[2, 0, 0]] @ teacher.rows[[2, 0]].T
     matched = feature_matching(PHOTOS, teacher.rows[[2, 0]]) + feature_matching(SENTENCES, teacher.rows[[2, 0, 0]])
@@ -69,23 +71,23 @@ def test_an_objective_is_the_weighted_sum_of_its_losses():
 
 
 def test_a_teacher_of_more_dimensions_is_reached_over_a_learned_bridge():
-    features = Features(Colours(), 7)
-    assert features.bridge.weight.shape == (2, 7)
-    assert features.bridge.weight.requires_grad
+    objective = Objective(Contrast("infonce", 100.0), None, dimension=7, teaching=teaching(), teacher=Colours())
+    assert objective.bridge.weight.shape == (2, 7)
+    assert objective.bridge.weight.requires_grad
 
 
 def test_the_inverse_temperature_is_bounded_but_begins_where_the_model_was():
-    objective = Objective([(1.0, Pairs("infonce"))], Contrast("infonce", 50.0), Similarity(20.0))
+    objective = Objective(Contrast("infonce", 50.0), Similarity(20.0), dimension=2)
     objective.log_scale.data.fill_(9.0)
     assert objective.similarity.scale == pytest.approx(50.0)
     assert objective.similarity.bias is None
-    sharper = Objective([(1.0, Pairs("infonce"))], Contrast("infonce", 50.0), Similarity(80.0))
+    sharper = Objective(Contrast("infonce", 50.0), Similarity(80.0), dimension=2)
     assert sharper.similarity.scale == pytest.approx(80.0)
 
 
 def test_only_the_sigmoid_loss_learns_a_bias():
     for loss, learns in (("infonce", False), ("sigmoid", True)):
-        objective = Objective([(1.0, Pairs(loss))], Contrast(loss, 100.0), None)
+        objective = Objective(Contrast(loss, 100.0), None, dimension=2)
         sum(objective(BATCH, PHOTOS, SENTENCES).values()).backward()
         assert (objective.bias.grad is not None) == learns
         assert objective.log_scale.grad is not None
