@@ -8,6 +8,7 @@ another generation of vectors, is never used, and is made anew by whoever holds 
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,35 +50,29 @@ class IndexCache:
         with self._catalog.snapshot():
             index, stamp = self._indexes.get(modality), self._stamp(modality)
             if index is None or stamp != self._stamps.get(modality) or not self._can_catch_up(index):
-                index = self._opened(modality) or self._still(index, modality) or self._exact(modality)
+                index = self._open(modality, index)
                 self._stamps[modality] = stamp
             self._catch_up(index, modality)
             self._indexes[modality] = index
             return index
 
-    def _opened(self, modality: str) -> VectorIndex | None:
-        """The inverted file that was chosen and saved; None if there is none that fits the catalog."""
-        catalog = self._catalog
-        if self.parameters(modality) is not None and (file := self._saved(modality)) is not None:
-            with suppress(OSError, ValueError):
-                index = VectorIndex(
-                    catalog.stored,
-                    ivf=MappedIVF(file),
-                    revision=file.revision,
-                    all_ids=lambda: catalog.vector_ids(modality),
-                )
-                return index if self._can_catch_up(index) else None
-        return None
-
-    def _still(self, index: VectorIndex | None, modality: str) -> VectorIndex | None:
-        """The index that was open, if it is of the kind that was chosen and fits the catalog."""
-        if index is None or not self._can_catch_up(index):
-            return None
-        return index if index.is_exact or self.parameters(modality) is not None else None
-
-    def _exact(self, modality: str) -> VectorIndex:
-        catalog = self._catalog
+    def _open(self, modality: str, former: VectorIndex | None) -> VectorIndex:
+        """The inverted file that was chosen and saved, else the index that was open, else an exact one."""
+        catalog, chosen = self._catalog, self.parameters(modality) is not None
+        if chosen and (file := self._saved(modality)) is not None:
+            with suppress(ValueError):
+                index = self._mapped(file, modality)
+                if self._can_catch_up(index):
+                    return index
+        if former is not None and self._can_catch_up(former) and (former.is_exact or chosen):
+            return former
         return VectorIndex(catalog.stored, catalog.vector_ids(modality), revision=catalog.revision)
+
+    def _mapped(self, file: Sealed, modality: str) -> VectorIndex:
+        """The index of a saved inverted file. Raises `DamagedIndex`."""
+        catalog = self._catalog
+        everything = partial(catalog.vector_ids, modality)
+        return VectorIndex(catalog.stored, ivf=MappedIVF(file), revision=file.revision, all_ids=everything)
 
     def _saved(self, modality: str) -> Sealed | None:
         """What was saved of this generation's vectors; None for nothing that may be used."""
@@ -88,8 +83,8 @@ class IndexCache:
 
     def _can_catch_up(self, index: VectorIndex) -> bool:
         """Whether the catalog can tell what is new since the index: it is of these vectors, and not too old."""
-        catalog = self._catalog
-        return index.stored is catalog.stored and catalog.pruned <= index.revision <= catalog.revision
+        known = self._catalog.pruned <= index.revision <= self._catalog.revision
+        return index.stored is self._catalog.stored and known
 
     def _catch_up(self, index: VectorIndex, modality: str) -> None:
         """Brings the index from its revision to the catalog's."""
@@ -116,8 +111,11 @@ class IndexCache:
         for modality in self._catalog.modalities():
             file = self._saved(modality)
             if file is not None and file.revision > self._catalog.revision:
-                with suppress(OSError):
-                    file.path.unlink(missing_ok=True)
+                self._unlink(modality)
+
+    def _unlink(self, modality: str) -> None:
+        with suppress(OSError):
+            self.file(modality).unlink(missing_ok=True)
 
     def save(self) -> None:
         """Writes the inverted files that are missing, damaged or behind. Raises `LibraryError`."""
@@ -128,14 +126,16 @@ class IndexCache:
         """The revision from which on the catalog has to tell what has gone of a modality."""
         parameters, catalog = self.parameters(modality), self._catalog
         if parameters is None:
-            with suppress(OSError):  # of an earlier version, or of a choice that is no more
-                self.file(modality).unlink(missing_ok=True)
+            self._unlink(modality)  # of an earlier version, or of a choice that is no more
             return catalog.revision
         with catalog.snapshot():
             file = None if self.is_damaged(modality) else self._saved(modality)
-            index = VectorIndex(catalog.stored, ivf=MappedIVF(file), revision=file.revision) if file else None
+            index = self._mapped(file, modality) if file else None
             if index is None or not self._can_catch_up(index):
-                index = self._built(modality, parameters)
+                from indexer.nearest.tuning import build  # late: it imports FAISS
+
+                shape = {"nlist": parameters.nlist, "nprobe": parameters.nprobe, "refine_k": parameters.refine_k}
+                index = VectorIndex(catalog.stored, ivf=build(catalog, modality, **shape), revision=catalog.revision)
             elif catalog.changes_since(modality, index.revision) < WORTH_SAVING:
                 return index.revision
             self._catch_up(index, modality)
@@ -143,26 +143,13 @@ class IndexCache:
         return index.revision
 
     def _write(self, index: VectorIndex, modality: str) -> None:
-        ivf = index.in_faiss()
-        if ivf is None:
+        if (ivf := index.in_faiss()) is None:
             return
         path, generation = self.file(modality), self._catalog.generation_name
         try:
             ivf.save(path, revision=index.revision, generation=generation, fresh=index.fresh.pieces(), gone=index.gone)
         except OSError as error:
             raise cannot_write(self._folder, path.name, error) from error
-
-    def _built(self, modality: str, parameters: IVFParameters) -> VectorIndex:
-        from indexer.nearest.tuning import build
-
-        ivf = build(
-            self._catalog,
-            modality,
-            nlist=parameters.nlist,
-            nprobe=parameters.nprobe,
-            refine_k=parameters.refine_k,
-        )
-        return VectorIndex(self._catalog.stored, ivf=ivf, revision=self._catalog.revision)
 
     def is_damaged(self, modality: str) -> bool:
         """Whether a saved index is there whose bytes are not those that were written; reads all of it."""
@@ -206,8 +193,7 @@ class IndexCache:
             if result.chosen:
                 self._write(index, modality)
             else:
-                with suppress(OSError):
-                    self.file(modality).unlink(missing_ok=True)
+                self._unlink(modality)
             self._catalog.set_meta(**{PARAMETERS + modality: result.chosen.as_json() if result.chosen else ""})
         self._indexes.pop(modality, None)
         return result
@@ -215,22 +201,22 @@ class IndexCache:
     def outgrown(self) -> dict[str, IVFParameters]:
         """The modalities of which there are so many more vectors than when their index was chosen that a new one pays.
 
-        Vectors that came are in its lists, which grow longer and slower. With a new one each time their number has
-        doubled, all new ones together cost at most twice the last.
+        With a new one each time their number has doubled, all new ones together cost at most twice the last.
         """
-        chosen = {modality: self.parameters(modality) for modality in self._catalog.modalities()}
+        chosen = [(modality, self.parameters(modality)) for modality in self._catalog.modalities()]
         return {
             modality: parameters
-            for modality, parameters in chosen.items()
+            for modality, parameters in chosen
             if parameters and self._catalog.count(modality) >= OUTGROWN * parameters.vectors
         }
 
     def behind(self) -> int:
         """How many changes the saved inverted files lack; each opening catches up with them."""
-        chosen = [modality for modality in self._catalog.modalities() if self.parameters(modality)]
-        saved = {modality: self._saved(modality) for modality in chosen}
-        seen = {modality: file.revision if file else 0 for modality, file in saved.items()}
-        return sum(self._catalog.changes_since(modality, revision) for modality, revision in seen.items())
+        total = 0
+        for modality in filter(self.parameters, self._catalog.modalities()):
+            file = self._saved(modality)
+            total += self._catalog.changes_since(modality, file.revision if file else 0)
+        return total
 
     def damaged(self) -> list[Path]:
         """The saved inverted files whose bytes are not those that were written; reads all of them."""
