@@ -83,7 +83,7 @@ class Model:
         return TextTower(self._network, self._tokenizer, self._device, self.dimension, pick_dtype(self._device))
 
     def store_text(self, folder: Path) -> None:
-        """Writes the text tower in the form that opens without torch, if it can be written so; see `storing`."""
+        """Writes the text tower in the form that opens without torch, if it can be written so; see `stored`."""
         store_text_tower(
             self._network,
             self._tokenizer,

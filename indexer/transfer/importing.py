@@ -74,22 +74,18 @@ def encoder_of(
     it is the shipped encoder or the one that the `library` has already.
     Raises `PathError` if it is another one or none is named, and what `load_encoder` raises.
     """
-    named = embeddings.origin and embeddings.origin.encoder
-    if model or (named and named in _trusted(library)):
-        return load_encoder(model or str(named), device=device)
+    named = embeddings.origin.encoder if embeddings.origin else ""
+    trusted = {DEFAULT}
+    if library is not None and not model:
+        with suppress(LibraryNotFound), Library.open(library) as opened:
+            trusted.add(opened.encoder_name)
+    if model or named in trusted:
+        return load_encoder(model or named, device=device)
     if named:
         raise PathError(
             f"{embeddings.path} says that {named} made its vectors: if that is right, name it with --model."
         )
     raise PathError(f"{embeddings.path} does not say which encoder made its vectors: name it with --model.")
-
-
-def _trusted(library: Path | None) -> set[str]:
-    names = {DEFAULT}
-    if library is not None:
-        with suppress(LibraryNotFound), Library.open(library) as opened:
-            names.add(opened.encoder_name)
-    return names
 
 
 def import_into(library: Path, embeddings: Embeddings, encoder: Encoder, *, watcher: Watcher | None = None) -> Imported:
@@ -101,17 +97,6 @@ def import_into(library: Path, embeddings: Embeddings, encoder: Encoder, *, watc
     anything is stored), and what `Library.create` and `Library.lock` raise.
     """
     started = time.monotonic()
-    _check_encoder(embeddings, encoder)
-    with closing(embeddings.batches()) as batches:  # what is found wrong is found before anything is stored
-        for batch in batches:
-            check_rows(batch)
-    with Library.create(library, encoder) as opened:
-        report = _import(opened, embeddings, watcher or Watcher())
-    report.seconds = time.monotonic() - started
-    return report
-
-
-def _check_encoder(embeddings: Embeddings, encoder: Encoder) -> None:
     if embeddings.origin is not None and embeddings.origin != (encoder.name, encoder.checksum):
         made_by = f"{embeddings.origin.encoder} ({embeddings.origin.checksum})"
         raise EncoderMismatch(
@@ -123,6 +108,13 @@ def _check_encoder(embeddings: Embeddings, encoder: Encoder) -> None:
             f"The vectors of {embeddings.path} have {embeddings.dimension} dimensions, those of {encoder.name} "
             f"{encoder.dimension}: name the encoder that made them with --model."
         )
+    with closing(embeddings.batches()) as batches:  # what is found wrong is found before anything is stored
+        for batch in batches:
+            check_rows(batch)
+    with Library.create(library, encoder) as opened:
+        report = _import(opened, embeddings, watcher or Watcher())
+    report.seconds = time.monotonic() - started
+    return report
 
 
 def _import(library: Library, embeddings: Embeddings, watcher: Watcher) -> Imported:
@@ -156,7 +148,9 @@ class _Run:
 
     def store(self, batch: Batch) -> None:
         """Commits a batch; only then counts it."""
-        entries, rows = self._looked_at(batch.entries), _unit(batch.rows)
+        entries, rows = self._looked_at(batch.entries), batch.rows.copy()
+        off = np.abs(np.linalg.norm(rows, axis=1) - 1) > ROUNDING
+        rows[off] = unit_rows(rows[off])
         stored: list[Entry] = []
         with self._catalog.atomic() as revision:
             for _, group in groupby(range(len(entries)), key=lambda place: _file(entries[place])):
@@ -240,12 +234,3 @@ def _source(entry: Entry) -> Source:
     # facts are read anew where the fingerprint will show that the vector fits
     version = "" if entry.fingerprint else MODALITIES[entry.item.modality].facts_version
     return Source(*_file(entry), entry.size or 0, entry.mtime_ns or 0, version)
-
-
-def _unit(rows: Float32Array) -> Float32Array:
-    """Rows of length 1; those that are it already, but for the rounding to float16, stay as they are."""
-    off = np.abs(np.linalg.norm(rows, axis=1) - 1) > ROUNDING
-    if off.any():
-        rows = rows.copy()
-        rows[off] = unit_rows(rows[off])
-    return rows
