@@ -96,3 +96,8 @@ class QueryError(DescryError):
 
 class OutputError(DescryError):
     """An answer cannot be written to standard output: it is closed, or the disk behind it is full."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of another's code says, in 200 characters at most; its kind if it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

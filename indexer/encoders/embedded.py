@@ -21,7 +21,7 @@ from indexer.encoders.base import Encoder, Regions, unit_rows
 from indexer.encoders.layers import MIDDLE, SCALE, BlockShape, ConvShape, Head, read_shape
 from indexer.encoders.minilm import MiniLM, WordPieces, tokens
 from indexer.encoders.weights import map_arrays
-from indexer.errors import DescryError, EncoderUnavailable
+from indexer.errors import DescryError, EncoderUnavailable, first_line
 from indexer.items import Float32Array, Int64Array
 from indexer.shipped import shipped
 
@@ -80,9 +80,8 @@ def _readable(folder: Path) -> Iterator[None]:
     except (DescryError, ImportError):
         raise
     except Exception as error:  # a config of another build alone raises half a dozen kinds
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise EncoderUnavailable(
-            f"{folder}: its files are damaged or do not fit each other ({reason}); {_REMEDY}"
+            f"{folder}: its files are damaged or do not fit each other ({first_line(error)}); {_REMEDY}"
         ) from error
 
 

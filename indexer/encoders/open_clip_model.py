@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +21,7 @@ from indexer.encoders.onednn import pack_linear, quantize_linear, runs_int8, run
 from indexer.encoders.open_clip_source import Source, quiet
 from indexer.encoders.resizing import TorchRecipe, channels_last
 from indexer.encoders.stored import store_text_tower
-from indexer.errors import EncoderUnavailable
+from indexer.errors import EncoderUnavailable, first_line
 from indexer.items import Float32Array, Int64Array
 from indexer.photos.opening import open_photo
 from indexer.photos.pixels import upright_size
@@ -131,8 +131,6 @@ class ImageTower:
         self._narrow(pick_dtype(device))
         if self.dtype == torch.bfloat16 and runs_linear(device, self.dtype):
             pack_linear(network.visual)
-        if self.dtype == torch.float32 and runs_int8(device):
-            self._quantize()
         _end_with_first_token(network.visual)
         self._run = runner(self._vectors, device, piece=PIECE)
 
@@ -169,30 +167,25 @@ class ImageTower:
         return (pictures * self._scale + self._shift).to(self.dtype)
 
     def _narrow(self, dtype: torch.dtype) -> None:
-        """Goes over to a number format, and back if the vectors of a few pictures show too much of it.
+        """Goes over to bfloat16, or to int8 in a transformer's blocks, and back if the shipped photos' vectors show it.
 
         Smallest cosine of 16 photos to float32, bfloat16, random weights, a CPU with AMX: ViT-B-32 0.99995,
         ViT-B-16-SigLIP2 0.99997, ViT-L-14 0.99992, ConvNeXt-B 0.99997; trained weights are asked again, here.
         """
-        if dtype == self.dtype:
+        is_int8 = dtype == torch.float32 and runs_int8(self._device)
+        if dtype == torch.float32 and not is_int8:
             return
-        pictures = channels_last(_sample_pictures(self._recipe.size)).to(self._device)
-        visual, exact = self._network.visual, self._whole(pictures)
-        self._network.visual, self.dtype = deepcopy(visual).to(dtype), dtype
-        if not np.vecdot(exact, self._whole(pictures)).min() > LEAST_COSINE:
-            self._network.visual, self.dtype = visual, torch.float32
-
-    def _quantize(self) -> None:
-        """Goes over to int8 in the transformer's blocks, and back if the shipped photos' vectors show it."""
         paths = sorted(shipped("photos").glob("*.jpg"))[: 2 * CALIBRATED_ON]
-        photos = channels_last([self._recipe.prepare(open_photo(path)) for path in paths])
+        photos = channels_last([self._recipe.prepare(open_photo(path)) for path in paths]).to(self._device)
         seen, unseen = photos[:CALIBRATED_ON], photos[CALIBRATED_ON:]
         visual, exact = self._network.visual, self._whole(unseen)
-        self._network.visual = deepcopy(visual)
-        with torch.inference_mode():
-            quantize_linear(self._network.visual, lambda: self._vectors(seen))
-        if not np.vecdot(exact, self._whole(unseen)).min() > LEAST_INT8_COSINE:
-            self._network.visual = visual
+        self._network.visual, self.dtype = deepcopy(visual).to(dtype), dtype
+        if is_int8:
+            with torch.inference_mode():
+                quantize_linear(self._network.visual, lambda: self._vectors(seen))
+        least = LEAST_INT8_COSINE if is_int8 else LEAST_COSINE
+        if not np.vecdot(exact, self._whole(unseen)).min() > least:
+            self._network.visual, self.dtype = visual, torch.float32
 
     def _whole(self, pictures: torch.Tensor) -> Float32Array:
         """Unit rows of pictures on the device, in one go."""
@@ -228,16 +221,6 @@ def _end_with_first_token(visual: Any) -> None:
         blocks[-1] = FirstTokenBlock(blocks[-1])
 
 
-def _sample_pictures(size: int) -> list[npt.NDArray[np.uint8]]:
-    """Four made-up pictures, `[3, size, size]` each: from large soft patches of colour to fine grain."""
-    random = np.random.default_rng(0)
-    pictures = []
-    for cells in (2, 5, 16, size):
-        patches = Image.fromarray(random.integers(0, 256, (cells, cells, 3), dtype=np.uint8))
-        pictures.append(np.asarray(patches.resize((size, size), Image.Resampling.BICUBIC)).transpose(2, 0, 1))
-    return pictures
-
-
 class TextTower:
     """Embeds sentences with the text half of an open_clip model. A `Tower`.
 
@@ -267,16 +250,12 @@ class TextTower:
 
     def _vectors(self, ids: torch.Tensor) -> torch.Tensor:
         """Token ids `[n, context]` -> vectors `[n, dim]` float32, not yet of unit length."""
-        with self._precision():
+        # On a CPU autocast costs more than it gains: a third of the rate at a batch of 8. No cache: a recording would
+        # hold on to what is in it.
+        narrow = self._device.type == "cuda" and self._dtype != torch.float32
+        with torch.autocast("cuda", self._dtype, cache_enabled=False) if narrow else nullcontext():
             vectors: torch.Tensor = self._network.encode_text(ids).float()
         return vectors
-
-    def _precision(self) -> AbstractContextManager[Any]:
-        # On a CPU autocast costs more than it gains: a third of the rate at a batch of 8.
-        if self._device.type != "cuda" or self._dtype == torch.float32:
-            return nullcontext()
-        # no cache: a recording would hold on to what is in it
-        return torch.autocast("cuda", self._dtype, cache_enabled=False)
 
 
 def _count_tokens(tokenizer: Any, text: str) -> int:
@@ -304,8 +283,7 @@ def _reason(error: Exception) -> str:
     text = str(error)
     if "state_dict" in text or isinstance(error, AssertionError):  # open_clip asserts the shapes that it resizes
         return "these are the weights of another architecture; name the one that they were trained for."
-    first_line = (text.strip() or type(error).__name__).splitlines()[0][:200]
-    return f"the file is damaged or no checkpoint ({first_line}); fetch it again."
+    return f"the file is damaged or no checkpoint ({first_line(error)}); fetch it again."
 
 
 # A class token and a patch: what CLIP's pooling expects of the shortest sequence.

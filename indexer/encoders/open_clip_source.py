@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 import xxhash
 
-from indexer.errors import EncoderUnavailable, UnknownEncoder
+from indexer.errors import EncoderUnavailable, UnknownEncoder, first_line
 
 Answer = TypeVar("Answer")
 
@@ -278,4 +278,4 @@ def _reason(error: Exception) -> str:
             return "there is no such repository, or it is private"
         case errors.EntryNotFoundError():
             return "the repository has no weights in open_clip's form"
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    return first_line(error)

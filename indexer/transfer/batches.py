@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from indexer.errors import DescryError, PathError
+from indexer.errors import DescryError, PathError, first_line
 from indexer.items import Float32Array, Item
 from indexer.library import Library
 from indexer.modalities import MODALITIES
@@ -298,5 +298,4 @@ def readable(path: Path, what: str) -> Iterator[None]:
     except DescryError:
         raise
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise PathError(f"{path} {what} ({reason}).") from error
+        raise PathError(f"{path} {what} ({first_line(error)}).") from error
