@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -47,6 +48,9 @@ SHAPE = (
 Runs = Callable[[torch.device, torch.dtype], bool]
 
 
+convolves = partial(runs_convolutions, Trunk)
+
+
 def formats(runs: Runs) -> list[Any]:
     """The number formats, those that this torch does not run on this processor skipped."""
     return [
@@ -55,7 +59,7 @@ def formats(runs: Runs) -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize("dtype", formats(runs_convolutions))
+@pytest.mark.parametrize("dtype", formats(convolves))
 @pytest.mark.parametrize("side", [32, 45, 224])
 def test_a_fused_trunk_computes_what_the_plain_one_does(dtype: torch.dtype, side: int) -> None:
     torch.manual_seed(0)
@@ -70,7 +74,7 @@ def test_a_fused_trunk_computes_what_the_plain_one_does(dtype: torch.dtype, side
     assert torch.allclose(found, expected, rtol=0.02 if dtype == torch.bfloat16 else 1e-4, atol=1e-2)
 
 
-@pytest.mark.parametrize("dtype", formats(runs_convolutions)[:1])
+@pytest.mark.parametrize("dtype", formats(convolves)[:1])
 def test_every_number_of_photos_is_computed_alike_and_few_layouts_are_kept(dtype: torch.dtype) -> None:
     torch.manual_seed(0)
     trunk = Trunk(SHAPE).requires_grad_(False).to(dtype).to(memory_format=torch.channels_last)
@@ -154,7 +158,7 @@ def test_clips_blocks_are_packed_whole_and_what_is_built_otherwise_stays_as_it_i
 
 
 def test_other_devices_and_formats_keep_the_plain_layers() -> None:
-    for runs in (runs_convolutions, runs_linear):
+    for runs in (convolves, runs_linear):
         assert not runs(torch.device("cuda"), torch.bfloat16)
         assert not runs(torch.device("mps"), torch.float32)
         assert not runs(CPU, torch.float64)
@@ -163,7 +167,7 @@ def test_other_devices_and_formats_keep_the_plain_layers() -> None:
 def test_to_ask_draws_no_random_numbers() -> None:
     before = torch.get_rng_state()
     for dtype in DTYPES:
-        runs_convolutions(CPU, dtype)
+        convolves(CPU, dtype)
         runs_linear(CPU, dtype)
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -245,7 +249,7 @@ def test_real_photos_are_indexed_with_every_fast_path_refused_and_get_the_same_v
             lack(patched)
             assert pick_dtype(CPU) == torch.float32
             assert not runs_int8(CPU)
-            assert not any(runs(CPU, dtype) for runs in (runs_convolutions, runs_linear) for dtype in DTYPES)
+            assert not any(runs(CPU, dtype) for runs in (convolves, runs_linear) for dtype in DTYPES)
             plain = indexed(tmp_path / f"plain {name[:9]}", name, photos)
         assert fast.keys() == plain.keys()
         assert len(fast) == len(photos)
@@ -262,7 +266,7 @@ def indexed(folder: Path, name: str, photos: list[Path]) -> dict[Path, np.ndarra
         return {item.path: row for item, row in zip(library.catalog.items(ids), rows, strict=True)}
 
 
-@pytest.mark.parametrize("dtype", formats(runs_convolutions)[:1])
+@pytest.mark.parametrize("dtype", formats(convolves)[:1])
 def test_towers_use_what_the_processor_has(
     dtype: torch.dtype, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
