@@ -26,7 +26,6 @@ from training.data import (
     Batch,
     PairSampler,
     Photos,
-    UInt8Array,
     check_photos,
     crop,
     read_source,
@@ -109,15 +108,14 @@ class Trainer:
         return overall(tables)
 
     def _drawn(self) -> tuple[Batch, Tensor]:
+        """A batch and its photos `[n, 3, size, size]` uint8, cropped and lit anew if that is wanted."""
         batch = self.sampler.batch()
-        return batch, self._pixels(self._photos(batch.rows))
-
-    def _pixels(self, squares: Sequence[UInt8Array]) -> Tensor:
-        """Squares, cropped and lit anew if that is wanted: `[n, 3, size, size]` uint8."""
+        squares = self._photos(batch.rows)
         if not self.settings.augment:
-            return torch.from_numpy(np.stack(squares))
+            return batch, torch.from_numpy(np.stack(squares))
         how, draw = self.settings.augmentation, self.sampler.draw
-        return relight(torch.stack([crop(one, self.model.recipe.size, how, draw) for one in squares]), how, draw)
+        cropped = torch.stack([crop(one, self.model.recipe.size, how, draw) for one in squares])
+        return batch, relight(cropped, how, draw)
 
     def _losses(self, batch: Batch, pixels: Tensor) -> dict[str, Tensor]:
         chunk = self.settings.learning.chunk
@@ -128,7 +126,7 @@ class Trainer:
                 vectors = embed_in_chunks(self.model.embed_sentences, self._tokens(sentences), chunk)
             else:
                 vectors = self._frozen_sentences(sentences)
-        return dict(self.objective(batch, photos, vectors))
+        return self.objective(batch, photos, vectors)  # type: ignore[no-any-return]
 
     def _tokens(self, sentences: Sequence[str]) -> Tensor:
         return self.model.tokens(sentences).to(self.device)
@@ -186,22 +184,6 @@ def embed_in_chunks(tower: Callable[[Tensor], Tensor], inputs: Tensor, chunk: in
     return torch.cat(rows)
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a run made: the encoder's name for `descry index --model`, and how good it was before and is now.
-
-    `before` and `after` are measures in percent; `part` is the chosen point of the line between both, 1 where no line
-    was drawn.
-    """
-
-    encoder: str
-    before: dict[str, float]
-    after: dict[str, float]
-    part: float
-    line: list[tuple[float, float]]
-    minutes: float
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that every command has."""
     parser.add_argument("--config", type=Path, required=True, help="what is learned from, and how (TOML)")
@@ -211,20 +193,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Trains by the command's options and says what came out. Raises `DescryError` for what is wrong."""
+    """Trains by the command's options, going on where `--out` holds a run that was cut off, and writes the encoder.
+
+    `report.json` holds the encoder's name, its measures in percent before and after, and the chosen point of the line
+    between both. Raises `DescryError` for what is wrong.
+    """
     require_matplotlib()
+    began, out = time.monotonic(), options.out
     settings = read_settings(options.config, command=options.command)
-    result = train(settings, options.command, data=options.data, out=options.out, device=options.device)
-    print(f"score {result.before['score']:.1f} -> {result.after['score']:.1f} in {result.minutes:.1f} minutes")
-    print(f"use it: descry index PHOTOS --model {result.encoder}")
-    for part, score in result.line:
-        print(f"{part:.2f} of the way: score {score:.1f}{' (chosen)' if part == result.part else ''}")
-
-
-def train(settings: Settings, command: str, *, data: Path, out: Path, device: str = "auto") -> Result:
-    """Trains as the settings say, going on where `out` holds a run that was cut off, and writes the encoder."""
-    began = time.monotonic()
-    trainer = _trainer(settings, command, data, out, device)
+    trainer = _trainer(settings, options.command, options.data, out, options.device)
     start = weights_of(trainer.towers)
     rank, scale = settings.adapters.rank, settings.adapters.scale
     if rank and not sum(adapt(tower, rank, scale) for tower in trainer.towers.values()):
@@ -240,12 +217,15 @@ def train(settings: Settings, command: str, *, data: Path, out: Path, device: st
     if settings.line.points:
         part, line = choose_on_line(trainer.towers, start, settings.line.points, lambda: trainer.measure()["score"])
     encoder = trainer.model.save((out / ENCODER).resolve(), trainer.objective.similarity)
-    minutes = (time.monotonic() - began) / 60
-    result = Result(encoder, before, trainer.measure(), part, line, round(minutes, 2))
-    (out / REPORT).write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
-    measures = {name: name.replace("_", " ") for name in result.after if name.endswith(("_r10", "top_1", "score"))}
+    minutes, after = round((time.monotonic() - began) / 60, 2), trainer.measure()
+    report = {"encoder": encoder, "before": before, "after": after, "part": part, "line": line, "minutes": minutes}
+    (out / REPORT).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    measures = {name: name.replace("_", " ") for name in after if name.endswith(("_r10", "top_1", "score"))}
     draw_curve(out / LOG, out / CURVE, losses=list(trainer.objective.weights), measures=measures)
-    return result
+    print(f"score {before['score']:.1f} -> {after['score']:.1f} in {minutes:.1f} minutes")
+    print(f"use it: descry index PHOTOS --model {encoder}")
+    for point, score in line:
+        print(f"{point:.2f} of the way: score {score:.1f}{' (chosen)' if point == part else ''}")
 
 
 def _trainer(settings: Settings, command: str, data: Path, out: Path, device: str) -> Trainer:
