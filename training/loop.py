@@ -67,18 +67,17 @@ class Loop:
         losses: Callable[[int], dict[str, Tensor]],
         *,
         check: Callable[[], dict[str, float]],
-        state: Callable[[], Any],
-        restore: Callable[[Any], None],
+        sampler: Any,
     ) -> None:
         """Runs what is left of the plan; afterwards the modules hold the averaged weights, or the best ones.
 
         `losses` draws the batch of a step and gives its losses by name; `check` measures on validation photos;
-        `state` and `restore` keep the caller's random state in checkpoints. Raises `TrainingError` when a loss is
-        not a number.
+        checkpoints keep the state of `sampler`, a `data.Sampler` or `data.Ahead`. Raises `TrainingError` when a loss
+        is not a number.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.checkpoint.is_file():
-            restore(self._load())
+            sampler.restore(self._load())
         began, done = time.monotonic(), self.step
         while self.step < self.plan.steps and not 0 < self.plan.patience <= self.checks_since:
             report = self._step(losses)
@@ -88,10 +87,10 @@ class Loop:
             if self.step % self.plan.check_every == 0 and self.step < self.plan.steps:
                 with self.averaged():
                     self._measure(check)
-                self._save(state())
+                self._save(sampler.state())
         self._use(self.average)
         self._measure(check)
-        self._save(state())
+        self._save(sampler.state())
         self._use_best()
 
     def _measure(self, check: Callable[[], dict[str, float]]) -> None:

@@ -91,7 +91,7 @@ class Trainer:
         loop = Loop(modules, plan(self.settings.learning, self.sampler.steps_an_epoch), self.folder, name=self.name)
         for tower in self.towers.values():  # one that is not all free stays as it is served, its batch statistics too
             tower.train(all(parameter.requires_grad for parameter in tower.parameters()))
-        loop.run(lambda step: self._losses(*ahead(step)), check=self.measure, state=ahead.state, restore=ahead.restore)
+        loop.run(lambda step: self._losses(*ahead(step)), check=self.measure, sampler=ahead)
 
     def measure(self) -> dict[str, float]:
         """The validation sets' measures in percent, and `score`, the one to choose by."""

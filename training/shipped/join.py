@@ -2,7 +2,7 @@
 
 Gradient descent on a few thousand photos leaves much of what both towers know unused; regularised correlations use
 all of it, and err elsewhere. The unit vectors of both are laid end to end, so that a cosine is the mean of theirs,
-turned to the encoder's dimension, and hubs are held down. The heads learn that from stored features, in minutes.
+rotated to the encoder's dimension, and hubs are held down. The heads learn that from stored features, in minutes.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch.nn import functional
 from indexer.encoders.embedded_image import Head
 from indexer.items import Int64Array, spread
 from training.align import Float64Array, cca, moments, ridge
+from training.data import Sampler
 from training.loop import Loop, write_log
 from training.losses import feature_matching, similarity_distillation, word_choice
 from training.shipped.corpus import Vocabulary
@@ -54,7 +55,8 @@ def join(run: Run) -> None:
     sides = (("photos", image, photos, "sentences"), ("sentences", text, sentences, "photos"))
     for name, head, inputs, _ in sides:
         _by_ridge(head, inputs, wanted[name])
-    draw = np.random.default_rng(run.recipe.seed)
+    sampler = Sampler(run.recipe.seed)
+    draw = sampler.draw
     choices = [(one, np.intersect1d(one.described, run.learned_rows)) for one in (*run.labels, *run.names)]
 
     def losses(_: int) -> dict[str, Tensor]:
@@ -77,12 +79,7 @@ def join(run: Run) -> None:
     def check() -> dict[str, float]:
         return _measured(run, stored, Answer(_unit(image), _unit(text)))
 
-    def restore(state: dict[str, object]) -> None:
-        draw.bit_generator.state = state
-
-    Loop({"image": image, "text": text}, how.plan, run.out, name="join").run(
-        losses, check=check, state=lambda: draw.bit_generator.state, restore=restore
-    )
+    Loop({"image": image, "text": text}, how.plan, run.out, name="join").run(losses, check=check, sampler=sampler)
 
 
 def joined(run: Run, stored: Tensor, learned: Answer, how: Join) -> Answer:
@@ -101,9 +98,9 @@ def joined(run: Run, stored: Tensor, learned: Answer, how: Join) -> Answer:
     both = _end_to_end(learned, correlated, how.learned)
     photos = both.photos(stored[run.learned_rows])
     captions = both.sentences(run.sentences[numbers[run.corpus.is_caption]])
-    turned = _turned(both, photos, captions, run.recipe.heads.dimension - 2, how.flatten)
+    rotated = _rotated(both, photos, captions, run.recipe.heads.dimension - 2, how.flatten)
     readable = run.sentences[run.corpus.may_be_read()]
-    return _csls(turned, turned.photos(stored[np.unique(owners)]), turned.sentences(readable), how)
+    return _csls(rotated, rotated.photos(stored[np.unique(owners)]), rotated.sentences(readable), how)
 
 
 def _unit(head: nn.Module) -> Callable[[Tensor], Tensor]:
@@ -129,16 +126,16 @@ def _end_to_end(first: Answer, second: Answer, share: float) -> Answer:
     return Answer(beside(first.photos, second.photos), beside(first.sentences, second.sentences))
 
 
-def _turned(answer: Answer, photos: Tensor, sentences: Tensor, dimension: int, flatten: float) -> Answer:
+def _rotated(answer: Answer, photos: Tensor, sentences: Tensor, dimension: int, flatten: float) -> Answer:
     """Along the directions on which the rows of both kinds are longest, each divided by a power of its variance."""
     second = sum(rows.double().T @ rows.double() / len(rows) for rows in (photos, sentences))
     directions, variances, _ = torch.linalg.svd(torch.as_tensor(second))
     turn = (directions[:, :dimension] * variances[:dimension] ** (-flatten / 2)).float()
 
-    def turned(say: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    def rotated(say: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
         return lambda rows: functional.normalize(say(rows) @ turn, dim=-1)
 
-    return Answer(turned(answer.photos), turned(answer.sentences))
+    return Answer(rotated(answer.photos), rotated(answer.sentences))
 
 
 def _csls(answer: Answer, photos: Tensor, sentences: Tensor, how: Join) -> Answer:

@@ -135,9 +135,7 @@ def begin(run: Run) -> None:
         return run.measure(shown, text)
 
     modules = {"image": image, "text": text, "objective": objective}
-    Loop(modules, stage.plan, run.out, name="begin").run(
-        losses, check=check, state=sampler.state, restore=sampler.restore
-    )
+    Loop(modules, stage.plan, run.out, name="begin").run(losses, check=check, sampler=sampler)
 
 
 def finetune(run: Run) -> None:
@@ -168,9 +166,7 @@ def finetune(run: Run) -> None:
     def check() -> dict[str, float]:
         return run.measure([_embedded(run, trunk, image, rows) for rows in run.shown()], text)
 
-    Loop(modules, stage.plan, run.out, name="finetune").run(
-        losses, check=check, state=ahead.state, restore=ahead.restore
-    )
+    Loop(modules, stage.plan, run.out, name="finetune").run(losses, check=check, sampler=ahead)
 
 
 def _with_photos(run: Run, stage: Stage, batch: Batch, step: int, draw: np.random.Generator) -> tuple[Batch, Tensor]:

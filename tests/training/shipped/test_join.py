@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from indexer.encoders.embedded_image import Head
 from training.loop import Plan
-from training.shipped.join import Answer, _by_ridge, _csls, _end_to_end, _nearness, _turned
+from training.shipped.join import Answer, _by_ridge, _csls, _end_to_end, _nearness, _rotated
 from training.shipped.recipe import Join
 
 HOW = Join(Plan(1, 1, {}), 0.5, 1.0, 0.5, 0.25, 0.0, 5, 0.5, 0.2, 4.0, 25.0, 16, 0.3)
@@ -34,9 +34,9 @@ def test_the_cosine_of_joint_rows_is_the_weighted_mean_of_both():
 
 def test_turning_to_all_dimensions_without_flattening_changes_no_cosine():
     both, photos, sentences = _end_to_end(answer(1), answer(2), 0.5), rows(50, 6, 3), rows(70, 6, 4)
-    turned = _turned(both, both.photos(photos), both.sentences(sentences), 12, 0.0)
+    rotated = _rotated(both, both.photos(photos), both.sentences(sentences), 12, 0.0)
     before = both.sentences(sentences) @ both.photos(photos).T
-    assert torch.allclose(turned.sentences(sentences) @ turned.photos(photos).T, before, atol=1e-5)
+    assert torch.allclose(rotated.sentences(sentences) @ rotated.photos(photos).T, before, atol=1e-5)
 
 
 def test_a_hub_falls_behind_a_photo_that_is_near_to_few():
