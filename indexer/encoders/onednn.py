@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import platform
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
@@ -133,7 +134,7 @@ class FusedConv(nn.Module):
         super().__init__()
         self._shape, self._weight, self._bias = conv.shape, conv.weight.detach(), conv.bias
         self._then = "relu" if conv.relu else "none"
-        self._layouts: dict[torch.Size, Layout] = {}
+        self._layout = lru_cache(LAYOUTS)(self._lay_out)
 
     def forward(self, x: Tensor) -> Tensor:
         """`[n, inputs, h, w]` -> `[n, outputs, ceil(h / stride), ceil(w / stride)]`."""
@@ -152,17 +153,8 @@ class FusedConv(nn.Module):
         )
         return y
 
-    def _layout(self, size: torch.Size) -> Layout:
-        """The layout for that size `[n, inputs, h, w]`; several threads may ask at once."""
-        layout = self._layouts.get(size)
-        if layout is None:
-            layout = self._lay_out(size)
-            if len(self._layouts) >= LAYOUTS:
-                self._layouts.clear()
-            self._layouts[size] = layout
-        return layout
-
     def _lay_out(self, size: torch.Size) -> Layout:
+        """The layout for what comes in, `[n, inputs, h, w]`; several threads may ask at once."""
         (top, bottom), (left, right) = self._shape.padding(size[2]), self._shape.padding(size[3])
         pads: tuple[int, ...] = (left, right, top, bottom)
         padding, weight = [0, 0], self._weight
@@ -180,20 +172,17 @@ class FusedConv(nn.Module):
 
 
 class FusedBlock(nn.Module):
-    """A `Block` of fused convolutions."""
+    """A trunk's block of fused convolutions; a residual one works in place."""
 
     def __init__(self, block: Any) -> None:
         super().__init__()
-        self._convs = nn.ModuleList(FusedConv(conv) for conv in block.convs)
-        self._residual = block.residual
+        *before, self._last = (FusedConv(conv) for conv in block.convs)
+        self._before, self._residual = nn.Sequential(*before), block.residual
 
     def forward(self, x: Tensor) -> Tensor:
-        """`[n, c, h, w]` -> `[n, c', h', w']`; a residual block works in place."""
-        *before, last = self._convs
-        y = x
-        for conv in before:
-            y = conv(y)
-        return last.add_to(x, y) if self._residual else last(y)  # type: ignore[operator,no-any-return]
+        """`[n, c, h, w]` -> `[n, c', h', w']`."""
+        y: Tensor = self._before(x)
+        return self._last.add_to(x, y) if self._residual else self._last(y)  # type: ignore[no-any-return]
 
 
 def pack_linear(visual: nn.Module) -> None:
@@ -230,16 +219,16 @@ def quantize_linear(visual: nn.Module, pictures: Callable[[], object]) -> None:
 
 def _smoothed(visual: nn.Module) -> Iterator[tuple[Any, Tensor]]:
     """The norms of the blocks that are replaced, each with the weights `[outputs, inputs]` that its states meet."""
+
+    def scales(norm: object) -> bool:
+        return isinstance(norm, nn.LayerNorm) and norm.weight is not None and norm.bias is not None
+
     block: Any
     for block in visual.modules():
-        if _is_plain(getattr(block, "attn", None)) and _scales(getattr(block, "ln_1", None)):
+        if _is_plain(getattr(block, "attn", None)) and scales(getattr(block, "ln_1", None)):
             yield block.ln_1, block.attn.in_proj_weight
-        if _is_clips(getattr(block, "mlp", None)) and _scales(getattr(block, "ln_2", None)):
+        if _is_clips(getattr(block, "mlp", None)) and scales(getattr(block, "ln_2", None)):
             yield block.ln_2, block.mlp[0].weight
-
-
-def _scales(norm: object) -> bool:
-    return isinstance(norm, nn.LayerNorm) and norm.weight is not None and norm.bias is not None
 
 
 def _replace_linear(visual: nn.Module, kind: LinearKind) -> None:
