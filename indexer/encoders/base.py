@@ -35,6 +35,21 @@ class Tower(Protocol):
         ...
 
 
+class PictureTower:
+    """What towers of pictures share: any picture fits, and a recipe makes a square of it."""
+
+    recipe: Any
+
+    def fits(self, value: Any) -> bool:  # noqa: ARG002  a tower of texts looks at it
+        """True: a picture is seen as the recipe squashes or cuts it."""
+        return True
+
+    def prepare(self, value: Any) -> npt.NDArray[np.uint8]:
+        """A picture (`PIL.Image.Image`) as `[3, size, size]` uint8."""
+        prepared: npt.NDArray[np.uint8] = self.recipe.prepare(value)
+        return prepared
+
+
 class Regions(NamedTuple):
     """What a tower sees where: `rows` are the unit rows `[h, w, dim]` of a grid of cells laid over a picture.
 

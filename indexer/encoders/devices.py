@@ -26,8 +26,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from indexer.encoders.base import unit_rows
 from indexer.encoders.resizing import channels_last
 from indexer.errors import EncoderUnavailable
+from indexer.items import Float32Array
 
 # Values of a piece: what indexing embeds at once, and what fills a large GPU. Estimates until measured on one:
 # 128 pictures of ViT-B/32 are matrices of 6,400 rows.
@@ -108,6 +110,20 @@ def runner(function: Step, device: torch.device, *, piece: int | None = None) ->
         pool = ThreadPool(function, piece=piece)
         return lambda values: pool(batch_of(values))
     return lambda values: function(batch_of(values).to(device))
+
+
+class TorchTower:
+    """What towers on torch share: a batch goes through `_run`, which gives vectors of any length."""
+
+    _run: Run
+    dimension: int
+
+    def embed(self, prepared: Sequence[npt.NDArray[Any]]) -> Float32Array:
+        """A batch of prepared values as unit rows `[n, dim]` float32."""
+        if not prepared:
+            return np.zeros((0, self.dimension), dtype=np.float32)
+        with torch.inference_mode():
+            return unit_rows(self._run(prepared).cpu().numpy())
 
 
 class GraphRunner:

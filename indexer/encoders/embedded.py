@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from indexer.encoders.base import Encoder, Regions, unit_rows
+from indexer.encoders.base import Encoder, PictureTower, Regions, unit_rows
 from indexer.encoders.layers import MIDDLE, SCALE, BlockShape, ConvShape, Head, read_shape
 from indexer.encoders.minilm import MiniLM, WordPieces, tokens
 from indexer.encoders.weights import map_arrays
@@ -267,21 +267,13 @@ class ImageModel:
         return vector
 
 
-class NumpyImageTower:
+class NumpyImageTower(PictureTower):
     """Embeds a photo or a few in numpy, and many, or parts of a photo, with the tower that `torch_tower` makes."""
 
     def __init__(self, recipe: ImageRecipe, model: ImageModel, torch_tower: Callable[[], ImageTower]) -> None:
         self.recipe = recipe
         self._model = model
         self._torch_tower = cache(torch_tower)
-
-    def fits(self, value: Image.Image) -> bool:  # noqa: ARG002  (a picture always fits)
-        """True: the recipe squashes every picture to what the tower sees."""
-        return True
-
-    def prepare(self, value: Image.Image) -> npt.NDArray[np.uint8]:
-        """A picture as `[3, size, size]` uint8."""
-        return self.recipe.prepare(value)
 
     def regions(self, value: Image.Image) -> Regions:
         """What is in the parts of a picture; this needs torch."""

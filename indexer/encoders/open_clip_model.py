@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from functools import cached_property
@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import open_clip
 import torch
 from PIL import Image
 
-from indexer.encoders.base import Regions, unit_rows
-from indexer.encoders.devices import pick_dtype, runner
+from indexer.encoders.base import PictureTower, Regions, unit_rows
+from indexer.encoders.devices import TorchTower, pick_dtype, runner
 from indexer.encoders.onednn import pack_linear, quantize_linear, runs_int8, runs_linear
 from indexer.encoders.open_clip_source import Source, quiet
 from indexer.encoders.resizing import TorchRecipe, channels_last
@@ -112,15 +111,15 @@ def recipe_of(network: Any, name: str) -> ImageRecipe:
     )
 
 
-class ImageTower:
+class ImageTower(PictureTower, TorchTower):
     """Embeds pictures with the image half of an open_clip model. A `Tower`.
 
     It runs in bfloat16 where the device multiplies that in hardware, unless the model does not bear it.
     """
 
     def __init__(self, network: Any, recipe: ImageRecipe, device: torch.device, dimension: int) -> None:
-        self._network, self._device, self._dimension = network, device, dimension
-        self._recipe = TorchRecipe.of(recipe)
+        self._network, self._device, self.dimension = network, device, dimension
+        self.recipe = TorchRecipe.of(recipe)
         self.dtype = torch.float32
         # byte * scale + shift = (byte / 255 - mean) / std, [3, 1, 1] each
         mean, std = (torch.tensor(values, device=device).view(3, 1, 1) for values in (recipe.mean, recipe.std))
@@ -134,24 +133,9 @@ class ImageTower:
         _end_with_first_token(network.visual)
         self._run = runner(self._vectors, device, piece=PIECE)
 
-    def fits(self, value: Image.Image) -> bool:  # noqa: ARG002  a tower of texts looks at it
-        """True: any picture is seen, whole or its middle."""
-        return True
-
-    def prepare(self, value: Image.Image) -> npt.NDArray[np.uint8]:
-        """The picture as the model wants it, `[3, size, size]` uint8."""
-        return self._recipe.prepare(value)
-
-    def embed(self, prepared: Sequence[npt.NDArray[Any]]) -> Float32Array:
-        """A batch of prepared pictures as `[n, dim]` float32 unit rows."""
-        if not prepared:
-            return np.zeros((0, self._dimension), dtype=np.float32)
-        with torch.inference_mode():
-            return unit_rows(self._run(prepared).cpu().numpy())
-
     def regions(self, value: Image.Image) -> Regions:
         """What is in the parts of a picture: see `region_vectors`. Raises `EncoderUnavailable`."""
-        box = self._recipe.box(upright_size(value))
+        box = self.recipe.box(upright_size(value))
         with torch.inference_mode():
             pixels = self._pixels(channels_last([self.prepare(value)]).to(self._device))
             vectors = region_vectors(self._network.visual, pixels)[0]
@@ -176,7 +160,7 @@ class ImageTower:
         if dtype == torch.float32 and not is_int8:
             return
         paths = sorted(shipped("photos").glob("*.jpg"))[: 2 * CALIBRATED_ON]
-        photos = channels_last([self._recipe.prepare(open_photo(path)) for path in paths]).to(self._device)
+        photos = channels_last([self.recipe.prepare(open_photo(path)) for path in paths]).to(self._device)
         seen, unseen = photos[:CALIBRATED_ON], photos[CALIBRATED_ON:]
         visual, exact = self._network.visual, self._whole(unseen)
         self._network.visual, self.dtype = deepcopy(visual).to(dtype), dtype
@@ -221,14 +205,14 @@ def _end_with_first_token(visual: Any) -> None:
         blocks[-1] = FirstTokenBlock(blocks[-1])
 
 
-class TextTower:
+class TextTower(TorchTower):
     """Embeds sentences with the text half of an open_clip model. A `Tower`.
 
     Its weights stay float32, so that they can be written down as they are; on CUDA it computes in `dtype`.
     """
 
     def __init__(self, network: Any, tokenizer: Any, device: torch.device, dimension: int, dtype: torch.dtype) -> None:
-        self._network, self._tokenizer, self._device, self._dimension = network, tokenizer, device, dimension
+        self._network, self._tokenizer, self._device, self.dimension = network, tokenizer, device, dimension
         self._dtype = dtype
         self._run = runner(self._vectors, device)
 
@@ -240,13 +224,6 @@ class TextTower:
         """The sentence's token ids, `[context]` int64, padded or cut."""
         ids: Int64Array = self._tokenizer([value])[0].numpy()
         return ids
-
-    def embed(self, prepared: Sequence[npt.NDArray[Any]]) -> Float32Array:
-        """A batch of prepared sentences as `[n, dim]` float32 unit rows."""
-        if not prepared:
-            return np.zeros((0, self._dimension), dtype=np.float32)
-        with torch.inference_mode():
-            return unit_rows(self._run(prepared).cpu().numpy())
 
     def _vectors(self, ids: torch.Tensor) -> torch.Tensor:
         """Token ids `[n, context]` -> vectors `[n, dim]` float32, not yet of unit length."""
