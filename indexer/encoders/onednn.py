@@ -182,7 +182,7 @@ class FusedBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """`[n, c, h, w]` -> `[n, c', h', w']`."""
         y: Tensor = self._before(x)
-        return self._last.add_to(x, y) if self._residual else self._last(y)  # type: ignore[no-any-return]
+        return self._last.add_to(x, y) if self._residual else self._last(y)
 
 
 def pack_linear(visual: nn.Module) -> None:
