@@ -129,8 +129,13 @@ def write_library(path: Path, count: int, encoder: Encoder, source: Source | Non
             first += len(rows)
         ids = np.arange(first, first + SENTENCES, dtype=np.int64)
         asked = Vectors(ids, source.questions(SENTENCES, count))
-        notes = [(str(TREE.parent / "Notes"), f"note {id}.txt", f"something to find, {id}", {}) for id in ids.tolist()]
-        _put(library.catalog, asked, "text", notes)
+        folder = str(TREE.parent / "Notes")
+        _put(
+            library.catalog,
+            asked,
+            "text",
+            [(folder, f"note {id}.txt", f"something to find, {id}", {}) for id in ids.tolist()],
+        )
 
 
 def of_library(path: Path) -> Resampled:
