@@ -10,12 +10,12 @@ import numpy as np
 
 from indexer.items import Float32Array, Int64Array
 from search.hits import Candidate
-from search.relevance import WITNESSES, Judge
 from search.rerank import Vectors, penalties, ranks_of, reciprocal_rank
 
 if TYPE_CHECKING:
     from indexer.nearest.index import VectorIndex
     from search.query import Query
+    from search.relevance import Judge
 
 # How far down the rankings by meaning and by words are fused: at rank 1000 a thing adds a seventeenth of the first.
 FUSED = 1000
@@ -87,6 +87,8 @@ class Candidates:
         self, candidates: Sequence[Candidate], judge: Judge, strictness: str, sample: Float32Array, vectors: Vectors
     ) -> list[Candidate]:
         """Those that fit the query, with the probability that they do; `sample` `[m, dim]` stands for the library."""
+        from search.relevance import WITNESSES  # late: most questions are not cut
+
         background = (sample @ self._rows.T).max(axis=1, initial=-1)  # (m, dim) @ (dim, r) -> (m)
 
         def judged(found: Sequence[Candidate]) -> list[float]:

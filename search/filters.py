@@ -34,7 +34,7 @@ SQLITE_MOST = 2**63 - 1
 
 # A place, and behind a comma or blank how many kilometres around it.
 _NUMBER = r"[-+]?\d+(?:\.\d+)?"
-_NEAR = re.compile(
+_NEAR = (
     rf"(?:(?P<latitude>{_NUMBER})\s*,\s*(?P<longitude>{_NUMBER})|(?P<name>[^\W\d][^\d]*?))"
     rf"(?:\s*,\s*(?P<km>{_NUMBER})\s*(?:km)?|\s+(?P<around>{_NUMBER})\s*km)?"
 )
@@ -192,7 +192,7 @@ def _at_least(fact: str) -> Callable[[str], Condition]:
 
 
 def _near(value: str) -> Condition:
-    match = _NEAR.fullmatch(value.strip())
+    match = re.fullmatch(_NEAR, value.strip())
     if match is None:
         raise ValueError(value)
     if match["name"]:
