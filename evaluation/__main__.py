@@ -5,29 +5,22 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from evaluation import relevance
+from evaluation.arithmetic import feedback, negation
 from evaluation.classify import classify
-from evaluation.compare import compare, labelled_sets, side_by_side
+from evaluation.compare import captioned_retrieval, compare, labelled_sets, side_by_side, summary
 from evaluation.datasets import READERS, DataError, Example, embed_photos, held_out, read_captioned
 from evaluation.duplicates import measure as measure_duplicates
-from evaluation.feedback import feedback
-from evaluation.found import HERE, Found, demo, everyday
 from evaluation.hybrid import hybrid
-from evaluation.kinds import held_out_photos, kinds
-from evaluation.negation import negation
+from evaluation.organising import tagging, words
 from evaluation.pointing import pointing
-from evaluation.retrieval import retrieval
-from evaluation.summary import summary
-from evaluation.tags import tagging
-from evaluation.words import words
+from evaluation.questions import HERE, Found, demo, everyday, held_out_photos, kinds
 from indexer.encoders import DEFAULT, Encoder, load_encoder
 from indexer.errors import DescryError
 from indexer.shipped import shipped
@@ -35,15 +28,6 @@ from search.organise.vocabulary import keep, kept_beside_models
 from search.relevance import judge_for, table_path
 
 Options = argparse.Namespace
-
-
-def run_retrieval(encoder: Encoder, options: Options) -> dict[str, Any]:
-    """Retrieval both ways on a captioned set of any format."""
-    examples = _captioned(options)
-    photos = embed_photos(encoder, examples)
-    captions = encoder.embed("text", [caption for example in examples for caption in example.captions])
-    owners = np.repeat(np.arange(len(examples)), [len(example.captions) for example in examples])
-    return {"photos": len(examples), "captions": len(captions), **retrieval(photos, captions, owners)}
 
 
 def _captioned(options: Options) -> list[Example]:
@@ -65,19 +49,22 @@ def _place(options: Options, *below: str, suffix: str = "") -> Path:
     return Path(options.data).joinpath(*below, options.set + suffix)
 
 
-def run_pointing(encoder: Encoder, options: Options) -> dict[str, Any]:
-    """How often the heat of a caption lies on its photo, among photos of a captioned set."""
-    return pointing(encoder, _captioned(options))
+def _labelled(path: Path) -> list[Example]:
+    if not path.is_file():
+        raise DataError(f"{path}: missing; --set names a labelled set below --data.")
+    return READERS["labelled_tar"](path)
 
 
-def run_words(encoder: Encoder, options: Options) -> dict[str, Any]:
-    """The words that `descry words` says of the photos of a captioned set."""
-    return words(encoder, _captioned(options))
+def _labels(options: Options) -> list[Example]:
+    """The labelled photos of `--set`, a tar or the name of one below `--data`."""
+    return _labelled(_place(options, "labelled", suffix=".tar"))
 
 
-def run_tags(encoder: Encoder, options: Options) -> dict[str, Any]:
-    """The tags that `descry tag` gives to the held-out tenth of a labelled set, of whose labels half are offered."""
-    return tagging(encoder, held_out(_labels(options))[1])
+def run_retrieval(encoder: Encoder, options: Options) -> dict[str, Any]:
+    """Retrieval both ways on a captioned set of any format."""
+    examples = _captioned(options)
+    captions = sum(len(example.captions) for example in examples)
+    return {"photos": len(examples), "captions": captions, **captioned_retrieval(encoder, examples)}
 
 
 def run_classify(encoder: Encoder, options: Options) -> dict[str, Any]:
@@ -90,42 +77,11 @@ def run_classify(encoder: Encoder, options: Options) -> dict[str, Any]:
     return table | {"confused": [f"{a} -> {b} ({n})" for a, b, n in result.confusions()]}
 
 
-def run_feedback(encoder: Encoder, options: Options) -> dict[str, Any]:
-    """What marking hits as right and wrong is worth, on all photos of a labelled set."""
-    return dict(feedback(encoder, _labels(options)))
-
-
-def _labels(options: Options) -> list[Example]:
-    """The labelled photos of `--set`, a tar or the name of one below `--data`."""
-    return _labelled_at(_place(options, "labelled", suffix=".tar"))
-
-
-def _labelled(data: Path, name: str) -> list[Example]:
-    return _labelled_at(data / "labelled" / f"{name}.tar")
-
-
-def _labelled_at(path: Path) -> list[Example]:
-    if not path.is_file():
-        raise DataError(f"{path}: missing; --set names a labelled set below --data.")
-    return READERS["labelled_tar"](path)
-
-
-def run_demo(encoder: Encoder, options: Options) -> dict[str, Any]:
-    """The demo queries over the demo photos."""
-    return _found_table(demo(encoder, options.photos))
-
-
 def run_everyday(encoder: Encoder, options: Options) -> dict[str, Any]:
     """Everyday words over the held-out tenths of the labelled sets."""
     table = json.loads((HERE / "everyday_queries.json").read_text(encoding="utf-8"))
-    sets = sorted(path.stem for path in (options.data / "labelled").glob("*.tar"))
-    photos = [example for name in sets for example in held_out(_labelled(options.data, name))[1]]
-    return _found_table(everyday(encoder, photos, table))
-
-
-def run_kinds(encoder: Encoder, options: Options) -> dict[str, Any]:
-    """Questions about colours, people, counts, doings and more, over held-out photos."""
-    return kinds(encoder, held_out_photos(options.data))
+    sets = labelled_sets(options.data).values()
+    return _found_table(everyday(encoder, [photo for examples in sets for photo in held_out(examples)[1]], table))
 
 
 def _found_table(found: Sequence[Found]) -> dict[str, Any]:
@@ -144,14 +100,10 @@ def run_negation(encoder: Encoder, options: Options) -> dict[str, Any]:
     return negation(partial(encoder.embed, "text"), embed_photos(encoder, examples), examples)
 
 
-def run_hybrid(encoder: Encoder, options: Options) -> dict[str, Any]:
-    """Search by meaning without and with words, on the photos and captions of a captioned set."""
-    return hybrid(encoder, _captioned(options))
-
-
 def run_duplicates(encoder: Encoder, options: Options) -> dict[str, Any]:
     """Copies of the photos of a captioned set, made in known ways, and photos of one class in a row."""
-    return measure_duplicates(encoder, _captioned(options), held_out(_labelled(options.data, "caltech101"))[1])
+    caltech = _labelled(options.data / "labelled" / "caltech101.tar")
+    return measure_duplicates(encoder, _captioned(options), held_out(caltech)[1])
 
 
 def run_relevance(encoder: Encoder, options: Options) -> dict[str, Any]:
@@ -173,30 +125,26 @@ def run_compare(encoder: Encoder, options: Options) -> dict[str, Any]:
     return dict(compare({options.model: encoder, **others}, _captioned(options), sets, options.photos))
 
 
-def run_summary(_: Encoder, options: Options) -> dict[str, Any]:
-    """Mean and spread of several runs' figures."""
-    return summary([Path(name) for name in options.names])
-
-
 # What needs no data set, and what takes any one that --set names; the others need the folder of --data.
 WITHOUT_DATA = ("demo", "summary")
 ANY_SET = ("retrieval", "classify", "feedback", "pointing", "words", "tags", "negation", "hybrid")
 
-COMMANDS: dict[str, Callable[[Encoder, Options], dict[str, Any]]] = {
+# What each measures is said where it is defined.
+COMMANDS: dict[str, Callable[[Encoder, Options], Mapping[str, Any]]] = {
     "retrieval": run_retrieval,
     "classify": run_classify,
-    "feedback": run_feedback,
-    "demo": run_demo,
+    "feedback": lambda encoder, options: feedback(encoder, _labels(options)),
+    "demo": lambda encoder, options: _found_table(demo(encoder, options.photos)),
     "everyday": run_everyday,
-    "kinds": run_kinds,
-    "pointing": run_pointing,
-    "words": run_words,
-    "tags": run_tags,
+    "kinds": lambda encoder, options: kinds(encoder, held_out_photos(options.data)),
+    "pointing": lambda encoder, options: pointing(encoder, _captioned(options)),
+    "words": lambda encoder, options: words(encoder, _captioned(options)),
+    "tags": lambda encoder, options: tagging(encoder, held_out(_labels(options))[1]),
     "duplicates": run_duplicates,
     "negation": run_negation,
-    "hybrid": run_hybrid,
+    "hybrid": lambda encoder, options: hybrid(encoder, _captioned(options)),
     "relevance": run_relevance,
-    "summary": run_summary,
+    "summary": lambda _, options: summary([Path(name) for name in options.names]),
     "compare": run_compare,
 }
 
@@ -241,7 +189,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _for_people(table: dict[str, Any]) -> str:
+def _for_people(table: Mapping[str, Any]) -> str:
     lines = []
     for name, value in table.items():
         if isinstance(value, dict):
@@ -254,7 +202,7 @@ def _for_people(table: dict[str, Any]) -> str:
 
 
 # Tables that people read better in a form of their own.
-TABLES: dict[str, Callable[[dict[str, Any]], str]] = {"compare": side_by_side}
+TABLES: dict[str, Callable[[Mapping[str, Any]], str]] = {"compare": side_by_side}
 
 
 def _cell(value: Any) -> str:

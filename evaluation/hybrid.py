@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from evaluation.arithmetic import naming
 from evaluation.datasets import DataError, Example
-from evaluation.negation import naming
 from indexer.encoders import Encoder
 from indexer.library import Library
 from indexer.pipeline import index_sources

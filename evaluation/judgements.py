@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.agreement import Numbers
 from evaluation.datasets import DataError, Example
+from evaluation.metrics import FloatArray
 from indexer.items import Int64Array
 
 
@@ -30,7 +30,7 @@ class Judgements:
     name: str
     photo: Int64Array
     caption: Int64Array
-    said: Numbers
+    said: FloatArray
     fits: np.ndarray
     own: np.ndarray
 

@@ -1,4 +1,4 @@
-"""Measures of rankings as pure functions of similarities: higher is nearer, rows are queries, columns what is found.
+"""Measures as pure functions of similarities: higher is nearer, rows are queries, columns what is found.
 
 The orientation is in the names because a function that takes distances for similarities answers nonsense
 without a word.
@@ -70,7 +70,8 @@ def top_k_accuracy(similarity: Float32Array, truth: Int64Array, k: int) -> float
 
 def precision_recall_f1(truth: Int64Array, predicted: Int64Array, classes: int) -> FloatArray:
     """Precision, recall and F1 of each class: `[classes, 3]`; 0 where there is nothing to divide by."""
-    confusion = confusion_counts(truth, predicted, classes)
+    counts = np.bincount(truth * classes + predicted, minlength=classes * classes)
+    confusion = counts.reshape(classes, classes)  # how often each class, a row, was taken for each, a column
     hits = np.diag(confusion).astype(np.float64)
     precision = hits / np.maximum(confusion.sum(axis=0), 1)
     recall = hits / np.maximum(confusion.sum(axis=1), 1)
@@ -78,7 +79,48 @@ def precision_recall_f1(truth: Int64Array, predicted: Int64Array, classes: int) 
     return np.stack([precision, recall, f1], axis=1)
 
 
-def confusion_counts(truth: Int64Array, predicted: Int64Array, classes: int) -> Int64Array:
-    """How often each class (row) was taken for each (column): `[classes, classes]`."""
-    counts = np.bincount(truth * classes + predicted, minlength=classes * classes)
-    return counts.reshape(classes, classes).astype(np.int64)
+# retrieval on captioned photos, both ways, by the standard protocol: every photo may have several captions
+
+
+def retrieval(photos: Float32Array, captions: Float32Array, owners: Int64Array) -> dict[str, dict[str, float]]:
+    """Measures of text->image and image->text from unit rows.
+
+    `photos` `[n, dim]`, `captions` `[m, dim]`, `owners` `[m]` the photo of each caption. A sentence looks for its one
+    photo; a photo looks for any of its captions (R@k, ranks) or for all of them (mAP, nDCG).
+    """
+    similarity = captions @ photos.T  # (m, n)
+    relevant = owners[:, None] == np.arange(len(photos))[None, :]
+    return {
+        "text_to_image": measures(similarity, relevant),
+        "image_to_text": measures(np.ascontiguousarray(similarity.T), np.ascontiguousarray(relevant.T)),
+    }
+
+
+def measures(similarity: Float32Array, relevant: np.ndarray) -> dict[str, float]:
+    """R@1/5/10, median rank, MRR, nDCG@10 and mAP of one direction."""
+    ranks = first_rank_by_similarity(similarity, relevant)
+    ordered = relevance_in_order(similarity, relevant)
+    return {
+        **{f"R@{k}": recall_at(ranks, k) for k in (1, 5, 10)},
+        "median rank": float(np.median(ranks)),
+        "MRR": mean_reciprocal_rank(ranks),
+        "nDCG@10": ndcg_at(ordered, 10),
+        "mAP": mean_average_precision(ordered),
+    }
+
+
+# agreement with people
+
+
+def rank_correlation(kind: str, scores: FloatArray, judgements: FloatArray) -> float:
+    """Kendall's tau-"b" or -"c" or "Spearman"'s rho of scores `[n]` with judgements `[n]`; 0 where one says nothing.
+
+    Judgements have few levels and many ties, for which the field uses Kendall's; captioning reports tau-c.
+    """
+    from scipy import stats  # late: a third of a second
+
+    if not (np.ptp(scores) and np.ptp(judgements)):
+        return 0.0
+    spearman = kind == "Spearman"
+    found = stats.spearmanr(scores, judgements) if spearman else stats.kendalltau(scores, judgements, variant=kind)
+    return float(found.statistic)

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from evaluation import scenes
-from evaluation.agreement import Numbers, kendall_tau_b, kendall_tau_c, spearman
 from evaluation.judgements import Judgements
+from evaluation.metrics import FloatArray, rank_correlation
 from evaluation.scenes import FITS, UNKNOWN, Scene
 from indexer.encoders import Encoder
 from indexer.items import Float32Array
@@ -112,7 +112,7 @@ def fit(bench: Bench, questions: slice = slice(None)) -> Judge:
     return replace(judge, cuts={name: best_cut(judge, some, bench.absent, *goal) for name, goal in GOALS.items()})
 
 
-def _known_pairs(judge: Judge, scene: Scene) -> list[tuple[Numbers, np.ndarray]]:
+def _known_pairs(judge: Judge, scene: Scene) -> list[tuple[FloatArray, np.ndarray]]:
     """For each question the features `[h, f]` of the photos of which it is known, and whether they fit `[h]`."""
     known = (scene.fits != UNKNOWN) & ~np.isnan(scene.scores)
     return [
@@ -121,7 +121,7 @@ def _known_pairs(judge: Judge, scene: Scene) -> list[tuple[Numbers, np.ndarray]]
     ]
 
 
-def logistic_regression(features: Numbers, fits: np.ndarray, weights: Numbers) -> tuple[float, ...]:
+def logistic_regression(features: FloatArray, fits: np.ndarray, weights: FloatArray) -> tuple[float, ...]:
     """The weight of each feature `[n, f]` and the offset of most likelihood, by Newton's method (IRLS).
 
     `fits` `[n]` is what is to be told, `weights` `[n]` how much each pair counts.
@@ -164,9 +164,9 @@ class _Row:
 
     question: str
     scores: Float32Array
-    chances: Numbers
+    chances: FloatArray
     right: np.ndarray
-    witnesses: Numbers
+    witnesses: FloatArray
 
     def keeps(self, cut: Cut) -> np.ndarray:
         return (self.chances >= cut.keeps) & (max(self.witnesses, default=0.0) >= cut.sure)
@@ -251,9 +251,8 @@ def correlations(scene: Scene, judgements: Judgements, judge: Judge) -> Measures
     for name, scores in (("cosine", scene.scores), ("probability", chances)):
         one = np.asarray(scores[row, photo], np.float64)
         repeated = np.repeat(one, said.shape[1])
-        table[f"{name} tau-b"] = kendall_tau_b(repeated, said.ravel())
-        table[f"{name} tau-c"] = kendall_tau_c(repeated, said.ravel())
-        table[f"{name} Spearman"] = spearman(one, said.mean(axis=1))
+        table |= {f"{name} tau-{variant}": rank_correlation(variant, repeated, said.ravel()) for variant in "bc"}
+        table[f"{name} Spearman"] = rank_correlation("Spearman", one, said.mean(axis=1))
     return table
 
 

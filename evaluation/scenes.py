@@ -15,12 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.class_names import phrases
+from evaluation.arithmetic import naming, pairs_of
+from evaluation.classify import phrases
 from evaluation.datasets import READERS, DataError, Example, embed_photos, held_out
-from evaluation.found import HERE
 from evaluation.judgements import READ, Judgements, read_judgements
-from evaluation.kinds import Captions, held_out_photos
-from evaluation.negation import naming, pairs_of
+from evaluation.questions import HERE, Captions, held_out_photos
 from indexer.encoders import Encoder
 from indexer.items import Float32Array, Int64Array
 from search.prompts import embed_texts

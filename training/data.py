@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from evaluation.class_names import phrases
+from evaluation.classify import phrases
 from evaluation.datasets import READERS, DataError, Example, held_out
 from indexer.errors import SourceError
 from indexer.photos.opening import ALL_FORMATS, open_photo

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from evaluation.class_names import phrases
+from evaluation.classify import phrases
 from evaluation.datasets import DataError, Example
 from indexer.encoders import Encoder
 from indexer.items import Float32Array

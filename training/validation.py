@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.class_names import TEMPLATES, phrases
+from evaluation.classify import TEMPLATES, phrases
 from evaluation.datasets import Example
 from evaluation.metrics import first_rank_by_similarity, recall_at, top_k_accuracy
 from indexer.encoders.base import unit_rows

@@ -36,8 +36,8 @@ def data(tmp_path):
 
 def test_each_encoder_is_a_column_of_the_same_measures(data, capsys, monkeypatch):
     monkeypatch.setattr("evaluation.compare.BATCHES", 1)
-    monkeypatch.setattr("evaluation.speed.encoders.BATCH", 2)
-    monkeypatch.setattr("evaluation.speed.encoders.REPEATS", 1)
+    monkeypatch.setattr("evaluation.compare.BATCH", 2)
+    monkeypatch.setattr("evaluation.compare.ASKED", 1)
     copy = shutil.copytree(shipped("models", "embedded"), data / "copy")
     twice = f"ensemble:embedded+embedded:{copy}"
     options = ["compare", "--data", str(data), "--set", "mine", "--device", "cpu", "--against", twice]

@@ -9,9 +9,8 @@ import pytest
 from PIL import Image
 
 from evaluation.__main__ import main
-from evaluation.class_names import phrases
-from evaluation.classify import Classification
-from evaluation.found import HERE
+from evaluation.classify import Classification, phrases
+from evaluation.questions import HERE
 from indexer.shipped import shipped
 
 

@@ -59,11 +59,6 @@ def test_precision_recall_and_f1_of_each_class_are_scikit_learns():
     assert metrics.precision_recall_f1(truth, predicted, 4) == pytest.approx(np.stack(expected[:3], axis=1))
 
 
-def test_confusions_count_true_classes_in_rows():
-    counts = metrics.confusion_counts(np.array([0, 0, 1]), np.array([0, 1, 1]), 2)
-    assert counts.tolist() == [[1, 1], [0, 1]]
-
-
 def test_top_k_accuracy_is_scikit_learns():
     draw = np.random.default_rng(3)
     similarity, truth = draw.random((40, 6), np.float32), draw.integers(0, 6, 40)
@@ -71,3 +66,34 @@ def test_top_k_accuracy_is_scikit_learns():
         assert metrics.top_k_accuracy(similarity, truth, k) == pytest.approx(
             slow.top_k_accuracy_score(truth, similarity, k=k, labels=range(6))
         )
+
+
+# retrieval
+
+
+def test_a_photo_with_two_captions_is_found_by_each_and_finds_either():
+    photos = np.eye(3, dtype=np.float32)
+    # Photo 0 has captions 0 and 1; caption 1 points at photo 2 more than at its own.
+    captions = np.array([[1, 0, 0], [0.6, 0, 0.8], [0, 1, 0], [0, 0, 1]], np.float32)
+    table = metrics.retrieval(photos, captions, np.array([0, 0, 1, 2]))
+    assert table["text_to_image"]["R@1"] == pytest.approx(3 / 4)
+    assert table["text_to_image"]["R@5"] == 1
+    assert table["text_to_image"]["MRR"] == pytest.approx((1 + 1 / 2 + 1 + 1) / 4)
+    assert table["image_to_text"]["R@1"] == 1
+    # Photo 0 ranks its captions first and second, so its average precision is 1 too.
+    assert table["image_to_text"]["mAP"] == pytest.approx(1)
+
+
+# agreement with people
+
+
+def test_by_hand_one_pair_of_three_the_wrong_way_round():
+    scores, judgements = np.array([0.1, 0.4, 0.3]), np.array([1.0, 2.0, 3.0])
+    assert metrics.rank_correlation("b", scores, judgements) == pytest.approx((2 - 1) / 3)
+    assert metrics.rank_correlation("c", scores, judgements) == pytest.approx(2 * (2 - 1) / (9 * 2 / 3))
+    assert metrics.rank_correlation("Spearman", scores, judgements) == pytest.approx(0.5)
+
+
+def test_scores_that_say_nothing_agree_with_nobody():
+    same, judgements = np.ones(5), np.arange(5.0)
+    assert [metrics.rank_correlation(kind, same, judgements) for kind in ("b", "c", "Spearman")] == [0, 0, 0]

@@ -11,9 +11,8 @@ from sklearn.linear_model import LogisticRegression
 
 from evaluation import relevance
 from evaluation.datasets import DataError, Example
-from evaluation.found import HERE
 from evaluation.judgements import Judgements, read_judgements
-from evaluation.kinds import Captions, held_out_photos
+from evaluation.questions import HERE, Captions, held_out_photos
 from evaluation.scenes import FITS, NOT, UNKNOWN, Scene, only_what_fits, small
 from indexer.testing import color_encoder
 from search.query import STRICTNESS

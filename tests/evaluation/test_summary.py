@@ -5,8 +5,8 @@ import json
 import pytest
 
 from evaluation.__main__ import main
+from evaluation.compare import summary
 from evaluation.datasets import DataError
-from evaluation.summary import summary
 
 
 def runs(folder, *results):

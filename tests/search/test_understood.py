@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.found import HERE
+from evaluation.questions import HERE
 from indexer.encoders import load_encoder
 from search.understood import not_understood
 

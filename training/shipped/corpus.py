@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from evaluation.class_names import phrases, with_article
+from evaluation.classify import phrases, with_article
 from evaluation.datasets import READERS, DataError, Example, held_out
 from training import data as batches
 from training.data import UInt8Array, fits_by_chance

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from evaluation.datasets import DataError, Example
-from evaluation.kinds import QUESTIONS, Captions, held_out_photos, kinds
+from evaluation.questions import QUESTIONS, Captions, held_out_photos, kinds
 from indexer import Encoder
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -58,7 +58,7 @@ def test_a_photo_without_colours_is_grey() -> None:
 
 
 def test_precision_counts_against_what_could_be_found(encoder: Encoder, monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr("evaluation.kinds.QUESTIONS", tmp_path / "questions.json")
+    monkeypatch.setattr("evaluation.questions.QUESTIONS", tmp_path / "questions.json")
     examples = [example("a red thing"), example("a red thing"), *[example("a blue thing", color="blue")] * 6]
     (tmp_path / "questions.json").write_text(
         json.dumps({"colours": {"red": "red", "blue": "blue", "a red sea": "blue"}})

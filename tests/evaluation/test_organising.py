@@ -6,8 +6,7 @@ import pytest
 from PIL import Image
 
 from evaluation.datasets import Example
-from evaluation.tags import tagging
-from evaluation.words import words
+from evaluation.organising import tagging, words
 from indexer import Encoder
 
 COLORS = ("red", "green", "blue", "yellow")

@@ -1,21 +1,83 @@
-"""How good tags are: whether labels find their photos, and whether "other" wins where the right label is missing."""
+"""How good the words are that are said of photos, and the tags that they get, held against captions and labels."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 
-from evaluation.class_names import phrases
+from evaluation.classify import phrases
 from evaluation.datasets import Example, embed_photos
 from indexer.encoders import Encoder
 from indexer.items import Float32Array, Int64Array
-from search.organise.vocabulary import RIVALS_EVERY, shipped_words
+from search.organise.vocabulary import RIVALS_EVERY, Vocabulary, distinct, shipped_words
 from search.prompts import embed_texts
 from search.query import STRICTNESS
 from search.relevance import WITNESSES, Judge, judge_for
+
+# words
+
+# Endings that make other forms of a word; the rest of it has at least three letters.
+ENDINGS = ("ing", "ies", "es", "s", "ed", "y", "e")
+
+UNSAID = {"a", "of", "the", "in", "on", "with"}
+
+K = 5
+
+
+def words(encoder: Encoder, examples: Sequence[Example]) -> dict[str, dict[str, float]]:
+    """For each way to rank the vocabulary: how good the first five words of each captioned photo are.
+
+    "right" is the share of words of which the photo's captions have every part, in some form; "distinct right parts" is
+    how many different ones of the captions' words a photo's five hold; "commonest word" is the share of photos that
+    the most frequent word is told of, high where words are hubs.
+    """
+    said = [{stem(part) for caption in example.captions for part in parts(caption)} for example in examples]
+    vocabulary = Vocabulary(shipped_words(), embed_texts(encoder, shipped_words()))
+    photos = embed_photos(encoder, examples)
+    nearest = np.argsort(-(photos @ vocabulary.rows.T), axis=1, kind="stable")
+    ordered = np.argsort(-(photos @ vocabulary.centred().T), axis=1, kind="stable").tolist()
+    shipped = [list(islice(distinct(order, vocabulary.words), K)) for order in ordered]
+    ways = {"plain": nearest[:, :K], "less the words' mean, distinct": np.array(shipped)}
+    return {way: _judged(first, vocabulary.words, said) for way, first in ways.items()}
+
+
+def _judged(first: npt.NDArray[np.intp], vocabulary: Sequence[str], said: Sequence[set[str]]) -> dict[str, float]:
+    stems = [{stem(part) for part in parts(word)} - UNSAID for word in vocabulary]
+    right = [[stems[word] <= heard for word in row] for row, heard in zip(first, said, strict=True)]
+    told = [
+        len(set().union(*(stems[word] for word, is_right in zip(row, flags, strict=True) if is_right)))
+        for row, flags in zip(first, right, strict=True)
+    ]
+    return {
+        "right": float(np.mean(right)),
+        "distinct right parts": float(np.mean(told)),
+        "commonest word": float(np.bincount(first.ravel()).max() / len(first)),
+    }
+
+
+def parts(text: str) -> list[str]:
+    """The words of a text, in lower case."""
+    return re.findall(r"[a-z]+", text.lower())
+
+
+def stem(word: str) -> str:
+    """A word without its ending, roughly.
+
+    >>> stem("running"), stem("runs"), stem("puppies"), stem("puppy")
+    ('run', 'run', 'pupp', 'pupp')
+    """
+    for ending in ENDINGS:
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            word = word.removesuffix(ending)
+            break
+    return word[:-1] if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "sp" else word
+
+
+# tags
 
 # Draws of the half of the labels that is offered.
 DRAWS = 20
