@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,6 @@ from indexer.modalities.base import ReadOptions
 from indexer.photos.opening import source_errors, whole_file
 from indexer.storage.catalog import Catalog
 from indexer.storage.files import Donor
-
-# Items of one file that are prepared together: bounds what a file of a million captions takes.
-CHUNK = 256
 
 Work = Iterator[tuple[Item, npt.NDArray[Any]]]
 
@@ -53,6 +50,12 @@ class Chunk:
     def __len__(self) -> int:
         """What the chunk weighs in a batch; a file without items is work too."""
         return max(1, len(self.items))
+
+    def keep(self, places: Sequence[int]) -> None:
+        """Leaves out all items but those at these places."""
+        self.items = [self.items[place] for place in places]
+        if self.rows is not None:
+            self.rows = self.rows[list(places)]
 
     @property
     def is_last(self) -> bool:
@@ -95,18 +98,22 @@ class ChunkReader:
             return Chunk(chunk.source, error=reason(error))
 
     def _next(self, file: ReadFile, work: Work) -> Chunk:
-        pairs = list(islice(work, CHUNK))
+        at_once = file.modality.at_once
+        pairs = list(islice(work, at_once))
         items, prepared = [item for item, _ in pairs], [array for _, array in pairs]
-        if len(pairs) == CHUNK:
+        if len(pairs) == at_once:
             return Chunk(file.source, file.fingerprint, items, prepared, rest=(file, work))
         file.check_unchanged()
         return Chunk(file.source, file.fingerprint, items, prepared, notes=file.notes)
 
     def _donated(self, file: ReadFile, donor: Donor) -> Chunk | None:
         """The whole file with the donor's vectors; None if they do not fit (prose that has become a caption)."""
-        items = [item for item, _ in file.values()]
         with self._turn:
             vectors = self._catalog.vectors_of_file(donor.file_id)
+        if file.modality.same_item is None:
+            items = [item for item, _ in file.values()]
+        else:  # which of its parts are items was told by their vectors
+            items = [replace(item, part=part) for item, _ in islice(file.values(), 1) for part in vectors]
         if not items or any(item.part not in vectors for item in items) or len(items) != len(vectors):
             return None
         file.check_unchanged()
@@ -119,12 +126,12 @@ class ReadFile:
 
     def __init__(self, source: Source, encoder: Encoder, max_pixels: int) -> None:
         self.source = source
-        self._modality = MODALITIES[source.modality]
-        self._tower = encoder.tower(self._modality.tower)
+        self.modality = MODALITIES[source.modality]
+        self._tower = encoder.tower(self.modality.tower)
         self._max_pixels = max_pixels
         self._before = source.path.stat()
         self._content: bytes | None = None
-        if self._modality.is_whole:  # fingerprint and decoder share the bytes
+        if self.modality.is_whole:  # fingerprint and decoder share the bytes
             with source_errors():
                 self._content = whole_file(source.path)
         self.fingerprint = fingerprint(source.path, self._content)
@@ -134,7 +141,7 @@ class ReadFile:
         self.notes: list[str] = []
         note = self.notes.append
         options = ReadOptions(self._tower.fits, self._max_pixels, self._content, self.source.sidecars, note)
-        return self._modality.read(self.source.path, options)
+        return self.modality.read(self.source.path, options)
 
     def prepared(self) -> Work:
         """The items, each with its array ready to be embedded."""
@@ -151,6 +158,22 @@ class ReadFile:
         same_file = (now.st_dev, now.st_ino) == (self._before.st_dev, self._before.st_ino)
         if not same_file or (now.st_size, now.st_mtime_ns) != found:
             raise SourceError("it changed while it was read; the next run takes it")
+
+
+def distinct(rows: Float32Array, before: Float32Array | None, same: float) -> list[int]:
+    """The places of those unit rows `[n, dim]` whose cosine with the last one that is kept is below `same`.
+
+    `before` is what was kept last before them.
+
+    >>> distinct(np.array([[1, 0], [0.96, 0.28], [0.6, 0.8], [0.5, 0.87]], np.float32), None, 0.9)
+    [0, 2]
+    """
+    kept: list[int] = []
+    for place, row in enumerate(rows):
+        if before is None or float(before @ row) < same:
+            kept.append(place)
+            before = row
+    return kept
 
 
 def fingerprint(path: Path, content: bytes | None = None) -> bytes:

@@ -14,14 +14,14 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from indexer.allocator import keep_freed_memory
-from indexer.chunks import Chunk, ChunkReader
+from indexer.chunks import Chunk, ChunkReader, distinct
 from indexer.encoders.base import Encoder
-from indexer.items import Source
+from indexer.items import Float32Array, Source
 from indexer.library import Library
 from indexer.modalities import MODALITIES
 from indexer.photos.memory import BUDGET
@@ -79,6 +79,13 @@ def index_sources(
     return run.report
 
 
+class Unfinished(NamedTuple):
+    """A file of which more chunks come: its id, and the last vector `[dim]` that was stored of it."""
+
+    file_id: int
+    last: Float32Array | None
+
+
 class _Run:
     """One run of `index_sources`: what it works with, and the report that it fills."""
 
@@ -91,7 +98,7 @@ class _Run:
         self.watcher = watcher
         self.report = report
         self.survey = survey
-        self.unfinished: dict[Path, int] = {}  # files of which more chunks come, with their ids
+        self.unfinished: dict[Path, Unfinished] = {}  # files of which more chunks come
         self.under_way: deque[tuple[list[Chunk], Future[None]]] = deque()  # batches being embedded, not stored yet
         # threads of their own, so that Ctrl-C need not wait for the end of a batch
         self.embedder = ThreadPoolExecutor(UNDER_WAY, thread_name_prefix="descry-embedder")
@@ -232,11 +239,16 @@ class _Run:
         if donor and not self.survey.is_unmounted(donor.path) and self.catalog.move(donor.file_id, source, chunk.items):
             self.survey.vanished.discard(donor.file_id)
             return "unchanged" if donor.path == source.path else "moved"
-        file_id = self.unfinished.pop(source.path, None) or self.catalog.files.put(source, chunk.fingerprint)
+        file_id, last = self.unfinished.pop(source.path, None) or Unfinished(
+            self.catalog.files.put(source, chunk.fingerprint), None
+        )
         if chunk.rows is not None:
+            if (same := MODALITIES[source.modality].same_item) and not donor:
+                chunk.keep(distinct(chunk.rows, last, same))
             self.catalog.put_items(file_id, chunk.items, chunk.rows, revision)
+            last = chunk.rows[-1] if len(chunk.rows) else last
         if not chunk.is_last:
-            self.unfinished[source.path] = file_id
+            self.unfinished[source.path] = Unfinished(file_id, last)
             return "unfinished"
         self.catalog.files.complete(file_id, source)
         return "copied" if donor else "embedded"

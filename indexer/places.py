@@ -5,10 +5,11 @@ from __future__ import annotations
 import gzip
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -114,6 +115,12 @@ class Gazetteer:
             return None
         number = int(near[np.argmin(kilometres[near] / self._radii[near])])
         return self.city(int(self._rows[number][5] or number))
+
+
+def place_names(facts: Mapping[str, Any]) -> dict[str, str]:
+    """City and country, as facts, of what was taken at a `latitude` and `longitude`; none where no city is near."""
+    city = gazetteer().nearest(facts["latitude"], facts["longitude"]) if "latitude" in facts else None
+    return {"city": city.name, "country": city.country} if city else {}
 
 
 @lru_cache(maxsize=1)

@@ -277,6 +277,8 @@ class _Run:
 
 def _of_parts(file: ReadFile, parts: Sequence[str]) -> list[Any]:
     """What is ready to be embedded of a file's parts, in their order; the other parts are not prepared."""
+    if picture := file.modality.picture:
+        return [file.prepare(picture(file.source.path, part)) for part in parts]
     wanted, found = set(parts), dict[str, Any]()
     for item, value in file.values():
         if item.part in wanted:

@@ -13,6 +13,7 @@ from indexer.errors import PathError
 from indexer.items import Source
 from indexer.modalities import MODALITIES, modality_of
 from indexer.modalities.captions import folded
+from indexer.photos.suffixes import of_no_kind
 from indexer.report import Report, Watcher
 from indexer.storage.catalog import Catalog
 from indexer.storage.files import Failure, Files, FileState, Settings, as_stored
@@ -203,7 +204,7 @@ def _roots(files: Files, paths: Iterable[Path | str]) -> list[Path]:
         if not is_utf8(root):
             raise PathError(f"{str(root)!a} cannot be indexed: {NOT_UTF8}.")
         if _exists(root) and root.is_file() and modality_of(root.name) is None:
-            raise PathError(f"{root} is neither a photo nor a text, by its name.")
+            raise PathError(f"{root} is {of_no_kind(root.suffix)}.")
         if _exists(root) and not root.is_file() and not root.is_dir():
             raise PathError(f"{root} is neither a folder nor a file.")
         if not _exists(root) and not files.knows(root):

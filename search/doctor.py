@@ -30,6 +30,7 @@ EXTRAS = {
     "parquet": ("pyarrow", "export and import as Parquet"),
     "previews": ("textual_image", "photos in the terminal"),
     "training": ("matplotlib", "learning curves"),
+    "video": ("av", "films"),
 }
 
 

@@ -310,7 +310,9 @@ def _no_file(name: str) -> str:
         return f"There is no file {name}."
     if stat.S_ISDIR(mode):
         return f"{name} is a folder: name a photo or a text in it."
-    return f"{name} is neither a photo nor a text, by its name."
+    from indexer.photos.suffixes import of_no_kind
+
+    return f"{name} is {of_no_kind(Path(name).suffix)}."
 
 
 def like(*things: Path | str | int, **options: Any) -> Query:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from indexer.library import Library
-from indexer.photos.suffixes import RARE_SUFFIXES
+from indexer.photos.suffixes import EXTRAS
 from indexer.storage.files import LINK, shown
 from search.hits import GONE, why_unseen
 from search.present.formats import Rows
@@ -52,10 +51,8 @@ def _away(root: Path) -> str:
 def of_no_kind(passed_over: Mapping[str, int]) -> str:
     """What a run passed over, in words; "" for nothing.
 
-    >>> of_no_kind({".MOV": 4, ".mov": 1, ".MP4": 2})
-    '7 files of kinds that Descry does not read: 5 .MOV, 2 .MP4'
-    >>> of_no_kind({".NEF": 5}).partition("; ")[2]
-    "`pip install 'descry[formats]'` gets what reads .NEF"
+    >>> of_no_kind({".DOC": 4, ".doc": 1, ".MP4": 2})
+    "7 files of kinds that Descry does not read: 5 .DOC, 2 .MP4; `pip install 'descry[video]'` gets what reads .MP4"
     """
     kinds: Counter[str] = Counter()
     spelled: dict[str, str] = {}
@@ -70,8 +67,9 @@ def of_no_kind(passed_over: Mapping[str, int]) -> str:
     links = passed_over.get(LINK, 0)
     files = sum(kinds.values())
     lines = [f"{_count(files, 'file')} of kinds that Descry does not read: {', '.join(told)}"] if files else []
-    if rare := sorted(kinds.keys() & chain(*RARE_SUFFIXES.values())):
-        lines.append(f"`pip install 'descry[formats]'` gets what reads {', '.join(spelled[kind] for kind in rare)}")
+    for extra, suffixes in EXTRAS.items():
+        if read := sorted(kinds.keys() & suffixes):
+            lines.append(f"`pip install 'descry[{extra}]'` gets what reads {', '.join(spelled[kind] for kind in read)}")
     if links:
         lines.append(f"links to folders, not followed (--follow-links does): {links}")
     return "; ".join(lines)

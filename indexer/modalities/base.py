@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from indexer.items import Item
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 class ReadOptions(NamedTuple):
@@ -38,6 +41,10 @@ class Modality:
     `is_whole` says that it reads a file into memory as a whole. `facts_version` changes when `read` tells more facts
     of the same file: unchanged files are then read again, but not embedded. `sidecars` tells which of a folder's names
     are sidecar files, each with the names of the files that it tells about; they are no items of any modality.
+
+    Of consecutive items whose vectors have a cosine of `same_item` or more, only the first is kept; their facts are the
+    same. `picture` shows one of a file's parts, given its name; None where parts are no pictures. `at_once` items of
+    one file are prepared together: it bounds what a file of a million captions takes.
     """
 
     name: str
@@ -48,3 +55,6 @@ class Modality:
     is_whole: bool = False
     facts_version: str = ""
     sidecars: Callable[[Collection[str]], Mapping[str, Collection[str]]] = _none
+    same_item: float | None = None
+    picture: Callable[[Path, str], Image.Image] | None = None
+    at_once: int = 256

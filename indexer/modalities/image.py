@@ -13,7 +13,7 @@ from indexer.photos.facts import FACTS_VERSION, photo_facts
 from indexer.photos.opening import open_photo
 from indexer.photos.sidecars import sidecar_facts, sidecar_owners
 from indexer.photos.suffixes import SUFFIXES as SUFFIXES  # the modality's, for those who ask it
-from indexer.places import gazetteer
+from indexer.places import place_names
 
 
 def read(path: Path, options: ReadOptions) -> Iterator[tuple[Item, Image.Image]]:
@@ -24,9 +24,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[tuple[Item, Image.Image]]
         options.note("it is incomplete: its last bytes are missing")
     for sidecar in options.sidecars:
         facts = sidecar_facts(sidecar) | facts
-    if "latitude" in facts and (city := gazetteer().nearest(facts["latitude"], facts["longitude"])):
-        facts |= {"city": city.name, "country": city.country}
-    yield Item("image", path, facts=facts), image
+    yield Item("image", path, facts=facts | place_names(facts)), image
 
 
 IMAGE = Modality("image", "image", SUFFIXES, read, is_whole=True, facts_version=FACTS_VERSION, sidecars=sidecar_owners)

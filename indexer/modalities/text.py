@@ -48,7 +48,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[tuple[Item, str]]:
 
 
 def _prose(path: Path, options: ReadOptions) -> Iterator[Item]:
-    photo = _photo_beside(path)
+    photo = photo_beside(path)
     if photo is not None:
         said = ((" ".join(line.split()), photo.name) for line in read_text(path).splitlines())
         yield from _items(path, (caption for caption in said if caption[0]))
@@ -62,7 +62,8 @@ def _prose(path: Path, options: ReadOptions) -> Iterator[Item]:
             yield Item("text", path, f"p{number}", passage)
 
 
-def _photo_beside(path: Path) -> Path | None:
+def photo_beside(path: Path) -> Path | None:
+    """The photo of the same stem in the same folder; None if there is none."""
     try:
         photos = _photos_by_stem(path.parent, path.parent.stat().st_mtime_ns)
     except OSError:  # a folder that may not be listed

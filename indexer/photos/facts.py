@@ -89,13 +89,13 @@ def exif_facts(exif: Image.Exif) -> tuple[dict[str, Any], dict[str, Any]]:
         place = exif.get_ifd(ExifTags.IFD.GPSInfo)
     facts = {
         "taken": _first_moment(map(details.get, (ExifTags.Base.DateTimeOriginal, ExifTags.Base.DateTimeDigitized))),
-        "camera": _camera(exif.get(ExifTags.Base.Make), exif.get(ExifTags.Base.Model)),
+        "camera": camera_name(exif.get(ExifTags.Base.Make), exif.get(ExifTags.Base.Model)),
         "lens": _clean(details.get(ExifTags.Base.LensModel)),
         **_place(
             *(place.get(tag) for tag in (GPS.GPSLatitude, GPS.GPSLatitudeRef, GPS.GPSLongitude, GPS.GPSLongitudeRef))
         ),
     }
-    changed = _moment(exif.get(ExifTags.Base.DateTime))
+    changed = moment(exif.get(ExifTags.Base.DateTime))
     return _known(facts), _known({"taken": _satellite_time(place) or changed})
 
 
@@ -103,7 +103,7 @@ def _known(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if value not in (None, "", [])}
 
 
-def _camera(make: object, model: object) -> str:
+def camera_name(make: object, model: object) -> str:
     """Maker and model; "Canon" + "Canon EOS R5" is one name, "NIKON CORPORATION" + "NIKON D750" too."""
     make, model = _clean(make), _clean(model)
     return model if make and model.lower().startswith(make.split()[0].lower()) else f"{make} {model}".strip()
@@ -120,16 +120,16 @@ def _clean(value: object) -> str:
 
 
 def _first_moment(values: Iterable[object]) -> str | None:
-    return next(filter(None, map(_moment, values)), None)
+    return next(filter(None, map(moment, values)), None)
 
 
-def _moment(value: object) -> str | None:
+def moment(value: object) -> str | None:
     """A date and time as cameras and programs write them, as ISO 8601 without a zone; of a day alone, its beginning.
 
     None for "0000:00:00 00:00:00" and the like. The clock is taken as it stood where the photo was taken, so zones
     are left out. Hour 24 is hour 0 of the same day: some phones count hours from 1 to 24.
 
-    >>> _moment("2023/5/4 24:30"), _moment("2023-05-04T12:30:00.5+02:00"), _moment("20230504")
+    >>> moment("2023/5/4 24:30"), moment("2023-05-04T12:30:00.5+02:00"), moment("20230504")
     ('2023-05-04T00:30:00', '2023-05-04T12:30:00', '2023-05-04T00:00:00')
     """
     found = DATE.match(_clean(value))
@@ -141,12 +141,12 @@ def _moment(value: object) -> str | None:
     if half:
         hour = hour % 12 + (12 if half.upper() == "P" else 0)
     try:
-        moment = datetime(year, month, day)
+        when = datetime(year, month, day)
     except ValueError:
         return None
     with suppress(ValueError):  # of a time of day that is none, the day is kept
-        moment = moment.replace(hour=0 if hour == 24 else hour, minute=minute, second=min(second, 59))
-    return moment.isoformat() if moment.year >= FIRST_YEAR else None
+        when = when.replace(hour=0 if hour == 24 else hour, minute=minute, second=min(second, 59))
+    return when.isoformat() if when.year >= FIRST_YEAR else None
 
 
 def local_time(seconds: float) -> str:
@@ -160,7 +160,7 @@ def _satellite_time(place: Mapping[int, Any]) -> str | None:
     with suppress(Exception):
         time = [float(part) for part in place[GPS.GPSTimeStamp]]
     clock = ":".join(f"{int(part):02}" for part in time) if len(time) == 3 and all(map(math.isfinite, time)) else ""
-    return _moment(f"{_clean(place.get(GPS.GPSDateStamp))} {clock}")
+    return moment(f"{_clean(place.get(GPS.GPSDateStamp))} {clock}")
 
 
 def _place(latitude: Any, latitude_side: object, longitude: Any, longitude_side: object) -> dict[str, float]:
@@ -215,7 +215,7 @@ def xmp_facts(block: bytes | str) -> dict[str, Any]:
     dates = ("exif:DateTimeOriginal", "photoshop:DateCreated", "xmp:CreateDate", "exif:DateTimeDigitized")
     facts = {
         "taken": _first_moment(first(name) for name in dates),
-        "camera": _camera(first("tiff:Make"), first("tiff:Model")),
+        "camera": camera_name(first("tiff:Make"), first("tiff:Model")),
         "lens": _clean(first("exifEX:LensModel", "aux:Lens")),
         "description": _clean(first("dc:description", "dc:title")),
         "keywords": list(dict.fromkeys(map(_clean, values.get("dc:subject", [])))),

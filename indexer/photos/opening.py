@@ -93,13 +93,20 @@ def open_photo(path: Path, *, max_pixels: int = MAX_PIXELS, content: bytes | Non
         image.info["incomplete"] = True
     if image.info.get("progressive") and content.count(JPEG_SCAN) > MOST_SCANS:
         raise SourceError(f"it is damaged (a JPEG of more than {MOST_SCANS} scans)")
-    if image.width * image.height > max_pixels:
+    try:
+        check_pixels(image.width, image.height, max_pixels)
+    except SourceError:
         image.close()
-        megapixels = image.width * image.height / 1e6
-        raise SourceError(
-            f"it has {megapixels:.0f} megapixels, the limit is {max_pixels / 1e6:.0f}; --max-megapixels raises it"
-        )
+        raise
     return image
+
+
+def check_pixels(width: int, height: int, most: int) -> None:
+    """Raises `SourceError` for a picture of more pixels."""
+    if width * height > most:
+        raise SourceError(
+            f"it has {width * height / 1e6:.0f} megapixels, the limit is {most / 1e6:.0f}; --max-megapixels raises it"
+        )
 
 
 def _ended(content: bytes) -> bytes | None:

@@ -1,4 +1,4 @@
-"""Files beside a photo that tell about it: XMP of photo programs, and the JSON of Google Takeout."""
+"""Files beside a photo or film that tell about it: XMP of photo programs, and the JSON of Google Takeout."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from indexer.photos.facts import degrees, local_time, xmp_facts
-from indexer.photos.suffixes import SUFFIXES
+from indexer.photos.suffixes import FILMS, SUFFIXES
 
 # Google Takeout adds this to the photo's name, and cuts the whole, without ".json", to so many characters.
 TAKEOUT_TAIL = ".supplemental-metadata"
@@ -21,15 +21,12 @@ NUMBERED = re.compile(r"(?P<name>.+)(?P<number>\(\d+\))")
 # How it calls an edited copy, which has no JSON of its own.
 EDITED = "-edited"
 
-# Films lie among photos and have such JSON too; it is no text.
-FILMS = frozenset((".3gp", ".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".mts", ".webm", ".wmv"))
-
 # Bytes of a sidecar that are read; an XMP with the history of many edits has some hundred thousand.
 MOST_BYTES = 8 << 20
 
 
 def sidecar_owners(names: Collection[str]) -> dict[str, set[str]]:
-    """The sidecar files among a folder's names, each with the photos among them that it tells about.
+    """The sidecar files among a folder's names, each with the photos and films among them that it tells about.
 
     >>> sidecar_owners(["a.jpg", "a.jpg.supplemental-meta.json", "a.xmp", "b.mp4.json"]) == {
     ...     "a.jpg.supplemental-meta.json": {"a.jpg"}, "a.xmp": {"a.jpg"}, "b.mp4.json": set()}
@@ -42,7 +39,7 @@ def sidecar_owners(names: Collection[str]) -> dict[str, set[str]]:
     of_stem: dict[str, set[str]] = defaultdict(set)
     for name in names:
         stem, _, suffix = name.lower().rpartition(".")
-        if f".{suffix}" in SUFFIXES:
+        if f".{suffix}" in SUFFIXES | FILMS:
             photos[name.lower()] = name
             of_stem[stem].add(name)
     owners: dict[str, set[str]] = {}

@@ -11,6 +11,25 @@ RARE_SUFFIXES = {
     ),
 }
 
+# Films, which the extra `video` reads.
+FILMS = frozenset((".3gp", ".avi", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".webm", ".wmv"))
+
+# The extras that read more kinds of files than Descry does by itself, with their suffixes.
+EXTRAS = {"formats": frozenset(suffix for own in RARE_SUFFIXES.values() for suffix in own), "video": FILMS}
+
+
+def of_no_kind(suffix: str) -> str:
+    """What a file of that suffix is, which nothing reads, and the extra that would.
+
+    >>> of_no_kind(".exe"), of_no_kind(".MP4")
+    ('neither a photo nor a text, by its name', "a .MP4, by its name: `pip install 'descry[video]'` gets what reads it")
+    """
+    for extra, suffixes in EXTRAS.items():
+        if suffix.lower() in suffixes:
+            return f"a {suffix}, by its name: `pip install 'descry[{extra}]'` gets what reads it"
+    return "neither a photo nor a text, by its name"
+
+
 SUFFIXES = frozenset(
     [
         *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".avifs"),

@@ -173,8 +173,10 @@ class Catalog(Database):
         return int(self.scalar("SELECT value FROM meta WHERE key = 'dimension'"))
 
     def vectors_of_file(self, file_id: int) -> dict[str, Float32Array]:
-        """The vectors `[dim]` of a file's items, by part."""
-        found = self.connection.execute("SELECT part, id FROM items WHERE file_id = ?", (file_id,)).fetchall()
+        """The vectors `[dim]` of a file's items, by part, in the order of the items."""
+        found = self.connection.execute(
+            "SELECT part, id FROM items WHERE file_id = ? ORDER BY id", (file_id,)
+        ).fetchall()
         rows = self.stored.read(np.array([id for _, id in found], np.int64))
         return {part: row for (part, _), row in zip(found, rows, strict=True)}
 

@@ -75,10 +75,34 @@ def facts_of(item: Item) -> Iterator[str]:
         yield f"{facts['latitude']:.4f}, {facts['longitude']:.4f}"
     if {"width", "height"} <= facts.keys():
         yield f"{facts['width']} \N{MULTIPLICATION SIGN} {facts['height']}"
+    if facts.get("duration"):
+        yield f"{clock(facts['duration'])} long"
+
+
+def clock(seconds: float) -> str:
+    """Seconds as players show them.
+
+    >>> clock(12.5), clock(3725)
+    ('0:12', '1:02:05')
+    """
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def second(item: Item) -> float | None:
+    """The second of a film at which a shot begins, by its part; None for what is no shot."""
+    return float(item.part[1:]) if re.fullmatch(r"t\d+(\.\d+)?", item.part) else None
 
 
 def _minute(moment: str) -> str:
     return str(moment)[:16].replace("T", " ")
+
+
+def address_of(item: Item) -> str:
+    """The address of an item's file, for browsers: of a shot, it begins to play there."""
+    start = second(item)
+    return item.path.absolute().as_uri() + ("" if start is None else f"#t={start:g}")
 
 
 def table(hits: Sequence[Hit], *, long: bool = False) -> str:
@@ -109,6 +133,8 @@ def _what(hit: Hit) -> str:
     place = linked(_shown(shortest(item.path)), item.path)
     if mark := "missing" if hit.missing else hit.unseen:
         place += styled(f" ({mark})", fg="red")
+    if (start := second(item)) is not None:
+        place += f" at {clock(start)}"
     if not item.text:
         return place
     text = item.text if len(item.text) <= TEXT_SHOWN else item.text[: TEXT_SHOWN - 1] + "…"

@@ -18,6 +18,7 @@ from indexer.atomic import atomic_write, writing
 from indexer.encoders.base import Encoder, SeeingTower
 from indexer.errors import EncoderUnavailable, PathError, QueryError, SourceError
 from indexer.items import Float32Array
+from indexer.modalities import picture as shown_by
 from indexer.photos.opening import open_photo
 from indexer.photos.pixels import upright_rgb, upright_size
 
@@ -73,8 +74,8 @@ class Heat(NamedTuple):
         return min(max(across, 0.0), 1.0), min(max(down, 0.0), 1.0)
 
 
-def heats(encoder: Encoder, photo: Path, sentences: Sequence[str]) -> list[Heat]:
-    """How each sentence fits the photo and its parts.
+def heats(encoder: Encoder, photo: Path, sentences: Sequence[str], *, part: str = "") -> list[Heat]:
+    """How each sentence fits the photo, or a shot that is `part` of a film, and the parts of its picture.
 
     Raises `QueryError` for a photo that cannot be read and where there is no sentence, `EncoderUnavailable` for an
     encoder that cannot say what it sees where.
@@ -85,9 +86,9 @@ def heats(encoder: Encoder, photo: Path, sentences: Sequence[str]) -> list[Heat]
     if not isinstance(tower, SeeingTower):
         raise EncoderUnavailable(f"The encoder {encoder.name} cannot say what it sees where: try --model embedded.")
     try:
-        rows, box = tower.regions(open_photo(photo))
-        (whole,) = encoder.embed("image", [open_photo(photo)])
-        size = upright_size(open_photo(photo))
+        rows, box = tower.regions(shown_by(photo, part))
+        (whole,) = encoder.embed("image", [shown_by(photo, part)])
+        size = upright_size(shown_by(photo, part))
     except SourceError as error:
         raise QueryError(f"{photo} cannot be explained: {error}.") from error
     shares = box[0] / size[0], box[1] / size[1], box[2] / size[0], box[3] / size[1]

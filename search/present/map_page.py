@@ -19,6 +19,7 @@ from urllib.parse import quote
 from PIL import Image, ImageOps
 
 from indexer.atomic import atomic_write, writing
+from indexer.items import Item
 from indexer.report import Watcher
 from indexer.storage.files import shown
 from search.present.thumbnails import data_uri, thumbnails
@@ -90,7 +91,7 @@ def thumbnail_side(photos: int) -> int:
 def _sheets(paths: Sequence[Path], side: int, watcher: Watcher) -> Iterator[str]:
     """The photos' sprite sheets as addresses: squares of `side`, row by row; grey for what cannot be read."""
     columns = SHEET // side
-    photos = iter(thumbnails(paths, 2 * side))
+    photos = iter(thumbnails((Item("image", path) for path in paths), 2 * side))
     watcher.begin(len(paths))
     for start in range(0, len(paths), columns * columns):
         count = min(columns * columns, len(paths) - start)

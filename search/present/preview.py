@@ -81,7 +81,7 @@ def _draw(photos: Sequence[tuple[int, Hit]], console: Console) -> None:
 def rows(photos: Sequence[tuple[int, Hit]], across: int, width: int) -> Iterator[tuple[Image.Image, str]]:
     """The photos in rows of `across`, each `width` characters wide: a strip of pictures and what stands below it."""
     side = width * CELL
-    jpegs = thumbnails((hit.item.path for _, hit in photos), side)
+    jpegs = thumbnails((hit.item for _, hit in photos), side)
     for start in range(0, len(photos), across):
         row = photos[start : start + across]
         strip = Image.new("RGB", (side * len(row), round(side / SHAPE)))

@@ -12,7 +12,7 @@ from indexer.atomic import atomic_write, temporary_file, writing
 from indexer.errors import PathError
 from indexer.storage.files import shown
 from search.hits import Hit
-from search.present.formats import facts_of
+from search.present.formats import address_of, clock, facts_of, second
 from search.present.sinks import Answer, Sink
 from search.present.thumbnails import data_uri, thumbnails
 
@@ -150,7 +150,7 @@ def _group(number: int, group: Group) -> Iterator[str]:
     yield SECTION.format(
         title=f"Group {number}", note=f"{len(group.others) + 1} photos, beside the best {_megabytes(spare)}"
     )
-    photos = thumbnails([group.best.path, *(copy.item.path for copy in group.others)], THUMBNAIL)
+    photos = thumbnails([group.best, *(copy.item for copy in group.others)], THUMBNAIL)
     yield _card(Hit(group.best), "best", [], next(photos), kind="best")
     for copy, jpeg in zip(group.others, photos, strict=True):
         yield _card(Hit(copy.item), copy.reason, [copy.detail], jpeg)
@@ -164,7 +164,7 @@ def _megabytes(size: int) -> str:
 def _section(answer: Answer) -> Iterator[str]:
     found = f"{len(answer.hits)} found" if answer.hits else "nothing found"
     yield SECTION.format(title=escape(answer.question), note=found)
-    photos = thumbnails((hit.item.path for hit in answer.hits if not hit.item.text), THUMBNAIL)
+    photos = thumbnails((hit.item for hit in answer.hits if not hit.item.text), THUMBNAIL)
     for rank, hit in enumerate(answer.hits, start=1):
         yield _card(hit, str(rank), _found(hit), None if hit.item.text else next(photos))
     yield "</div>\n"
@@ -175,7 +175,7 @@ def _card(hit: Hit, mark: str, notes: Iterable[str], jpeg: bytes | None, *, kind
     path = hit.item.path
     return CARD.format(
         kind=f' class="{kind}"' if kind else "",
-        address=escape(path.absolute().as_uri()),
+        address=escape(address_of(hit.item)),
         place=escape(shown(path)),
         picture=_picture(hit, jpeg),
         score="" if hit.score is None else SCORE.format(hit.score),
@@ -198,6 +198,8 @@ def _picture(hit: Hit, jpeg: bytes | None) -> str:
 
 def _found(hit: Hit) -> Iterator[str]:
     """What was asked for beside the score."""
+    if (start := second(hit.item)) is not None:
+        yield f"at {clock(start)}"
     if hit.probability is not None:
         yield f"fits with a probability of {hit.probability:.0%}"
     if hit.alike:

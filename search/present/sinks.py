@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import webbrowser
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -15,10 +18,14 @@ from indexer.errors import PathError, QueryError
 from indexer.storage.files import Failure
 
 if TYPE_CHECKING:
+    from indexer.items import Item
     from search.hits import Hit
 
 # Photos that are opened at most: each may get a window of its own.
 OPENED = 10
+
+# Players that are told by an option at which second to begin.
+PLAYERS = {"mpv": "--start={:g}", "vlc": "--start-time={:g}"}
 
 
 class Answer(NamedTuple):
@@ -59,11 +66,12 @@ class Opening(Sink):
 
     def __init__(self, value: Any, *, many: bool = False) -> None:
         super().__init__(value, many=many)
-        self._found: list[Path] = []
+        self._found: dict[Path, Item] = {}  # of a film, the best shot
 
     def take(self, answer: Answer) -> None:
         """Remembers the files."""
-        self._found += dict.fromkeys(hit.item.path for hit in answer.hits)
+        for hit in answer.hits:
+            self._found.setdefault(hit.item.path, hit.item)
 
     def finish(self, made: list[Path]) -> str:
         """Opens them. Raises `PathError` if nothing on this machine does that."""
@@ -74,10 +82,25 @@ class Opening(Sink):
         if not made:
             self.failures += [Failure(path, f"not opened: {reason}") for path, reason in unseen.items() if reason]
         for path in made or there[:OPENED]:
-            if click.launch(str(path)) != 0:
+            if not (click.launch(str(path)) == 0 if made else _opened(self._found[path])):
                 raise PathError(f"{path} cannot be opened: nothing on this machine says what opens such files.")
         left = len(there) - OPENED
         return f"the first {OPENED} are opened, {left} are not" if not made and left > 0 else ""
+
+
+def _opened(item: Item) -> bool:
+    """Opens an item's file; False if nothing does. A shot of a film plays from there, if need be in a browser."""
+    from search.present.formats import address_of, second
+
+    start = second(item)
+    if start is None:
+        return click.launch(str(item.path)) == 0
+    for player, option in PLAYERS.items():
+        if program := shutil.which(player):
+            quiet = subprocess.DEVNULL
+            subprocess.Popen([program, option.format(start), str(item.path)], stdout=quiet, stderr=quiet)
+            return True
+    return webbrowser.open(address_of(item))
 
 
 class Row(NamedTuple):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
-from functools import partial
 from io import BytesIO
 from pathlib import Path
 
 from indexer.errors import SourceError
-from indexer.photos.opening import open_photo, source_errors
+from indexer.items import Item
+from indexer.modalities import picture
+from indexer.photos.opening import source_errors
 from indexer.photos.pixels import upright_rgb
 from indexer.threads import ahead
 
@@ -17,14 +18,14 @@ from indexer.threads import ahead
 QUALITY = 80
 
 
-def thumbnail(path: Path, size: int) -> bytes | None:
-    """The photo as a JPEG whose longer side has `size` pixels at most; None for what cannot be read as a photo.
+def thumbnail(path: Path, size: int, part: str = "") -> bytes | None:
+    """The photo or shot as a JPEG whose longer side has `size` pixels at most; None for what cannot be read.
 
     Upright by its EXIF orientation, transparent parts white; nothing of its EXIF block (place, owner) travels along.
     """
     try:
-        with open_photo(path) as picture:
-            pixels = upright_rgb(picture, side=size)
+        with picture(path, part) as seen:
+            pixels = upright_rgb(seen, side=size)
             with source_errors():
                 pixels.thumbnail((size, size))
                 jpeg = BytesIO()
@@ -34,9 +35,9 @@ def thumbnail(path: Path, size: int) -> bytes | None:
     return jpeg.getvalue()
 
 
-def thumbnails(paths: Iterable[Path], size: int) -> Iterator[bytes | None]:
-    """The photos' thumbnails in order, made by as many threads as there are processors, a bounded number ahead."""
-    yield from ahead(partial(thumbnail, size=size), paths)
+def thumbnails(items: Iterable[Item], size: int) -> Iterator[bytes | None]:
+    """The items' thumbnails in order, made by as many threads as there are processors, a bounded number ahead."""
+    yield from ahead(lambda item: thumbnail(item.path, size, item.part), items)
 
 
 def data_uri(jpeg: bytes) -> str:

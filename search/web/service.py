@@ -27,7 +27,7 @@ from indexer.encoders import Encoder
 from indexer.errors import EncoderMismatch, LibraryError, QueryError
 from indexer.items import Int64Array, Item
 from indexer.library import CATALOG, Library
-from indexer.photos.opening import open_photo
+from indexer.modalities import picture
 from search.engine import Engine
 from search.filters import OTHER, Filter
 from search.hits import Hit
@@ -61,6 +61,10 @@ SHOWN = {
     ".gif": "image/gif",
     ".avif": "image/avif",
     ".bmp": "image/bmp",
+    ".mp4": "video/mp4",
+    ".m4v": "video/mp4",
+    ".mov": "video/quicktime",
+    ".webm": "video/webm",
 }
 
 # Fields of a request that are fields of `Query`.
@@ -79,7 +83,7 @@ Uint16Array = npt.NDArray[np.uint16]
 
 
 class Content(NamedTuple):
-    """The file of an item: the fingerprint of its indexing, whether it still is as it was then, and its time now."""
+    """The file of an item: the fingerprint of its part, whether it still is as it was when indexed, its time now."""
 
     item: Item
     fingerprint: bytes
@@ -351,16 +355,17 @@ class Service:
         if not S_ISREG(status.st_mode):
             raise Gone(f"What lies at the place of item {id} is no file now.")
         is_as_indexed = (status.st_size, status.st_mtime_ns) == (file.size, file.mtime_ns)
-        return Content(item, file.fingerprint or b"", is_as_indexed, status.st_mtime_ns)
+        fingerprint = file.fingerprint + item.part.encode() if file.fingerprint else b""
+        return Content(item, fingerprint, is_as_indexed, status.st_mtime_ns)
 
     def thumbnail(self, content: Content, size: str) -> bytes:
         """The picture of an item as WebP in one of `SIDES`. Raises `NotHere`, `SourceError`."""
         kept = self.thumbnails.get(content.fingerprint, size) if content.fingerprint else None
         if kept is not None:
             return kept
-        if content.item.modality != "image":
+        if content.item.text:
             raise NotHere(f"Item {content.item.id} is {content.item.modality} and has no picture.")
-        with open_photo(content.item.path) as photo:
+        with picture(content.item.path, content.item.part) as photo:
             drawn = draw(photo, SIDES[size])
         if content.fingerprint and content.is_unchanged:
             self.thumbnails.put(content.fingerprint, size, drawn)
@@ -422,15 +427,15 @@ class Service:
 
     def explain(self, content: Content, sentence: str) -> Future[Heat]:
         """Where in a photo a sentence fits, on a thread of its own: the encoder for it is heavy to load."""
-        return self._explaining.submit(self._heat, content.item.path, sentence)
+        return self._explaining.submit(self._heat, content.item, sentence)
 
-    def _heat(self, path: Path, sentence: str) -> Heat:
+    def _heat(self, item: Item, sentence: str) -> Heat:
         stamp = self._stamp()
         if self._seeing is None or self._seeing[1] != stamp:
             with self.reading() as engine:
                 encoder = self._encoder or engine.library.encoder(device=self._device)
             self._seeing = encoder, stamp
-        (heat,) = heats(self._seeing[0], path, [sentence])
+        (heat,) = heats(self._seeing[0], item.path, [sentence], part=item.part)
         return heat
 
     @contextmanager
