@@ -17,6 +17,7 @@ from evaluation.classify import classify
 from evaluation.compare import captioned_retrieval, compare, labelled_sets, side_by_side, summary
 from evaluation.datasets import READERS, DataError, Example, embed_photos, held_out, read_captioned
 from evaluation.duplicates import measure as measure_duplicates
+from evaluation.films import films
 from evaluation.hybrid import hybrid
 from evaluation.organising import tagging, words
 from evaluation.pointing import pointing
@@ -127,7 +128,7 @@ def run_compare(encoder: Encoder, options: Options) -> dict[str, Any]:
 
 # What needs no data set, and what takes any one that --set names; the others need the folder of --data.
 WITHOUT_DATA = ("demo", "summary")
-ANY_SET = ("retrieval", "classify", "feedback", "pointing", "words", "tags", "negation", "hybrid")
+ANY_SET = ("retrieval", "classify", "feedback", "pointing", "words", "tags", "negation", "hybrid", "films")
 
 # What each measures is said where it is defined.
 COMMANDS: dict[str, Callable[[Encoder, Options], Mapping[str, Any]]] = {
@@ -143,6 +144,7 @@ COMMANDS: dict[str, Callable[[Encoder, Options], Mapping[str, Any]]] = {
     "duplicates": run_duplicates,
     "negation": run_negation,
     "hybrid": lambda encoder, options: hybrid(encoder, _captioned(options)),
+    "films": lambda encoder, options: films(encoder, _captioned(options)),
     "relevance": run_relevance,
     "summary": lambda _, options: summary([Path(name) for name in options.names]),
     "compare": run_compare,

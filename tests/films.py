@@ -29,7 +29,9 @@ def film(
     Otherwise every so many `keys` frames are one. `told` are its metadata.
     """
     lengths = [seconds] * len(pictures) if isinstance(seconds, (int, float)) else seconds
-    options = {"preset": "veryfast", "scenecut": "0", "g": str(keys)} if codec == "libx264" else {"g": str(keys)}
+    options = {"g": str(keys)}
+    if codec == "libx264":
+        options |= {"preset": "veryfast", "sc_threshold": "0", "forced-idr": "1"}
     with av.open(
         str(path), "w", options={"movflags": "use_metadata_tags"} if path.suffix in (".mp4", ".mov") else {}
     ) as container:

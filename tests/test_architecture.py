@@ -143,7 +143,7 @@ def test_only_the_edge_to_the_terminal_writes_to_it() -> None:
         ("search", {"numpy", "click"}),
         ("indexer", {"numpy", "sqlite3"}),
         ("search.cli", {"numpy", "faiss", "PIL", "platformdirs", "filelock"}),
-        ("search.engine", {"faiss", "torch", "PIL", "sqlite_utils", "tqdm", "filelock", "tokenizers"}),
+        ("search.engine", {"faiss", "torch", "PIL", "sqlite_utils", "tqdm", "filelock", "tokenizers", "av"}),
         ("indexer.encoders.stored", {"torch", "open_clip", "torchvision", "ftfy"}),
     ],
 )

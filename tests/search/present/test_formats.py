@@ -125,6 +125,11 @@ def test_a_table_has_dates_where_they_are_known_and_facts_if_it_is_long() -> Non
     assert table(listed).splitlines()[0].split() == ["1", "2023-05-01", "/photos/a.jpg", "id:3"]
 
 
+def test_a_table_says_at_which_second_a_shot_begins() -> None:
+    shot = Hit(Item("video", Path("/films/a.mp4"), "t3725.4", facts={"duration": 4000}, id=3), 0.5)
+    assert table([shot], long=True).splitlines() == ["  1  0.500  /films/a.mp4 at 1:02:05  id:3", "     1:06:40 long"]
+
+
 def test_paths_are_relative_where_that_is_shorter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert shortest(tmp_path / "a" / "b.jpg") == "a/b.jpg"

@@ -4,10 +4,12 @@ import fcntl
 import os
 import pty
 import re
+import shutil
 import struct
 import subprocess
 import sys
 import termios
+import webbrowser
 from pathlib import Path
 
 import click
@@ -142,6 +144,24 @@ def test_the_page_is_opened_when_it_is_there(launched: list[str], photos: Path, 
         finish({"open": True, "html": str(page)}, hits(paint(photos / "a.png")), many=many)
     assert launched == [str(page)] * 2
     assert page.read_text().endswith("</html>\n")
+
+
+def test_a_shot_plays_from_its_second_in_a_player_or_in_the_browser(
+    launched: list[str], photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = photos / "a film.mp4"
+    path.touch()
+    found = [Hit(Item("video", path, part)) for part in ("t12.5", "t3")] + hits(paint(photos / "a.png"))
+    played: list[list[str]] = []
+    monkeypatch.setattr(subprocess, "Popen", lambda command, **_: played.append(command))
+    monkeypatch.setattr(shutil, "which", {"vlc": "/bin/vlc"}.get)
+    finish({"open": True}, found)
+    assert (played, launched) == ([["/bin/vlc", "--start-time=12.5", str(path)]], [str(photos / "a.png")])
+    browsed: list[str] = []
+    monkeypatch.setattr(shutil, "which", {}.get)
+    monkeypatch.setattr(webbrowser, "open", lambda address: browsed.append(address) or True)
+    finish({"open": True}, found)
+    assert browsed == [f"{path.as_uri()}#t=12.5"]
 
 
 def test_the_folder_is_opened(launched: list[str], photos: Path, tmp_path: Path) -> None:

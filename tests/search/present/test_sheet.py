@@ -83,6 +83,15 @@ def test_a_card_has_picture_rank_score_name_facts_and_the_way_to_the_photo(photo
     assert page.texts["small"][1:] == [*facts, str(photos), "id:12"]
 
 
+def test_a_shot_of_a_film_is_shown_at_its_second_and_plays_from_there(photos: Path, tmp_path: Path) -> None:
+    path = photos / "film.mp4"
+    page = sheet(
+        tmp_path / "out.html", ("a question", [Hit(Item("video", path, "t62.5", facts={"duration": 90}), 0.4)])
+    )
+    assert page.all("a", "href") == [f"{path.as_uri()}#t=62.5"]
+    assert page.texts["small"][1:4] == ["at 1:02", "1:30 long", str(photos)]
+
+
 def test_it_needs_no_network_and_runs_no_scripts(photos: Path, tmp_path: Path) -> None:
     page = sheet(tmp_path / "out.html", ("<script>alert(1)</script>", [Hit(Item("image", paint(photos / "a.png")), 1)]))
     assert {tag for tag, _ in page.elements}.isdisjoint({"script", "link", "iframe"})

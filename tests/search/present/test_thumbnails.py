@@ -12,6 +12,7 @@ from make_photos import PHOTOS, cat, with_exif, write_all
 from painting import paint_many
 from PIL import Image
 
+from indexer import Item
 from indexer.photos.opening import open_photo
 from indexer.photos.pixels import upright_rgb
 from search.present.thumbnails import data_uri, thumbnail, thumbnails
@@ -79,7 +80,21 @@ def test_what_is_not_there_or_is_a_folder_has_none(tmp_path: Path) -> None:
 
 def test_many_come_in_order(tmp_path: Path) -> None:
     photos = [*paint_many(tmp_path, 40), tmp_path / "nowhere.jpg"]
-    assert list(thumbnails(photos, 8)) == [thumbnail(path, 8) for path in photos]
+    items = [Item("image", path) for path in photos]
+    assert list(thumbnails(items, 8)) == [thumbnail(path, 8) for path in photos]
+
+
+def test_a_shot_of_a_film_is_seen_as_it_begins(tmp_path: Path) -> None:
+    pytest.importorskip("av", reason="PyAV is not installed: pip install 'descry[video]'")
+    from films import film
+
+    path = film(tmp_path / "film.mp4", ["red", "blue"], 2)
+    red, blue, none = thumbnails([Item("video", path, part) for part in ("t0", "t2", "t9")], 8)
+    assert red and blue and none is None
+    assert [Image.open(BytesIO(jpeg)).convert("RGB").getpixel((2, 2)) for jpeg in (red, blue)] == [
+        pytest.approx((254, 0, 0), abs=12),
+        pytest.approx((0, 0, 254), abs=12),
+    ]
 
 
 def test_a_data_uri_holds_the_picture(folder: Path) -> None:

@@ -339,5 +339,28 @@ def test_a_fault_of_ours_is_said_without_its_inside(
     assert response.headers["x-content-type-options"] == "nosniff"
 
 
+def test_each_shot_of_a_film_has_its_thumbnail_and_the_film_is_played(
+    client: TestClient, library: Library, encoder: Encoder, photos: Path
+) -> None:
+    pytest.importorskip("av", reason="PyAV is not installed: pip install 'descry[video]'")
+    from films import film
+
+    path = film(photos / "film.mp4", ["red", "blue"])
+    index_sources(library, [photos], encoder)
+    page = client.get("/api/items", params={"modality": "video", "sort": "path"}).json()
+    assert [item["part"] for item in page["items"]] == ["t0", "t2"]
+    (best, _) = ask(client, query="blue", wanted="video")["hits"]
+    assert best["part"] == "t2"
+    for item, seen in zip(page["items"], [(254, 0, 0), (0, 0, 254)], strict=True):
+        content = client.get(f"/api/items/{item['id']}/thumbnail").content
+        with Image.open(BytesIO(content)) as drawn:
+            assert drawn.getpixel((40, 40)) == pytest.approx(seen, abs=12)
+        original = client.get(f"/api/items/{item['id']}/original")
+        assert original.headers["content-type"] == "video/mp4"
+        assert original.content == path.read_bytes()
+        heat = client.get(f"/api/items/{item['id']}/explain", params={"sentence": "red"}).json()
+        assert (heat["best"] > 0.9) == (item["part"] == "t0")
+
+
 def test_every_size_of_thumbnails_can_be_asked_for() -> None:
     assert set(Size) == set(SIDES)
