@@ -33,7 +33,7 @@ def why_empty(engine: Engine, query: Query, *, uncut: str = "", brief: bool = Fa
     """
     where = f"the library {engine.library.path}"
     if not len(engine.listed(query.wanted)):
-        return f"{where} holds no {query.wanted}"
+        return holds_none(engine, query.wanted)
     if reason := nothing_passes(engine, query.wanted, tuple(query.filters)):
         return reason
     if query.is_cut:
@@ -41,6 +41,13 @@ def why_empty(engine: Engine, query: Query, *, uncut: str = "", brief: bool = Fa
         uncut = uncut or f"without {cut} you see the nearest"
         return f"no {query.wanted} in {where} surely fits the query; {'' if brief else _looser(engine, query)}{uncut}"
     return f"{where} holds no {query.wanted} beside what was asked about; --include-self shows that"
+
+
+def holds_none(engine: Engine, wanted: str) -> str:
+    """That the library holds nothing of a modality, and what it holds instead."""
+    counts = engine.library.catalog.counts()
+    others = " and ".join(f"{count} of {modality} (--modality {modality})" for modality, count in counts.items())
+    return f"the library {engine.library.path} holds no {wanted}" + (f", but {others}" if others else "")
 
 
 def few_fit(engine: Engine, query: Query, found: int) -> Iterator[str]:

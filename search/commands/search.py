@@ -154,7 +154,7 @@ def list_(
     descry list --camera "pixel 6" --on 2023-05
     descry list --sort name -k 100 --format paths
     """
-    from search.empty import nothing_passes
+    from search.empty import holds_none, nothing_passes
     from search.engine import Engine
 
     question = " ".join(f"{filter.field} {filter.value}".strip() for filter in filters) or "everything"
@@ -166,7 +166,7 @@ def list_(
         if total > len(hits):
             say(f"note: the first {len(hits)} of {total}; -k {total} lists all")
         if not total:
-            say(f"note: {nothing_passes(engine, wanted, filters) or f'the library {held.path} holds no {wanted}'}")
+            say(f"note: {nothing_passes(engine, wanted, filters) or holds_none(engine, wanted)}")
         opened_sinks.take(question, hits)
         _finish(opened_sinks)
 
