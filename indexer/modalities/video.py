@@ -45,7 +45,8 @@ MOST_LOOKS = 2000
 # Looks that are prepared together. Between them a film is closed: many may wait for their turn.
 AT_ONCE = 64
 
-# Cosine from which a look shows what the shot before it shows: see docs/indexing.md.
+# Cosine from which a look shows what the shot before it shows. `python -m evaluation films`: all of 100 shots found,
+# 133 items; at .8 99 and 101. The higher one, as real films cut between views of one place.
 SAME_SHOT = 0.9
 
 # Seconds that the film of a Live Photo is shorter than; it lies beside its photo.
