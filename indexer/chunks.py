@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import xxhash
+from PIL import Image
 
 from indexer.encoders.base import Encoder
 from indexer.errors import SourceError
@@ -25,6 +26,7 @@ from indexer.modalities.base import ReadOptions
 from indexer.photos.opening import source_errors, whole_file
 from indexer.storage.catalog import Catalog
 from indexer.storage.files import Donor
+from indexer.thumbnails import Thumbnails
 
 Work = Iterator[tuple[Item, npt.NDArray[Any]]]
 
@@ -66,12 +68,13 @@ class Chunk:
 class ChunkReader:
     """Reads changed files. Safe to use from several threads; close it in the end."""
 
-    def __init__(self, catalog: Path, encoder: Encoder, max_pixels: int) -> None:
+    def __init__(self, catalog: Path, encoder: Encoder, max_pixels: int, thumbnails: Thumbnails | None = None) -> None:
         # the threads take turns with one connection: what they ask takes a tenth of a millisecond
         self._catalog = Catalog(catalog, readonly=True)
         self._turn = threading.Lock()
         self._encoder = encoder
         self._max_pixels = max_pixels
+        self._thumbnails = thumbnails
 
     def close(self) -> None:
         """Closes its connection to the catalog."""
@@ -81,7 +84,7 @@ class ChunkReader:
     def first(self, source: Source) -> Chunk:
         """The first chunk of a file; all of it, if another file of the same content has its vectors."""
         try:
-            file = ReadFile(source, self._encoder, self._max_pixels)
+            file = ReadFile(source, self._encoder, self._max_pixels, self._thumbnails)
             with self._turn:
                 donor = self._catalog.files.donor(file.fingerprint, source)
             donated = self._donated(file, donor) if donor else None
@@ -124,8 +127,9 @@ class ChunkReader:
 class ReadFile:
     """A file with the fingerprint of the bytes that its items come from. Raises `OSError` and `SourceError`."""
 
-    def __init__(self, source: Source, encoder: Encoder, max_pixels: int) -> None:
+    def __init__(self, source: Source, encoder: Encoder, max_pixels: int, thumbnails: Thumbnails | None = None) -> None:
         self.source = source
+        self._thumbnails = thumbnails
         self.modality = MODALITIES[source.modality]
         self._tower = encoder.tower(self.modality.tower)
         self._max_pixels = max_pixels
@@ -146,7 +150,10 @@ class ReadFile:
     def prepared(self) -> Work:
         """The items, each with its array ready to be embedded."""
         for item, value in self.values():
-            yield item, self.prepare(value)
+            array = self.prepare(value)
+            if self._thumbnails is not None and isinstance(value, Image.Image) and not item.part:
+                self._thumbnails.draw(self.fingerprint, value)
+            yield item, array
 
     def prepare(self, value: Any) -> npt.NDArray[Any]:
         """A value as the array that its tower embeds."""

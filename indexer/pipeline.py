@@ -13,6 +13,7 @@ import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +31,7 @@ from indexer.report import Report, Watcher
 from indexer.storage.files import Failure
 from indexer.survey import Survey
 from indexer.threads import AHEAD, processors
+from indexer.thumbnails import Thumbnails
 
 # Items embedded and committed together; a kill may cost two such batches. Photos a second on two cores, shipped
 # encoder, 2,000 photos of 224 x 224, batches of 8 / 16 / 32 / 64 / 128, means of two runs: 110 / 145 / 149 / 121 / 99.
@@ -50,12 +52,14 @@ def index_sources(
     max_pixels: int = MAX_PIXELS,
     exclude: Sequence[str] | None = None,
     follow_links: bool | None = None,
+    thumbnails: bool = False,
     watcher: Watcher | None = None,
 ) -> Report:
     """Brings the library up to date with the folders and files at `paths`.
 
     `exclude` are gitignore's rules of what to leave out, `follow_links` says whether links to folders are followed:
-    both are remembered of each path; None leaves it at what is remembered.
+    both are remembered of each path; None leaves it at what is remembered. With `thumbnails`, photos that are read are
+    kept small as well, for whoever looks at them.
 
     A file that cannot be read is not an error of the run, it is in the report. On Ctrl-C what is done is
     kept, and the report says that it was interrupted. Raises `PathError` for a path that neither exists
@@ -68,8 +72,8 @@ def index_sources(
     report = Report()
     limits = {"max_pixels": max_pixels, "max_memory": BUDGET.total}
     survey = Survey(library.catalog, report, watcher, limits=limits, exclude=exclude, follow_links=follow_links)
-    run = _Run(library, encoder, survey, report, watcher, max_pixels)
-    with library.lock():
+    with library.lock(), closing(Thumbnails(library.path)) if thumbnails else nullcontext() as small:
+        run = _Run(library, encoder, survey, report, watcher, max_pixels, small)
         try:
             run.refresh(paths)
             library.indexes.save()
@@ -90,11 +94,19 @@ class _Run:
     """One run of `index_sources`: what it works with, and the report that it fills."""
 
     def __init__(
-        self, library: Library, encoder: Encoder, survey: Survey, report: Report, watcher: Watcher, max_pixels: int
+        self,
+        library: Library,
+        encoder: Encoder,
+        survey: Survey,
+        report: Report,
+        watcher: Watcher,
+        max_pixels: int,
+        thumbnails: Thumbnails | None,
     ) -> None:
         self.catalog = library.catalog
         self.encoder = encoder
         self.max_pixels = max_pixels
+        self.thumbnails = thumbnails
         self.watcher = watcher
         self.report = report
         self.survey = survey
@@ -153,7 +165,7 @@ class _Run:
         """The files' chunks in order, read ahead by as much as the window holds."""
         threads = processors()
         pool = ThreadPoolExecutor(threads, thread_name_prefix="descry-loader")
-        reader = ChunkReader(self.catalog.path, self.encoder, self.max_pixels)
+        reader = ChunkReader(self.catalog.path, self.encoder, self.max_pixels, self.thumbnails)
         window: deque[Future[Chunk]] = deque()
 
         def oldest() -> Chunk:

@@ -32,6 +32,11 @@ class Report:
     seconds: float = 0.0
     interrupted: bool = False
 
+    @property
+    def has_changed(self) -> bool:
+        """Whether the library is another one than before."""
+        return bool(self.embedded or self.moved or self.copied or self.removed)
+
 
 class Watcher:
     """Is told how a run goes, and does nothing by itself; the command line's draws a progress bar."""

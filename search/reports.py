@@ -10,6 +10,7 @@ from typing import Any
 from indexer.library import Library
 from indexer.photos.suffixes import EXTRAS
 from indexer.storage.files import LINK, shown
+from indexer.thumbnails import held
 from search.hits import GONE, why_unseen
 from search.present.formats import Rows
 
@@ -27,11 +28,13 @@ def status(library: Library) -> Rows:
     catalog = library.catalog
     change = unfinished(library)
     meta = catalog.meta()
+    small, their_size = held(library.path)
     facts: dict[str, Any] = {
         "library": str(library.path),
         "encoder": f"{meta['encoder']} ({meta['checksum']}), {meta['dimension']} dimensions",
         **{f"{modality} items": count for modality, count in catalog.counts().items()},
         "size": f"{library.size() / 1e6:.1f} MB",
+        "of which thumbnails": f"{their_size / 1e6:.1f} MB ({small} photos)",
         "failed": len(catalog.files.failures()),
         "changes not yet in a saved index": library.indexes.behind(),
     }

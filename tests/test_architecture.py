@@ -21,10 +21,10 @@ INDEXER = (
     ("manifest",),
     ("nearest",),
     ("encoders", "modalities"),
-    ("walk", "report", "testing"),
+    ("walk", "report", "testing", "thumbnails"),
     ("survey", "chunks", "library"),
     ("pipeline", "transfer"),
-    ("reembedding",),
+    ("reembedding", "watching"),
 )
 INSIDE = {
     "storage": (

@@ -35,6 +35,11 @@ SIDEWAYS = (5, 6, 7, 8)
 REVERSED_ACROSS = (2, 3, 6, 7)
 REVERSED_DOWN = (3, 4, 7, 8)
 
+# What the pixels that were decoded are called among an image's `info`: a thumbnail is drawn of the same ones. They are
+# not kept where they are more bytes than this, which the budget of memory does not know of.
+DECODED = "decoded"
+KEPT_AT_MOST = 8_000_000
+
 # Scales at which libjpeg-turbo decodes quickly; at those between, it is slower than without any.
 SCALES = (8, 4, 2, 1)
 
@@ -131,6 +136,8 @@ def jpeg_pixels(image: Image.Image, *, side: int) -> npt.NDArray[np.uint8] | Non
         )
     except ValueError:
         return None
+    if pixels.nbytes <= KEPT_AT_MOST:
+        image.info[DECODED] = pixels
     return pixels
 
 

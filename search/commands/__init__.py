@@ -6,6 +6,7 @@ from __future__ import annotations
 # looks after.
 COMMANDS = {
     "index": "index",
+    "watch": "index",
     "search": "search",
     "similar": "search",
     "describe": "search",
@@ -18,6 +19,7 @@ COMMANDS = {
     "map": "organise",
     "status": "status",
     "serve": "serve",
+    "mcp": "serve",
     "doctor": "doctor",
     "models": "library",
     "remove": "library",

@@ -1,8 +1,10 @@
-"""`descry index`: folders and files into the library."""
+"""`descry index` and `descry watch`: folders and files into the library, once or whenever they change."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,9 @@ from search.terminal import INTERRUPTED, leave, say, write
 
 if TYPE_CHECKING:
     from indexer import Encoder, Library
+
+# How nice `descry watch` is to whatever else the machine does.
+NICE = 10
 
 
 @click.command()
@@ -44,6 +49,12 @@ if TYPE_CHECKING:
     default=None,
     help="Follow links to folders, or not; remembered for PATHS.",
 )
+@click.option(
+    "--thumbnails/--no-thumbnails",
+    default=True,
+    show_default=True,
+    help="Keep photos small as well, for `descry serve`; without, it makes them when they are looked at.",
+)
 @click.pass_context
 def index(
     ctx: click.Context,
@@ -54,6 +65,7 @@ def index(
     max_memory: float | None,
     exclude: tuple[str, ...],
     follow_links: bool | None,
+    thumbnails: bool,
 ) -> None:
     """Add folders and files, or bring them up to date.
 
@@ -79,6 +91,7 @@ def index(
             max_pixels=int(max_megapixels * 1e6),
             exclude=[rule for rule in exclude if rule] if exclude else None,
             follow_links=follow_links,
+            thumbnails=thumbnails,
             watcher=watcher(),
         )
         write(summary(report) + "\n")
@@ -87,6 +100,56 @@ def index(
             leave(INTERRUPTED)
         _renew(library)
     ctx.exit(1 if report.failures else 0)
+
+
+@click.command()
+@click.argument("paths", nargs=-1, type=PlacePath(path_type=Path))
+@model_option("The encoder of a new library: see `descry models`.")
+@device_option
+@click.option(
+    "--scan-every",
+    default=10.0,
+    show_default=True,
+    type=Finite(0, 1e6, min_open=True),
+    metavar="MINUTES",
+    help="Look at everything so often: finds what the system does not tell, as on network drives.",
+)
+@click.option("--thumbnails/--no-thumbnails", default=True, show_default=True, help="As for `descry index`.")
+@click.pass_context
+def watch(
+    ctx: click.Context,
+    paths: tuple[Path, ...],
+    model: str | None,
+    device: str,
+    scan_every: float,
+    thumbnails: bool,
+) -> None:
+    """Index folders and files, and go on with whatever comes, changes or goes, at low priority.
+
+    Without PATHS, all that was indexed before is followed. What `descry index` leaves out is left out here. Ctrl-C
+    ends it.
+
+    \b
+    descry watch ~/Photos
+    """
+    from threading import Event
+
+    from indexer.watching import follow
+    from search.progress import summary, watcher
+
+    with suppress(OSError, AttributeError):
+        os.nice(NICE)
+    library, encoder = _for_indexing(ctx.obj, paths, model, device)
+    with library:
+        places = paths or tuple(library.catalog.files.roots())
+        for report in follow(
+            ctx.obj, places, encoder, stop=Event(), scan_every=60 * scan_every, thumbnails=thumbnails, watcher=watcher()
+        ):
+            if report.has_changed or report.interrupted:
+                say(summary(report))
+            if report.interrupted:
+                leave(INTERRUPTED)
+            _renew(library)
 
 
 def _renew(library: Library) -> None:

@@ -1,10 +1,12 @@
-"""`descry serve`: the page and the REST interface."""
+"""`descry serve` and `descry mcp`: the library for browsers, programs and assistants."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import click
+
+from search.options import device_option
 
 
 @click.command()
@@ -20,10 +22,11 @@ import click
     metavar="FOLDER",
     help="Let the page index folders in it.",
 )
+@click.option("--watch", is_flag=True, help="Index what comes to the library's folders, at low priority.")
 @click.option("--log", is_flag=True, help="Write a line of JSON a request, without what was asked.")
 @click.option("--log-queries", is_flag=True, help="The same with what was asked in addresses.")
 @click.option("--open", "show", is_flag=True, help="Open the page in the browser.")
-@click.option("--device", default="auto", show_default=True, metavar="NAME", help="cpu, cuda, mps ...")
+@device_option
 @click.pass_context
 def serve(
     ctx: click.Context,
@@ -32,6 +35,7 @@ def serve(
     token: str | None,
     hosts: tuple[str, ...],
     roots: tuple[Path, ...],
+    watch: bool,
     log: bool,
     log_queries: bool,
     show: bool,
@@ -54,8 +58,30 @@ def serve(
         token=token,
         hosts=hosts,
         roots=roots,
+        watch=watch,
         log="queries" if log_queries else "requests" if log else "",
         show=show,
         device=device,
     )
     ctx.exit(code)
+
+
+@click.command()
+@device_option
+@click.pass_obj
+def mcp(library: Path, device: str) -> None:
+    """Answer an assistant that speaks MCP (Model Context Protocol) on standard input and output.
+
+    It may search, see small previews and read facts, and change nothing. An assistant's configuration names the
+    command:
+
+    \b
+    {"mcpServers": {"photos": {"command": "descry", "args": ["mcp"]}}}
+    """
+    from indexer.errors import QueryError
+
+    try:
+        from search.mcp import serve
+    except ImportError as error:
+        raise QueryError("Assistants are answered by the package mcp: pip install 'descry[mcp]'.") from error
+    serve(library, device=device)

@@ -86,16 +86,25 @@ OF_AN_ITEM = declared(404)
 OF_A_FILE = declared(404, 410)
 
 
-def create_app(service: Service, *, roots: Sequence[Path] = (), metrics: Metrics | None = None) -> FastAPI:
+def create_app(
+    service: Service,
+    *,
+    roots: Sequence[Path] = (),
+    watch: Callable[[str], None] | None = None,
+    metrics: Metrics | None = None,
+) -> FastAPI:
     """The application that serves a library. It closes the service when it ends.
 
-    Folders at or below `roots` may be indexed; `metrics` are those that `/metrics` tells.
+    Folders at or below `roots` may be indexed; with `watch`, what changes in those that the library knows is indexed,
+    and said to it. `metrics` are those that `/metrics` tells.
     """
     overview, indexing, metrics = Overview(service), Indexing(service.path, roots), metrics or Metrics()
     painters = ThreadPoolExecutor(processors(), thread_name_prefix="descry-thumbnails")
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        if watch is not None:
+            indexing.follow(watch)
         yield
         await asyncio.to_thread(indexing.close)
         painters.shutdown(wait=True, cancel_futures=True)
@@ -233,7 +242,7 @@ def create_app(service: Service, *, roots: Sequence[Path] = (), metrics: Metrics
     @app.get(
         "/api/items/{id}/thumbnail",
         responses={
-            200: {"content": {"image/webp": {"schema": {"type": "string", "format": "binary"}}}},
+            200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}},
             304: {"description": "Not Modified"},
             **OF_A_FILE,
         },
@@ -246,7 +255,7 @@ def create_app(service: Service, *, roots: Sequence[Path] = (), metrics: Metrics
             content = service.content(id)
             stamp = f"{content.fingerprint.hex()}-{content.mtime_ns:x}-{size}"
             return _unless_known(
-                request, stamp, lambda: Response(service.thumbnail(content, size), media_type="image/webp"), FOR_A_DAY
+                request, stamp, lambda: Response(service.thumbnail(content, size), media_type="image/jpeg"), FOR_A_DAY
             )
 
         return await drawn(picture)

@@ -1,11 +1,13 @@
-"""Indexing from the page: one run at a time, of a folder below those that the server was given, told as it goes."""
+"""Indexing while the library is served: what the page asks for, one run at a time, of a folder below those that the
+server was given, told as it goes; and what comes to the folders that are followed.
+"""
 
 from __future__ import annotations
 
 import os
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +21,8 @@ from indexer.library import Library
 from indexer.pipeline import index_sources
 from indexer.report import Report, Watcher
 from indexer.storage.files import Failure, shown
+from indexer.watching import follow
+from search.progress import summary
 from search.web.problems import Busy
 
 # Failures that are told one by one; the others are counted.
@@ -78,6 +82,24 @@ class Indexing:
         self.roots = [root.expanduser().resolve() for root in roots]
         self._run: _Run | None = None
         self._thread: threading.Thread | None = None
+        self._follower = _Run()
+
+    def follow(self, say: Callable[[str], None]) -> None:
+        """Begins to follow all that the library knows of, until `close`; what a run has changed is said."""
+        follower = threading.Thread(target=self._follow, args=(say,), name="descry-watching", daemon=True)
+        follower.start()
+
+    def _follow(self, say: Callable[[str], None]) -> None:
+        _be_nice()
+        try:
+            with Library.open(self._library) as library:
+                encoder, places = load_encoder(library.encoder_name), list(library.catalog.files.roots())
+            stop = self._follower.is_cancelled
+            for report in follow(self._library, places, encoder, stop=stop, thumbnails=True, watcher=self._follower):
+                if report.has_changed:
+                    say(summary(report))
+        except DescryError as error:
+            say(f"The folders are not followed any longer: {error}")
 
     def folders(self, path: str | None) -> list[str]:
         """The roots, or the folders in one that is at or below a root. Raises `PathError` for any other."""
@@ -113,14 +135,13 @@ class Indexing:
         self._thread.start()
 
     def _index(self, place: Path, run: _Run) -> None:
-        with suppress(OSError, AttributeError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+        _be_nice()
         try:
             with Library.open(self._library) as library:
                 name = library.encoder_name
             encoder = load_encoder(name)
             with Library.create(self._library, encoder) as library:
-                run.progress.end = _told(index_sources(library, [place], encoder, watcher=run))
+                run.progress.end = _told(index_sources(library, [place], encoder, thumbnails=True, watcher=run))
         except DescryError as error:
             run.progress.end = {"problem": str(error)}
         except BaseException as error:
@@ -151,9 +172,15 @@ class Indexing:
             await anyio.sleep(LOOK)
 
     def close(self) -> None:
-        """Stops the run under way, and waits for the end of its batch."""
+        """Stops what is under way, and waits for the end of the batch of the run that was asked for."""
+        self._follower.is_cancelled.set()
         if self.cancel() and self._thread is not None:
             self._thread.join(10)
+
+
+def _be_nice() -> None:
+    with suppress(OSError, AttributeError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
 def _told(report: Report) -> dict[str, Any]:

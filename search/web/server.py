@@ -93,20 +93,23 @@ def serve(
     token: str | None = None,
     hosts: Sequence[str] = (),
     roots: Sequence[Path] = (),
+    watch: bool = False,
     device: str = "auto",
     show: bool = False,
     log: str = "",
 ) -> int:
     """Serves a library until it is told to end; the exit code. Raises `PathError`, and what `Library.open` raises.
 
-    `roots` are the folders that may be indexed from the page; `log` is "requests", "queries" or "".
+    `roots` are the folders that may be indexed from the page; with `watch`, those that the library knows are followed;
+    `log` is "requests", "queries" or "".
     """
     if token is None and not is_loopback(host):
         token = secrets.token_urlsafe(24)
     with listening(host, port) as listener:
         service = Service(library, device=device)
         metrics = Metrics()
-        guarded = Guard(create_app(service, roots=roots, metrics=metrics), hosts=hosts_of(host, hosts), token=token)
+        app = create_app(service, roots=roots, watch=say if watch else None, metrics=metrics)
+        guarded = Guard(app, hosts=hosts_of(host, hosts), token=token)
         config = uvicorn.Config(
             Telemetry(guarded, metrics, log=sys.stderr if log else None, queries=log == "queries"),
             http=Protocol,

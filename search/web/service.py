@@ -28,6 +28,7 @@ from indexer.errors import EncoderMismatch, LibraryError, QueryError
 from indexer.items import Int64Array, Item
 from indexer.library import CATALOG, Library
 from indexer.modalities import picture
+from indexer.thumbnails import SIDES, Thumbnails, draw, held
 from search.engine import Engine
 from search.filters import OTHER, Filter
 from search.hits import Hit
@@ -37,7 +38,6 @@ from search.present.heatmap import Heat, heats
 from search.query import STORED, Query, Term, like, parse
 from search.web.problems import Busy, Gone, NotHere
 from search.web.schemas import FilterIn, SearchIn
-from search.web.thumbnails import SIDES, Thumbnails, draw
 
 # Questions that are answered together; how many may wait before the next one is told to come again.
 TOGETHER = 32
@@ -359,7 +359,7 @@ class Service:
         return Content(item, fingerprint, is_as_indexed, status.st_mtime_ns)
 
     def thumbnail(self, content: Content, size: str) -> bytes:
-        """The picture of an item as WebP in one of `SIDES`. Raises `NotHere`, `SourceError`."""
+        """The picture of an item as a JPEG in one of `SIDES`. Raises `NotHere`, `SourceError`."""
         kept = self.thumbnails.get(content.fingerprint, size) if content.fingerprint else None
         if kept is not None:
             return kept
@@ -386,6 +386,7 @@ class Service:
 
     def status(self) -> dict[str, Any]:
         """What the library holds."""
+        count, size = held(self.path)
         with self.reading() as engine:
             library, catalog = engine.library, engine.library.catalog
             return {
@@ -396,7 +397,7 @@ class Service:
                 "items": catalog.counts(),
                 "size": library.size(),
                 "failed": len(catalog.files.failures()),
-                "thumbnails": {"count": self.thumbnails.count, "bytes": self.thumbnails.bytes},
+                "thumbnails": {"count": count, "bytes": size},
                 "folders": [{"path": str(root), "there": root.exists()} for root in catalog.files.roots()],
             }
 

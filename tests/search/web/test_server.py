@@ -124,3 +124,18 @@ def test_other_addresses_ask_for_a_token_and_say_so(indexed: Path) -> None:
     finally:
         server.terminate()
         server.communicate()
+
+
+def test_what_comes_while_it_is_served_is_indexed_and_said(indexed: Path) -> None:
+    server = start(indexed, "--port", "0", "--watch")
+    try:
+        assert answers(f"{address(server)}healthz") == 200
+        paint(indexed.parent / "photos" / "blue.png", "blue")
+        assert server.stderr is not None
+        assert "1 embedded" in server.stderr.readline()
+        server.terminate()
+        assert server.communicate(timeout=20)[1] == ""
+        assert server.returncode == 0
+    finally:
+        server.kill()
+        server.communicate()
