@@ -61,7 +61,8 @@ class Gazetteer:
 
         Those called so in English come before those with other names; each kind with most people first.
         """
-        wanted, _, country = name.partition(",")
+        wanted, comma, country = name.rpartition(",")  # some have commas of their own
+        wanted, country = (wanted, country) if comma else (name, "")
         cities = [self.city(number) for number in self._numbers(wanted.strip())] if folded(wanted) else []
         if country.strip():
             cities = [city for city in cities if city.country == self.countries.get(folded(country))]

@@ -288,7 +288,7 @@ class Engine:
         return ids
 
     def facets(self, wanted: str = "image", *, filters: Sequence[Filter] = ()) -> dict[str, dict[str, int]]:
-        """How many items there are of each folder, camera, lens, type, month and tag, by the names of their filters.
+        """How many items there are of each folder, camera, lens, type, month, tag and place, by their filters' names.
 
         `{"camera": {"Pixel 6": 812}, "on": {"2023-05": 40}, ...}`, the commonest first, of months the newest.
         """

@@ -37,6 +37,7 @@ FACETS: Mapping[str, str] = {
     "type": "lower(substr(name, length(rtrim(name, replace(name, '.', ''))) + 1))",
     "on": "items.day",
     "tag": "tags.tag",
+    "place": "json_extract(facts, '$.city') || ', ' || json_extract(facts, '$.country')",
 }
 
 _SOURCE = "items JOIN files ON files.id = file_id JOIN folders ON folders.id = folder_id"
@@ -90,7 +91,7 @@ class Listing:
         return self._database.connection.execute(sql, (modality,)).fetchall()
 
     def facets(self, modality: str, where: str = "1", values: Sequence[Any] = ()) -> dict[str, dict[str, int]]:
-        """How many items there are of each folder, camera, lens, type, month and tag, by the names of the filters.
+        """How many items there are of each folder, camera, lens, type, month, tag and place, by the filters' names.
 
         The commonest first; months, as in "2023-05", the newest first.
         """

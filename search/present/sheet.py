@@ -123,6 +123,13 @@ class Sheet(Sink):
         return f"{self._path.name} shows {self._photos} of what was found, {self._path.stat().st_size / 1e6:.1f} MB"
 
 
+def page(answer: Answer) -> Iterator[str]:
+    """A page of one answer, piece by piece."""
+    yield HEAD.format(title=escape(answer.question))
+    yield from _section(answer)
+    yield FOOT
+
+
 def check_name(path: Path) -> None:
     """Raises `PathError` unless `path` is a name for a page."""
     if path.suffix.lower() not in SUFFIXES:

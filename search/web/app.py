@@ -56,6 +56,9 @@ PATIENCE = 30.0
 # The same where an encoder may have to be loaded first that looks at parts of photos.
 EXPLAINED_IN = 120.0
 
+# Photos of a contact sheet: some 40 kB each.
+SHEET_AT_MOST = 2000
+
 LIVE = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 # Kept by the client, who asks each time whether it has changed.
@@ -66,6 +69,7 @@ FOR_A_DAY = "private, max-age=86400"
 
 Value = TypeVar("Value")
 Id = Annotated[int, InPath(ge=1, le=GREATEST_ID)]
+Ids = Annotated[str, Form(max_length=20 * HITS_AT_MOST, pattern="^[0-9]{1,18}(,[0-9]{1,18})*$")]
 Conditions = Annotated[
     list[Annotated[str, Query(max_length=QUESTION)]],
     Query(max_length=100, description="FIELD=VALUE, as in camera=canon: the filters of `descry search --help`."),
@@ -81,9 +85,14 @@ class Size(StrEnum):
     LARGE = "large"
 
 
+def file_of(media_type: str, *others: int) -> dict[int | str, dict[str, Any]]:
+    """The responses of a route that answers with a file; `others` are statuses of refusals."""
+    content = {media_type: {"schema": {"type": "string", "format": "binary"}}}
+    return {200: {"content": content}, **declared(*others)}
+
+
 REFUSED = declared(400, 401, 403, 408, 413, 421, 422, 500, 503)
 OF_AN_ITEM = declared(404)
-OF_A_FILE = declared(404, 410)
 
 
 def create_app(
@@ -175,7 +184,7 @@ def create_app(
         description="For n items: n ids as little-endian uint32, n days as int32 (Julian day numbers), n shapes as "
         "uint16 (width by height, in 256ths).",
         response_class=Response,
-        responses={200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}},
+        responses=file_of("application/octet-stream"),
     )
     def grid(
         request: Request,
@@ -241,11 +250,7 @@ def create_app(
 
     @app.get(
         "/api/items/{id}/thumbnail",
-        responses={
-            200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}},
-            304: {"description": "Not Modified"},
-            **OF_A_FILE,
-        },
+        responses=file_of("image/jpeg", 404, 410) | {304: {"description": "Not Modified"}},
         response_class=Response,
         tags=["files"],
         summary="A photo made small, upright, without its EXIF block",
@@ -262,12 +267,7 @@ def create_app(
 
     @app.get(
         "/api/items/{id}/original",
-        responses={
-            200: {"content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}},
-            206: {"description": "Partial Content"},
-            **declared(416),
-            **OF_A_FILE,
-        },
+        responses=file_of("*/*", 404, 410, 416) | {206: {"description": "Partial Content"}},
         response_class=FileResponse,
         tags=["files"],
         summary="The file of an item as it is",
@@ -283,7 +283,7 @@ def create_app(
     @app.get(
         "/api/items/{id}/explain",
         response_model=schemas.Explained,
-        responses=OF_A_FILE,
+        responses=declared(404, 410),
         tags=["questions"],
         summary="Where in a photo a sentence fits",
     )
@@ -348,18 +348,26 @@ def create_app(
     @app.post(
         "/api/download",
         response_class=StreamingResponse,
-        responses={200: {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}},
+        responses=file_of("application/zip"),
         tags=["files"],
         summary="The files of items as a zip, streamed",
     )
-    def download(
-        ids: Annotated[str, Form(max_length=20 * HITS_AT_MOST, pattern="^[0-9]{1,18}(,[0-9]{1,18})*$")],
-    ) -> Response:
-        wanted = list(dict.fromkeys(map(int, ids.split(","))))
-        if len(wanted) > HITS_AT_MOST:
-            raise QueryError(f"At most {HITS_AT_MOST} files come at once.")
+    def download(ids: Ids) -> Response:
+        items = service.items(_numbers(ids, HITS_AT_MOST))
         headers = {"Content-Disposition": 'attachment; filename="photos.zip"', "Cache-Control": "no-store"}
-        return StreamingResponse(zipped(service.items(wanted)), media_type="application/zip", headers=headers)
+        return StreamingResponse(zipped(items), media_type="application/zip", headers=headers)
+
+    @app.post(
+        "/api/sheet",
+        response_class=StreamingResponse,
+        responses=file_of("text/html"),
+        tags=["files"],
+        summary="A contact sheet of items: a page that holds its thumbnails, to print or to send",
+    )
+    def sheet(ids: Ids) -> Response:
+        items = service.items(_numbers(ids, SHEET_AT_MOST))
+        headers = {"Content-Disposition": 'attachment; filename="photos.html"', "Cache-Control": "no-store"}
+        return StreamingResponse(service.sheet(items), media_type="text/html", headers=headers)
 
     @app.get("/api/folders", response_model=schemas.Folders, tags=["indexing"], summary="Folders that may be indexed")
     def folders(path: Annotated[str | None, Query(max_length=4096)] = None) -> Response:
@@ -397,6 +405,14 @@ def create_app(
         return JSONResponse({"cancelled": indexing.cancel()})
 
     return app
+
+
+def _numbers(ids: str, at_most: int) -> list[int]:
+    """The ids of a form, each once. Raises `QueryError` for too many."""
+    wanted = list(dict.fromkeys(map(int, ids.split(","))))
+    if len(wanted) > at_most:
+        raise QueryError(f"At most {at_most} of them come at once.")
+    return wanted
 
 
 async def _as_events(told: AsyncIterator[tuple[str, dict[str, Any]]]) -> AsyncIterator[str]:

@@ -61,7 +61,9 @@ class SearchIn(Asked):
     fits: Literal["loosely", "normally", "strictly"] = Field("normally", description="How strictly what fits is told.")
     unique: bool = Field(False, description="Folds what is nearly the same into its best.")
     diverse: bool = Field(False, description="Prefers variety.")
-    by_words: bool = Field(False, description="Looks the words up too, among names, captions and texts.")
+    by_words: bool | None = Field(
+        False, description="Looks the words up too, among names, captions and texts; null: those that few items hold."
+    )
     best_of_each: bool = Field(False, description="What resembles any of the terms instead of their sum.")
     include_self: bool = Field(False, description="Lets an item find itself.")
     right: list[Annotated[int, Field(ge=1, le=GREATEST_ID)]] = Field(

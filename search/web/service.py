@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from queue import Empty, LifoQueue
 from stat import S_ISREG
@@ -100,10 +101,10 @@ class Shapes(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """The hits of each of some queries, and the sentences of which only the beginning was understood."""
+    """The hits of each of some queries, and what people are to be told of each."""
 
     hits: list[list[Hit]]
-    truncated: list[str]
+    notes: list[list[str]]
 
 
 class Asker:
@@ -137,11 +138,10 @@ class Asker:
                 except Exception as error:
                     future.set_exception(error)
             return
-        hits = iter(together.hits)
+        each = zip(*together, strict=True)
         for queries, future in batch:
-            words = {term.value for query in queries for term in query.terms}
-            cut = [words_cut for words_cut in together.truncated if words_cut in words]
-            future.set_result(Answers([next(hits) for _ in queries], cut))
+            hits, notes = zip(*islice(each, len(queries)), strict=True)
+            future.set_result(Answers(list(hits), list(notes)))
 
     def _answered(self, queries: Sequence[Query]) -> Answers:
         """The answers; a library that has become another one meanwhile is opened anew."""
@@ -158,7 +158,7 @@ class Asker:
             self._forget()
             self._engine = self._opened()
         hits = self._engine.search_many(queries)
-        return Answers(hits, [words for query in queries for words in self._engine.truncated(query)])
+        return Answers(hits, [list(_notes(self._engine, query)) for query in queries])
 
     def _forget(self) -> None:
         if self._engine is not None:
@@ -371,6 +371,13 @@ class Service:
             self.thumbnails.put(content.fingerprint, size, drawn)
         return drawn
 
+    def sheet(self, items: Sequence[Item]) -> Iterator[str]:
+        """A contact sheet of the items, piece by piece."""
+        from search.present.sheet import page
+        from search.present.sinks import Answer
+
+        yield from page(Answer("Selected photos", [Hit.of(item) for item in items]))
+
     def tag(self, tag: str, ids: Sequence[int], *, remove: bool) -> dict[str, int]:
         """Gives items a tag, or takes it off; how many bear each tag then. Raises `LibraryLocked`, `LibraryError`."""
         if tag.strip().casefold() == OTHER:
@@ -482,11 +489,26 @@ def as_filters(filters: Sequence[FilterIn]) -> tuple[Filter, ...]:
     return tuple(Filter(one.field, one.value, one.negated) for one in filters)
 
 
+def _notes(engine: Engine, query: Query) -> Iterator[str]:
+    """What the hits alone do not tell."""
+    for words in engine.truncated(query):
+        yield f"Only the beginning of this is understood: {words[:60]}…"
+    looked_up = engine.words_that_count(query)
+    if looked_up:
+        yield f"{_quoted(looked_up)}: looked up in names and captions too."
+    if strange := [word for word in engine.not_understood(query) if word not in looked_up]:
+        yield f"{_quoted(strange)}: the encoder cannot know this. Ask in English."
+
+
+def _quoted(words: Sequence[str]) -> str:
+    return ", ".join(f"“{word}”" for word in words[:WORDS_OFFERED])
+
+
 def found(answers: Answers) -> dict[str, Any]:
     """An answer as plain data: hits, how many of them fit if that was asked for, and what is to be said."""
-    notes = [f"Only the beginning of this is understood: {words[:60]}…" for words in answers.truncated]
+    notes = answers.notes[0]
     hits, *judged = answers.hits
-    if not judged:
+    if not judged or any(hit.rank_score is not None for hit in hits):  # what words found need not look like it
         return {"hits": records(hits), "fits": None, "notes": notes}
     chances = {hit.id: hit.probability for hit in judged[0]}
     hits = [replace(hit, probability=chances.get(hit.id)) for hit in hits]

@@ -179,6 +179,7 @@ def test_facets_count_what_filters_of_their_names_let_through(engine: Engine) ->
     facets = engine.facets()
     assert facets["camera"] == {"Canon EOS R5": 2, "NIKON D750": 1}
     assert facets["type"] == {"jpg": 3, "png": 1}
+    assert facets["place"] == {"Berlin, Germany": 1, "Potsdam, Germany": 1, "Sydney, Australia": 1}
     assert list(facets["on"].items()) == [("2024-01", 1), ("2023-12", 1), ("2023-05", 1), ("2020-02", 1)]
     for field, counts in facets.items():
         for value, count in counts.items():

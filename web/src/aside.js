@@ -57,6 +57,7 @@ function Facet({ field, title, values }) {
 function labelOf(field, value, values) {
   if (field === "on" && value.length === 7)
     return new Date(`${value}-15`).toLocaleDateString("en", { month: "long", year: "numeric" });
+  if (field === "place") return value.split(", ").slice(0, -1).join(", ");
   if (field !== "in") return value;
   const name = value.split("/").at(-1) || value;
   const isTwice = values.filter(([other]) => other.split("/").at(-1) === name).length > 1;

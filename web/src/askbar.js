@@ -7,7 +7,7 @@ import { Icon } from "./icons.js";
 import { answer } from "./library.js";
 import { ask, isQuestion, NOTHING, question, say, sortOf, termsOf, toggle, wordsOf } from "./state.js";
 
-const FACET_NAMES = { in: "folder", camera: "camera", tag: "tag", type: "type", on: "date", lens: "lens" };
+const FACET_NAMES = { in: "folder", camera: "camera", tag: "tag", place: "place", type: "type", on: "date", lens: "lens" };
 
 // The photo of which a detail is being marked: {blob | src, done}.
 export const cropping = signal(null);

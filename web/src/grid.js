@@ -154,7 +154,11 @@ function Tile({ photo, id, left, width, isFast, isApart }) {
     ${wasSeen.current && html`<img src=${thumbnail(id)} alt="" decoding="async" draggable=${false}
       onLoad=${() => setState("loaded")} onError=${() => setState("broken")} />`}
     ${state === "broken" && html`<span class="why">${item?.missing ? "the file is gone" : "no picture"}</span>`}
-    ${item?.alike > 0 && html`<span class="badge">+${item.alike}</span>`}
+    ${item?.alike > 0 && html`<button class="badge" tabindex="-1" aria-label=${`${item.alike} nearly the same; show them`} title="Nearly the same: show them"
+      onClick=${(event) => {
+        event.stopPropagation();
+        ask({ terms: [{ id, weight: 1 }], right: [], wrong: [], sort: "", unique: false, fits: "all", view: "", group: null });
+      }}>+${item.alike}</button>`}
     ${sign && html`<span class=${`mark ${sign}`}><${Icon} name=${sign === "right" ? "check" : "close"} /></span>`}
     <button class="pick" tabindex="-1" aria-label="Select" onClick=${(event) => {
       event.stopPropagation();

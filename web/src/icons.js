@@ -21,8 +21,6 @@ const PATHS = {
   map: "M4 6l5-2 6 2 5-2v14l-5 2-6-2-5 2ZM9 4v14M15 6v14",
   twins: "M4 8h11v11H4ZM9 8V5h11v11h-5",
   tag: "M4 4h8l8 8-8 8-8-8ZM8 8v.01",
-  plus: "M12 5v14M5 12h14",
-  wrong: "M6 6l12 12M18 6 6 18",
 };
 
 export function Icon({ name }) {

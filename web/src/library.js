@@ -12,6 +12,7 @@ const EPOCH = 2_440_588; // the Julian day number of 1970-01-01
 export const answer = signal({ state: "loading" });
 export const facets = signal(null);
 export const status = signal(null);
+export const isStale = signal(false); // the library has changed since it was asked
 
 // Items by their ids, as far as they were told; `told` rises when some are.
 export const items = new Map();
@@ -19,8 +20,8 @@ export const told = signal(0);
 
 // What of a question decides its answer.
 const asked = computed(() => {
-  const { terms, filters, sort, right, wrong, group, fits } = question.value;
-  return { terms, key: JSON.stringify([terms, filters, sort, right, wrong, group, fits]) };
+  const { terms, filters, sort, right, wrong, group, fits, unique } = question.value;
+  return { terms, key: JSON.stringify([terms, filters, sort, right, wrong, group, fits, unique]) };
 });
 
 let current = { key: null, photos: [], abort: null };
@@ -38,6 +39,7 @@ export function retry() {
   current.abort?.abort();
   current.abort = new AbortController();
   load(FIRST, current.abort.signal);
+  refreshStatus({ isNews: false });
 }
 
 export function more() {
@@ -91,6 +93,8 @@ async function searched(wanted, first, group, signal) {
     sort: sortOf(wanted),
     right: wanted.right,
     wrong: wanted.wrong,
+    unique: wanted.unique,
+    by_words: null,
     k,
     judge: sortOf(wanted) === "relevance" && wanted.fits !== "all" && !wanted.right.length && !wanted.wrong.length,
     fits: STRICTNESS.includes(wanted.fits) && wanted.fits !== "all" ? (wanted.fits ?? "normally") : "normally",
@@ -164,9 +168,15 @@ async function fetchWaiting() {
   told.value++;
 }
 
-export async function refreshStatus() {
-  status.value = await get("api/status").catch(() => null);
+export async function refreshStatus({ isNews = true } = {}) {
+  const was = status.value?.revision;
+  status.value = await get("api/status").catch(() => status.value);
+  isStale.value = isNews && (isStale.value || (was !== undefined && was !== status.value?.revision));
 }
+
+// What is indexed meanwhile is offered, not pushed between the photos that somebody looks at.
+const LOOK_EVERY = 15_000;
+setInterval(() => document.hidden || refreshStatus(), LOOK_EVERY);
 
 export const nameOf = (item) => item?.path.split("/").at(-1) ?? "";
 export const folderOf = (item) => item?.path.split("/").slice(0, -1).join("/") ?? "";

@@ -7,7 +7,7 @@ import { Aside } from "./aside.js";
 import { AskBar, Chips, Cropper, cropping, DropTarget, Sort } from "./askbar.js";
 import { Grid } from "./grid.js";
 import { Icon } from "./icons.js";
-import { answer, refreshStatus, retry, shown } from "./library.js";
+import { answer, isStale, refreshStatus, retry, shown } from "./library.js";
 import { get } from "./api.js";
 import { dialog, Dialogs } from "./dialogs.js";
 import { ask, copyText, isAside, isQuestion, mark, message, NOTHING, question, RELEVANCE, say, selected, STRICTNESS } from "./state.js";
@@ -102,7 +102,10 @@ function Heading() {
   return html`<div class="heading-line" aria-live="polite">
     <h1>${words}</h1>
     ${state === "loading" && html`<span class="busy" role="progressbar" aria-label="Loading"></span>`}
-    ${asked && hits?.length > 0 && canBeJudged(question.value) && html`<${Relevance} />`}
+    ${asked && hits?.length > 0 && fits != null && canBeJudged(question.value) && html`<${Relevance} />`}
+    ${asked && html`<button class="switch" role="switch" aria-checked=${question.value.unique} title="Show what is nearly the same once"
+      onClick=${() => ask({ unique: !question.value.unique }, { replace: true })}><i></i>Fold copies</button>`}
+    ${isStale.value && html`<button class="plain" onClick=${retry}>The library has changed. Show it</button>`}
     <span class="space"></span>
     <${Sort} />
     ${notes?.filter((note) => !note.startsWith("Nothing fits")).map((note) => html`<p class="note">${note}</p>`)}
@@ -151,7 +154,8 @@ function Selection() {
       <button onClick=${() => (mark(ids, "wrong"), (selected.value = new Set()))}><${Icon} name="close" />Wrong</button>`}
     <button onClick=${() => ask({ ...NOTHING, terms: ids.slice(0, 40).map((id) => ({ id, weight: 1 })) })}><${Icon} name="like" />More like these</button>
     <button onClick=${() => copy().catch((error) => say(error.message))}><${Icon} name="copy" />Copy paths</button>
-    <form method="post" action="api/download"><input type="hidden" name="ids" value=${ids.join(",")} /><button><${Icon} name="download" />Download</button></form>
+    <form method="post" action="api/download"><input type="hidden" name="ids" value=${ids.join(",")} /><button><${Icon} name="download" />Download</button>
+      <button formaction="api/sheet" title="A page with all of them, to print or to send"><${Icon} name="grid" />Contact sheet</button></form>
     <button onClick=${() => (dialog.value = { kind: "tag", ids })}><${Icon} name="tag" />Tag</button>
     <button class="close" aria-label="Clear the selection" onClick=${() => (selected.value = new Set())}><${Icon} name="close" /></button>
   </div>`;

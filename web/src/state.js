@@ -9,7 +9,7 @@ export const STRICTNESS = ["all", "loosely", null, "strictly"];
 
 // A question: `terms` are {text | id | photo, weight}, `filters` {field, value, negated}; `photo` is a File.
 // `right` and `wrong` are ids that were marked, `group` is the number of a group that is looked into.
-export const NOTHING = { terms: [], filters: [], right: [], wrong: [], sort: "", view: "", group: null, fits: null, open: null };
+export const NOTHING = { terms: [], filters: [], right: [], wrong: [], sort: "", view: "", group: null, fits: null, unique: false, open: null };
 
 export const question = signal({ ...fromAddress(location.search), terms: withPhotos() });
 export const selected = signal(new Set());
@@ -86,6 +86,7 @@ function fromAddress(search) {
     right: numbers(given.get("right")),
     wrong: numbers(given.get("wrong")),
     fits: given.get("fits"),
+    unique: given.has("fold"),
     open: Number(given.get("photo")) || null,
   };
 }
@@ -94,7 +95,7 @@ function numbers(text) {
   return (text ?? "").split(",").map(Number).filter(Boolean);
 }
 
-function toAddress({ terms, filters, right, wrong, sort, view, group, fits, open }) {
+function toAddress({ terms, filters, right, wrong, sort, view, group, fits, unique, open }) {
   const given = new URLSearchParams();
   for (const term of terms) {
     if (term.photo) continue;
@@ -108,6 +109,7 @@ function toAddress({ terms, filters, right, wrong, sort, view, group, fits, open
   if (group !== null) given.set("group", group);
   if (sort) given.set("sort", sort);
   if (fits !== null) given.set("fits", fits);
+  if (unique) given.set("fold", "alike");
   if (open) given.set("photo", open);
   const address = given.toString();
   return address && `?${address}`;

@@ -193,7 +193,7 @@ function Panel() {
   if (!isPanel.value || !item) return null;
   const { facts } = item;
   const hit = items.get(id);
-  const place = facts.latitude != null && `${facts.latitude},${facts.longitude}`;
+  const place = facts.latitude != null && (facts.city ? `${facts.city}, ${facts.country}` : `${facts.latitude.toFixed(3)}, ${facts.longitude.toFixed(3)}`);
   const words = question.value.terms.filter((term) => term.text && term.weight > 0);
   return html`<div class="panel" role="region" aria-label="About this photo" onPointerDown=${(event) => event.stopPropagation()}>
     <h2>${nameOf(item)}</h2>
@@ -214,7 +214,7 @@ function Panel() {
     <dl>
       ${facts.camera && html`<dt>Camera</dt><dd>${facts.camera}${facts.lens ? html`<br />${facts.lens}` : ""}</dd>`}
       ${facts.width && html`<dt>Size</dt><dd>${facts.width} × ${facts.height}, ${bytesOf(facts.file_size)}</dd>`}
-      ${place && html`<dt>Place</dt><dd>${facts.place ?? place} <a href=${`https://www.openstreetmap.org/?mlat=${facts.latitude}&mlon=${facts.longitude}#map=14/${facts.latitude}/${facts.longitude}`} target="_blank" rel="noreferrer">on the map</a></dd>`}
+      ${place && html`<dt>Place</dt><dd>${facts.city ? html`<button class="link" onClick=${() => ask({ ...NOTHING, filters: [{ field: "place", value: place, negated: false }] })}>${place}</button>` : place} <a href=${`https://www.openstreetmap.org/?mlat=${facts.latitude}&mlon=${facts.longitude}#map=14/${facts.latitude}/${facts.longitude}`} target="_blank" rel="noreferrer">on the map</a></dd>`}
       <dt>Folder</dt><dd class="path">${folderOf(item)}
         <span class="small-actions"><button class="plain" onClick=${() => ask({ ...NOTHING, filters: [{ field: "in", value: folderOf(item), negated: false }] })}>Show folder</button>
         <button class="plain" onClick=${() => copyText(item.path, "Path copied")}>Copy path</button></span></dd>

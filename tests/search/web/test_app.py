@@ -142,7 +142,7 @@ def test_thumbnails_are_small_upright_and_kept(
     id = ids(client)["lying"]
     response = client.get(f"/api/items/{id}/thumbnail")
     drawn = Image.open(BytesIO(response.content))
-    assert (response.headers["content-type"], drawn.size) == ("image/jpeg", (240, 480))
+    assert (response.headers["content-type"], drawn.size) == ("image/jpeg", (250, 500))
     assert not drawn.getexif()
     kept = service.status()["thumbnails"]
     assert kept["count"] == 1 and len(response.content) <= kept["bytes"] < 100_000

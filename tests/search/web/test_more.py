@@ -214,3 +214,33 @@ def test_counters_and_lines_tell_routes_and_never_what_was_asked(service: Servic
     service_log = Telemetry(Guard(create_app(service)), Metrics(), log=told, queries=True)
     TestClient(service_log, base_url=ADDRESS).get("/api/items", params={"filter": "path=*secret*"})
     assert "secret" in told.getvalue()
+
+
+def test_a_contact_sheet_holds_its_pictures_and_runs_nothing(client: TestClient) -> None:
+    known = ids(client)
+    response = client.post("/api/sheet", data={"ids": f"{known['red']},{known['blue']}"})
+    assert response.headers["content-disposition"].startswith("attachment")
+    assert response.text.count("data:image/jpeg") == 2 and "<script" not in response.text
+    assert client.post("/api/sheet", data={"ids": ",".join(map(str, range(1, 2003)))}).status_code == 400
+
+
+def test_near_copies_are_folded_and_counted(
+    client: TestClient, library: Library, encoder: Encoder, photos: Path
+) -> None:
+    for number in range(3):
+        shutil.copy(photos / "red.png", photos / f"red {number}.png")
+    index_sources(library, [photos], encoder)
+    hits = client.post("/api/search", json={"query": "red", "unique": True, "judge": True}).json()["hits"]
+    assert hits[0]["alike"] == 3 and sum(Path(hit["path"]).stem.startswith("red") for hit in hits) == 1
+
+
+def test_a_word_that_few_names_hold_is_looked_up_and_that_is_said(
+    client: TestClient, library: Library, encoder: Encoder, photos: Path
+) -> None:
+    for number in range(60):
+        paint(photos / f"shade {number}.png", "blue", (20 + number, 20))
+    index_sources(library, [photos], encoder)
+    asked = {"terms": [{"text": "cyan"}], "by_words": None, "judge": True}
+    told = client.post("/api/search", json=asked).json()
+    assert Path(told["hits"][0]["path"]).stem == "cyan"
+    assert told["notes"] == ["“cyan”: looked up in names and captions too."] and told["fits"] is None

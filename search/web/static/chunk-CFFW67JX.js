@@ -1,0 +1,126 @@
+import{A as _,B as Y,D as z,H as V,I as X,K as Q,L as I,M as J,R as tt,b as k,c as w,d as W,e as x,f as E,g as O,i as p,j as G,l as S,p as R,q as b,r as L,u as M,v as D,w as N,x as K,y as B,z as q}from"./chunk-E2VOZPEJ.js";var it={search:"M10.5 4a6.5 6.5 0 1 1 0 13 6.5 6.5 0 0 1 0-13ZM15.5 15.5 20 20",photo:"M4 7h3l1.5-2h7L17 7h3v12H4ZM12 9.5a3.5 3.5 0 1 1 0 7 3.5 3.5 0 0 1 0-7Z",close:"M6 6l12 12M18 6 6 18",check:"M5 12.5l4.5 4.5L19 7.5",filter:"M4 6h16M7 12h10M10 18h4",like:"M12 5v14M5 12h14",unlike:"M5 12h14",heat:"M12 3c1 4 5 5.5 5 10a5 5 0 0 1-10 0c0-2 1-3.500 2-4.500 0 2 1 3 2 3 1.500-2 .5-5.500 1-8.500Z",crop:"M7 3v14h14M3 7h14v14",folder:"M3 6h6l2 2h10v11H3Z",copy:"M9 9h11v11H9ZM5 15H4V4h11v1",download:"M12 4v11M7 11l5 5 5-5M5 20h14",place:"M12 21c-4-5-6-8-6-11a6 6 0 0 1 12 0c0 3-2 6-6 11ZM12 8a2 2 0 1 1 0 4 2 2 0 0 1 0-4Z",info:"M12 11v6M12 7.500v.01M12 3a9 9 0 1 1 0 18 9 9 0 0 1 0-18Z",grid:"M4 4h7v7H4ZM13 4h7v7h-7ZM4 13h7v7H4ZM13 13h7v7h-7Z",groups:"M8 4a4 4 0 1 1 0 8 4 4 0 0 1 0-8ZM17 12a3 3 0 1 1 0 6 3 3 0 0 1 0-6ZM8 15a2.500 2.500 0 1 1 0 5 2.500 2.500 0 0 1 0-5Z",map:"M4 6l5-2 6 2 5-2v14l-5 2-6-2-5 2ZM9 4v14M15 6v14",twins:"M4 8h11v11H4ZM9 8V5h11v11h-5",tag:"M4 4h8l8 8-8 8-8-8ZM8 8v.01"};function C({name:t}){return p`<svg class="icon" viewBox="0 0 24 24" aria-hidden="true"><path d=${it[t]} /></svg>`}var et={in:"folder",camera:"camera",tag:"tag",place:"place",type:"type",on:"date",lens:"lens"},P=O(null);function Lt(){let[t,e]=k(""),[n,r]=k([]),[a,c]=k(-1),u=x(null),o=x(null);w(()=>{let s=f=>{f.key==="/"&&!/^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement.tagName)&&(f.preventDefault(),u.current.focus(),u.current.select())};return addEventListener("keydown",s),()=>removeEventListener("keydown",s)},[]),w(()=>{if(c(-1),t.trim().length<2)return r([]);let s=new AbortController,f=setTimeout(()=>G("api/suggestions",{text:t},s.signal).then(g=>r(g.suggestions),()=>{}),120);return()=>{clearTimeout(f),s.abort()}},[t]);let l=()=>{let s=_(t);s.length&&lt(s,t),e(""),r([])},i=s=>{s.field?(B(s.field,s.value),e(t.replace(/\S+\s*$/,""))):e(s.value),r([]),u.current.focus()},d=s=>{if(s.key==="ArrowDown"&&n.length)c((a+1)%n.length);else if(s.key==="ArrowUp"&&n.length)c(a<=0?n.length-1:a-1);else if(s.key==="Escape")n.length?r([]):u.current.blur();else if(s.key==="Enter")a>=0?i(n[a]):l();else if(s.key==="Backspace"&&!t&&b.value.terms.length){let f=b.value.terms.at(-1);M({terms:b.value.terms.slice(0,-1)}),f.text&&e(`${f.weight<0?"- ":""}${f.text}`)}else return;s.preventDefault()};return p`<form class="ask" role="search" onSubmit=${s=>{s.preventDefault(),l()}}>
+    <${C} name="search" />
+    <input
+      ref=${u}
+      type="text"
+      enterkeyhint="search"
+      autocomplete="off"
+      placeholder=${D(b.value)?"Ask anew, or refine: + at night  \u2212 people":"Describe what you look for, or drop a photo"}
+      aria-label="Ask"
+      role="combobox"
+      aria-autocomplete="list"
+      aria-expanded=${n.length>0}
+      aria-controls="offers"
+      aria-activedescendant=${a>=0?`offer-${a}`:null}
+      value=${t}
+      onInput=${s=>e(s.currentTarget.value)}
+      onKeyDown=${d}
+      onBlur=${()=>setTimeout(()=>r([]),150)}
+    />
+    <button type="button" class="plain" aria-label="Look for a photo of yours" title="Look for a photo of yours (or drop or paste one)"
+      onClick=${()=>o.current.click()}><${C} name="photo" /></button>
+    <input ref=${o} type="file" accept="image/*,.heic,.heif" hidden onChange=${s=>{U(s.currentTarget.files[0]),s.currentTarget.value=""}} />
+    <ul id="offers" class="offers" role="listbox" aria-label="Suggestions" hidden=${!n.length}>
+      ${n.map((s,f)=>p`<li
+        key=${`${s.field} ${s.value}`}
+        id=${`offer-${f}`}
+        role="option"
+        aria-selected=${f===a}
+        onPointerDown=${g=>{g.preventDefault(),i(s)}}
+      ><span>${s.field==="in"?s.value.split("/").at(-1):s.value}</span>
+        <small>${s.field?`${et[s.field]??s.field}, ${s.count}`:""}</small></li>`)}
+    </ul>
+  </form>`}function lt(t,e){let n=b.value.terms,r=/^\s*[+-]/.test(e),a=r?n:n.filter(c=>c.photo);M({...r?{}:{right:[],wrong:[]},terms:[...a,...t],sort:"",fits:null,view:""})}function U(t){if(t){if(t.type&&!t.type.startsWith("image/"))return q(`${t.name} is no photo.`);M({...R,terms:[{photo:t,weight:1}],filters:b.value.filters})}}function Et(){let{terms:t,filters:e,right:n,wrong:r,group:a}=b.value;if(!t.length&&!e.length&&a===null)return null;let c=(o,l)=>M({terms:t.map((i,d)=>d===o?l:i)}),u=o=>M({terms:t.filter((l,i)=>i!==o)});return p`<ul class="chips" aria-label="What is asked">
+    ${t.map((o,l)=>p`<li key=${`t${l}`} class=${o.weight<0?"chip minus":"chip"}>
+      <button class="sign" aria-label=${o.weight<0?"Taken away; add it instead":"Added; take it away instead"}
+        title="wanted or not" onClick=${()=>c(l,{...o,weight:-o.weight})}>${o.weight<0?"\u2212":"+"}</button>
+      <${ct} term=${o} onCrop=${i=>c(l,{...o,photo:i})} />
+      <button class="weight" aria-label=${`Weight ${Math.abs(o.weight)}; change`} title="how much it counts"
+        onClick=${()=>c(l,{...o,weight:rt(o.weight)})}>${Math.abs(o.weight)===1?"\xD71":`\xD7${Math.abs(o.weight)}`}</button>
+      <button class="close" aria-label="Remove" onClick=${()=>u(l)}><${C} name="close" /></button>
+    </li>`)}
+    ${e.map(o=>p`<li key=${`${o.field} ${o.value} ${o.negated}`} class=${o.negated?"chip filter minus":"chip filter"}>
+      <button class="sign" aria-label=${o.negated?"Left out; show only these instead":"Only these; leave them out instead"} title="only these, or all others"
+        onClick=${()=>M({filters:e.map(l=>l===o?{...o,negated:!o.negated}:l)})}>${o.negated?"not":"only"}</button>
+      <span>${et[o.field]??o.field} ${o.field==="in"?o.value.split("/").at(-1):o.value}</span>
+      <button class="close" aria-label="Remove" onClick=${()=>B(o.field,o.value,o.negated)}><${C} name="close" /></button>
+    </li>`)}
+    ${a!==null&&p`<li class="chip filter"><span>${z.value.group?.name??"group"}</span>
+      <button class="close" aria-label="Leave the group" onClick=${()=>M({group:null,view:t.length?"":"groups"})}><${C} name="close" /></button></li>`}
+    ${n.length+r.length>0&&p`<li class="chip filter"><span>${[n.length&&`${n.length} right`,r.length&&`${r.length} wrong`].filter(Boolean).join(", ")}</span>
+      <button class="close" aria-label="Forget the marks" onClick=${()=>M({right:[],wrong:[]})}><${C} name="close" /></button></li>`}
+    <li><button class="plain" onClick=${()=>M(R)}>Clear</button></li>
+  </ul>`}function rt(t){let e=[1,2,.5];return Math.sign(t)*e[(e.indexOf(Math.abs(t))+1)%e.length]}function ct({term:t,onCrop:e}){let[n,r]=k(null);return w(()=>{if(!t.photo)return;let a=URL.createObjectURL(t.photo);return r(a),()=>URL.revokeObjectURL(a)},[t.photo]),t.photo?p`<button class="what" title="Mark a detail of it" aria-label="Your photo; mark a detail of it"
+      onClick=${()=>P.value={src:n,done:e}}>${n&&p`<img src=${n} alt="" />`}</button>`:t.id?p`<button class="what" aria-label="A photo of the library" onClick=${()=>M({open:t.id})}><img src=${S(t.id)} alt="" /></button>`:p`<span>${Y(t)}</span>`}function Ot(){let[t,e]=k(!1);return w(()=>{let n=l=>[...l.dataTransfer?.types??[]].includes("Files"),o={dragover:l=>{n(l)&&(l.preventDefault(),e(!0))},dragleave:l=>l.relatedTarget===null&&e(!1),drop:l=>{n(l)&&(l.preventDefault(),e(!1),U(l.dataTransfer.files[0]))},paste:l=>{let i=[...l.clipboardData?.files??[]].find(({type:d})=>d.startsWith("image/"));i&&U(i)}};for(let[l,i]of Object.entries(o))addEventListener(l,i);return()=>{for(let[l,i]of Object.entries(o))removeEventListener(l,i)}},[]),t&&p`<div class="drop"><p>Drop the photo to find others like it</p></div>`}function St(){let{src:t,done:e}=P.value,[n,r]=k(null),a=x(null),c=x(null);w(()=>c.current.showModal(),[]);let u=s=>{let{left:f,top:g,width:y,height:m}=a.current.getBoundingClientRect(),h=($,v)=>Math.min(1,Math.max(0,$/v));return[h(s.clientX-f,y),h(s.clientY-g,m)]},o=n&&{left:Math.min(n[0],n[2]),top:Math.min(n[1],n[3]),width:Math.abs(n[2]-n[0]),height:Math.abs(n[3]-n[1])},l=o&&o.width>.02&&o.height>.02,i=()=>{let{naturalWidth:s,naturalHeight:f}=a.current,g=document.createElement("canvas");g.width=Math.round(o.width*s),g.height=Math.round(o.height*f),g.getContext("2d").drawImage(a.current,-o.left*s,-o.top*f),g.toBlob(m=>{P.value=null,e(new File([m],"detail.jpg",{type:"image/jpeg"}))},"image/jpeg",.92)},d=s=>`${s*100}%`;return p`<dialog class="cropper" ref=${c} aria-label="Mark a detail" onClose=${()=>P.value=null}>
+    <p>Draw a box around what you look for.</p>
+    <div class="canvas" onPointerDown=${s=>{s.currentTarget.setPointerCapture(s.pointerId);let f=u(s);r([...f,...f])}} onPointerMove=${s=>s.buttons&&n&&r([n[0],n[1],...u(s)])}>
+      <img ref=${a} src=${t} alt="" draggable=${!1} />
+      ${o&&p`<i style=${{left:d(o.left),top:d(o.top),width:d(o.width),height:d(o.height)}}></i>`}
+    </div>
+    <div class="buttons">
+      <button onClick=${()=>c.current.close()}>Cancel</button>
+      <button class="main" disabled=${!l} onClick=${i}>Find this</button>
+    </div>
+  </dialog>`}function ut(){let t={"-date":"Newest first",date:"Oldest first",name:"By name","-size":"Largest file first"};return D(b.value)?{relevance:"Best first",...t}:t}function Pt(){let t=ut();return p`<select aria-label="Order" value=${N(b.value)} onChange=${e=>M({sort:e.currentTarget.value})}>
+    ${Object.entries(t).map(([e,n])=>p`<option key=${e} value=${e}>${n}</option>`)}
+  </select>`}function nt({aspects:t,sections:e},n,r){let a={first:[],count:[],top:[],height:[],section:[],total:0},c=0,u=(o,l,i,d)=>{a.first.push(o),a.count.push(l),a.top.push(c),a.height.push(i),a.section.push(d),c+=i+(l?4:0)};return e.forEach(({label:o,start:l,end:i},d)=>{o&&u(l,0,44,d);for(let s=l,f=l,g=0;f<i;f++){g+=t[f];let y=4*(f-s),m=g*r+y>=n;!m&&f<i-1||(u(s,f-s+1,m?(n-y)/g:Math.min(r,(n-y)/g),d),s=f+1,g=0)}}),a.total=c,a}function F(t,e){let[n,r]=[0,t.length-1];for(;n<r;){let a=n+r+1>>1;t[a]<=e?n=a:r=a-1}return Math.max(0,n)}function j(t,e){let n=F(t.first,e);for(;n<t.first.length-1&&(!t.count[n]||t.first[n]+t.count[n]<=e);)n++;return n}var ht=12e6,T=O(0),ft=t=>t<600?t*.38:t<1200?180:210;function pt(){let t=I.value,e=x(null),[n,r]=k(0),[a,c]=k({top:0,height:0,isFast:!1}),u=E(()=>t&&n?nt(t,n,ft(n)):null,[t,n]);W(()=>{let h=()=>{let v=getComputedStyle(e.current);r(e.current.clientWidth-parseFloat(v.paddingLeft)-parseFloat(v.paddingRight)),c(A=>({...A,height:e.current.clientHeight}))},$=new ResizeObserver(h);return $.observe(e.current),h(),()=>$.disconnect()},[]);let o=u?Math.min(u.total,ht):0,l=Math.max(1,o-a.height),i=u?Math.max(1,(u.total-a.height)/l):1,d=a.top*i,s=x(0),f=()=>{let h=e.current.scrollTop,$=Math.abs(h-a.top)>a.height;clearTimeout(s.current),$&&(s.current=setTimeout(()=>c(v=>({...v,isFast:!1})),90)),c({top:h,height:e.current.clientHeight,isFast:$})};w(()=>{e.current.scrollTop=0,T.value=0},[b.value.terms,b.value.filters,b.value.sort,b.value.group]);let g=u?dt(u,d,a.height):[];w(()=>{if(!t||a.isFast)return;let h=g.flatMap($=>[...t.ids.subarray(u.first[$],u.first[$]+u.count[$])]);J(h),t.good!==void 0&&g.at(-1)===u.first.length-1&&Q()});let y=h=>{let $=j(u,h),v=u.top[$],A=v+u.height[$];v<d+8?e.current.scrollTop=Math.max(0,v-56)/i:A>d+a.height&&(e.current.scrollTop=(A-a.height+16)/i)},m=h=>{T.value=Math.max(0,Math.min(t.ids.length-1,h)),y(T.value),requestAnimationFrame(()=>requestAnimationFrame(()=>gt(T.value)?.focus({preventScroll:!0})))};return w(()=>{pt.move=t?m:null}),p`<div class="stage">
+    <div class="scroll" ref=${e} onScroll=${f} id="grid">
+      <div
+        class="rows"
+        role="grid"
+        aria-label="Photos"
+        aria-rowcount=${u?.first.length??0}
+        aria-multiselectable="true"
+        style=${{height:`${o}px`}}
+        onKeyDown=${h=>t?.ids.length&&vt(h,t,u,m)}
+      >
+        ${g.map(h=>p`<${$t} key=${`${h}-${u.first[h]}`} ...${{row:h,rows:u,list:t,width:n,isFast:a.isFast}}
+          at=${u.top[h]-d+a.top} />`)}
+      </div>
+    </div>
+    ${u&&t.sections.length>1&&t.sections[0].year&&p`<${bt} ...${{rows:u,list:t,top:d,view:a}}
+      go=${h=>e.current.scrollTop=h/i} />`}
+  </div>`}function dt(t,e,n){let r=F(t.top,e-n/2),a=[];for(let c=r;c<t.first.length&&t.top[c]<e+1.5*n;c++)a.push(c);return a}var gt=t=>document.querySelector(`[data-photo="${t}"]`);function $t({row:t,rows:e,list:n,width:r,isFast:a,at:c}){let u={transform:`translateY(${c}px)`,height:`${e.height[t]}px`};if(!e.count[t]){let i=n.sections[e.section[t]];return p`<div class="row heading" role="row" aria-rowindex=${t+1} style=${u}>
+      <div role="rowheader"><h2>${i.label}</h2> <span>${(i.end-i.start).toLocaleString("en")}</span></div>
+    </div>`}let o=0,l=[];for(let i=e.first[t];i<e.first[t]+e.count[t];i++){let d=i===e.first[t]+e.count[t]-1,s=e.height[t]*n.aspects[i],f=d&&s+o>r-6?r-o:s;l.push(p`<${mt} key=${n.ids[i]} photo=${i} id=${n.ids[i]} left=${o} width=${f}
+      isFast=${a} isApart=${n.sections[e.section[t]].isApart} />`),o+=s+4}return p`<div class="row" role="row" aria-rowindex=${t+1} style=${u}>${l}</div>`}function mt({photo:t,id:e,left:n,width:r,isFast:a,isApart:c}){let[u,o]=k(""),l=x(!1);l.current||=!a;let i=X.value>=0?V.get(e):null,d=L.value.has(e),{right:s,wrong:f}=b.value,g=s.includes(e)?"right":f.includes(e)?"wrong":"",y=`${tt(i)}${g&&`, marked ${g}`}`;return p`<div
+    class=${`tile ${d?"chosen":""} ${c?"apart":""} ${u}`}
+    role="gridcell"
+    aria-label=${y}
+    aria-selected=${d}
+    tabindex=${T.value===t?0:-1}
+    data-photo=${t}
+    data-id=${e}
+    style=${{left:`${n}px`,width:`${r}px`}}
+    title=${i?y:null}
+    onFocus=${()=>T.value=t}
+    onClick=${m=>m.shiftKey||m.ctrlKey||m.metaKey||L.value.size?Z(t,m.shiftKey):M({open:e})}
+  >
+    ${l.current&&p`<img src=${S(e)} alt="" decoding="async" draggable=${!1}
+      onLoad=${()=>o("loaded")} onError=${()=>o("broken")} />`}
+    ${u==="broken"&&p`<span class="why">${i?.missing?"the file is gone":"no picture"}</span>`}
+    ${i?.alike>0&&p`<button class="badge" tabindex="-1" aria-label=${`${i.alike} nearly the same; show them`} title="Nearly the same: show them"
+      onClick=${m=>{m.stopPropagation(),M({terms:[{id:e,weight:1}],right:[],wrong:[],sort:"",unique:!1,fits:"all",view:"",group:null})}}>+${i.alike}</button>`}
+    ${g&&p`<span class=${`mark ${g}`}><${C} name=${g==="right"?"check":"close"} /></span>`}
+    <button class="pick" tabindex="-1" aria-label="Select" onClick=${m=>{m.stopPropagation(),Z(t,m.shiftKey)}}><${C} name="check" /></button>
+  </div>`}var H=null;function Z(t,e=!1){let{ids:n}=I.value,r=new Set(L.value);if(e&&H!==null)for(let a=Math.min(H,t);a<=Math.max(H,t);a++)r.add(n[a]);else r.delete(n[t])||r.add(n[t]);H=t,L.value=r}function vt(t,e,n,r){if(t.ctrlKey||t.metaKey||t.altKey)return;let a=T.value,c=j(n,a),o={ArrowLeft:()=>r(a-1),ArrowRight:()=>r(a+1),ArrowUp:()=>r(at(e,n,a,c,-1)),ArrowDown:()=>r(at(e,n,a,c,1)),PageUp:()=>r(n.first[Math.max(0,c-4)]),PageDown:()=>r(n.first[Math.min(n.first.length-1,c+4)]),Home:()=>r(0),End:()=>r(e.ids.length-1),Enter:()=>M({open:e.ids[a]}),x:()=>Z(a),X:()=>Z(a,!0),s:()=>M({terms:[{id:e.ids[a],weight:1}],right:[],wrong:[],sort:"",view:"",group:null}),"+":()=>D(b.value)&&K([e.ids[a]],"right"),"-":()=>D(b.value)&&K([e.ids[a]],"wrong")}[t.key];o&&(t.preventDefault(),o())}function at(t,e,n,r,a){let c=r+a;for(;c>=0&&c<e.first.length&&!e.count[c];)c+=a;if(c<0||c>=e.first.length)return n;let u=(i,d)=>{let s=0;for(let f=e.first[i];f<d;f++)s+=t.aspects[f]*e.height[i]+4;return s+t.aspects[d]*e.height[i]/2},o=u(r,n),l=e.first[c];for(let i=l+1;i<e.first[c]+e.count[c];i++)Math.abs(u(c,i)-o)<Math.abs(u(c,l)-o)&&(l=i);return l}function bt({rows:t,list:e,top:n,view:r,go:a}){let c=x(null),[u,o]=k(null),l=Math.max(1,t.total-r.height),i=E(()=>t.first.map((h,$)=>$).filter(h=>!t.count[h]),[t]),d=E(()=>{let h=[];for(let v of i){let{year:A}=e.sections[t.section[v]],st=t.top[v]/Math.max(1,t.total);A!==h.at(-1)?.year&&h.push({year:A,at:st})}let $=-1;return h.filter(({at:v})=>(v-$>.035||$<0)&&($=v,!0))},[t]),s=h=>e.sections[t.section[F(t.top,h)]],f=h=>{let{top:$,height:v}=c.current.getBoundingClientRect();return Math.min(1,Math.max(0,(h.clientY-$)/v))},g=h=>{o(f(h)),h.buttons&&a(f(h)*l)},y=Math.min(1,n/l),m=u??y;return p`<div
+    class="scrubber"
+    ref=${c}
+    role="slider"
+    tabindex="0"
+    aria-label="Date"
+    aria-orientation="vertical"
+    aria-controls="grid"
+    aria-valuemin="0"
+    aria-valuemax="100"
+    aria-valuenow=${Math.round(y*100)}
+    aria-valuetext=${s(n).label}
+    onPointerDown=${h=>{c.current.setPointerCapture(h.pointerId),a(f(h)*l)}}
+    onPointerMove=${g}
+    onPointerLeave=${()=>o(null)}
+    onKeyDown=${h=>{let $={ArrowDown:1,ArrowUp:-1}[h.key];if(!$)return;h.preventDefault();let v=i.findLastIndex(A=>t.top[A]<=n+1);a(t.top[i[Math.min(i.length-1,Math.max(0,v+$))]])}}
+  >
+    ${d.map(({year:h,at:$})=>p`<span class="year" style=${{top:`${$*100}%`}}>${h}</span>`)}
+    <i class="now" style=${{top:`${y*100}%`}}></i>
+    ${u!==null&&p`<b class="bubble" style=${{top:`${m*100}%`}}>${s(u*l).label}</b>`}
+  </div>`}export{C as a,P as b,Lt as c,Et as d,Ot as e,St as f,Pt as g,pt as h};
