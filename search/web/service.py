@@ -493,10 +493,9 @@ def _notes(engine: Engine, query: Query) -> Iterator[str]:
     """What the hits alone do not tell."""
     for words in engine.truncated(query):
         yield f"Only the beginning of this is understood: {words[:60]}…"
-    looked_up = engine.words_that_count(query)
-    if looked_up:
+    if looked_up := engine.words_that_count(query):
         yield f"{_quoted(looked_up)}: looked up in names and captions too."
-    if strange := [word for word in engine.not_understood(query) if word not in looked_up]:
+    elif strange := engine.not_understood(query):
         yield f"{_quoted(strange)}: the encoder cannot know this. Ask in English."
 
 

@@ -96,7 +96,7 @@ function Heading() {
           ? fits === 0
             ? "Nothing fits"
             : fits == null
-              ? "The nearest"
+              ? hits?.[0]?.rank_score != null ? "By words and by meaning" : "The nearest"
               : `${count.toLocaleString("en")} ${count === 1 ? "photo fits" : "photos fit"}`
           : `${(total ?? 0).toLocaleString("en")} photos`;
   return html`<div class="heading-line" aria-live="polite">

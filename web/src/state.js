@@ -9,7 +9,7 @@ export const STRICTNESS = ["all", "loosely", null, "strictly"];
 
 // A question: `terms` are {text | id | photo, weight}, `filters` {field, value, negated}; `photo` is a File.
 // `right` and `wrong` are ids that were marked, `group` is the number of a group that is looked into.
-export const NOTHING = { terms: [], filters: [], right: [], wrong: [], sort: "", view: "", group: null, fits: null, unique: false, open: null };
+export const NOTHING = { terms: [], filters: [], right: [], wrong: [], sort: "", view: "", group: null, fits: null, unique: true, open: null };
 
 export const question = signal({ ...fromAddress(location.search), terms: withPhotos() });
 export const selected = signal(new Set());
@@ -86,7 +86,7 @@ function fromAddress(search) {
     right: numbers(given.get("right")),
     wrong: numbers(given.get("wrong")),
     fits: given.get("fits"),
-    unique: given.has("fold"),
+    unique: given.get("fold") !== "no",
     open: Number(given.get("photo")) || null,
   };
 }
@@ -109,7 +109,7 @@ function toAddress({ terms, filters, right, wrong, sort, view, group, fits, uniq
   if (group !== null) given.set("group", group);
   if (sort) given.set("sort", sort);
   if (fits !== null) given.set("fits", fits);
-  if (unique) given.set("fold", "alike");
+  if (!unique) given.set("fold", "no");
   if (open) given.set("photo", open);
   const address = given.toString();
   return address && `?${address}`;

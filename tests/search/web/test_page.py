@@ -434,3 +434,43 @@ def test_axe_finds_nothing_amiss(opened: Open, path: str, scheme: str) -> None:
     page.evaluate(AXE.read_text(encoding="utf-8"))
     found = page.evaluate("axe.run().then(({ violations }) => violations)")
     assert [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found] == []
+
+
+def test_copies_are_folded_and_unfolded(opened: Open, library: Library, encoder: Encoder, photos: Path) -> None:
+    for number in range(2):
+        shutil.copy(photos / "red.png", photos / f"red {number}.png")
+    index_sources(library, [photos], encoder)
+    page = opened("?q=red")
+    until(page, "document.querySelector('.badge')?.textContent == '+2'")
+    page.get_by_role("switch", name="Fold copies").click()
+    page.wait_for_url("**/?q=red&fold=no")
+    until(page, "document.querySelectorAll('.tile').length == 10 && !document.querySelector('.badge')")
+    page.get_by_role("switch", name="Fold copies").click()
+    page.wait_for_url("**/?q=red")
+    page.locator(".badge").click()
+    until(page, "[0, 1].every((at) => document.querySelector(`[data-photo='${at}']`)?.ariaLabel?.startsWith('red'))")
+
+
+def test_a_contact_sheet_of_the_selected_is_saved(opened: Open) -> None:
+    page = opened()
+    for photo in range(2):
+        page.locator(f'[data-photo="{photo}"]').press("x")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Contact sheet").click()
+    assert Path(download.value.path()).read_text("utf-8").count("<figure") == 2
+
+
+def test_what_is_indexed_meanwhile_is_offered(opened: Open, library: Library, encoder: Encoder, photos: Path) -> None:
+    page = opened(before=lambda page: page.clock.install())
+    paint(photos / "new.png", "red")
+    index_sources(library, [photos], encoder)
+    page.clock.run_for(16_000)
+    page.get_by_role("button", name="The library has changed").click()
+    page.wait_for_selector("h1:has-text('9 photos')")
+    assert not page.get_by_role("button", name="The library has changed").count()
+
+
+def test_a_question_in_another_language_is_told(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.engine.Engine.not_understood", lambda *_: ["hund"])
+    page = opened("?q=ein+Hund", wait=".note")
+    assert page.locator(".note").inner_text() == "“hund”: the encoder cannot know this. Ask in English."
