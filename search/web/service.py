@@ -507,13 +507,16 @@ def found(answers: Answers) -> dict[str, Any]:
     """An answer as plain data: hits, how many of them fit if that was asked for, and what is to be said."""
     notes = answers.notes[0]
     hits, *judged = answers.hits
-    if not judged or any(hit.rank_score is not None for hit in hits):  # what words found need not look like it
+    if not judged:
         return {"hits": records(hits), "fits": None, "notes": notes}
     chances = {hit.id: hit.probability for hit in judged[0]}
     hits = [replace(hit, probability=chances.get(hit.id)) for hit in hits]
-    fits = sum(hit.probability is not None for hit in hits)
+    fits: int | None = sum(hit.probability is not None for hit in hits)
     if hits and not fits:
-        notes.append("Nothing fits; these are the nearest.")
+        if hits[0].rank_score is not None:  # what its words find need not look like it
+            fits = None
+        else:
+            notes = [*notes, "Nothing fits; these are the nearest."]
     return {"hits": records(hits), "fits": fits, "notes": notes}
 
 
