@@ -30,10 +30,9 @@ import numpy as np
 from platformdirs import user_cache_path
 
 from benchmarks.environments import ROOT, CannotRun, Environment
+from benchmarks.figures import told
+from benchmarks.machine import Command, descry, machine
 from benchmarks.photos import CLIP_RETRIEVAL
-from evaluation.speed.figures import told
-from evaluation.speed.machine import machine
-from evaluation.speed.processes import Command, descry
 from indexer.library import Library
 
 QUESTIONS = ROOT / "evaluation" / "everyday_queries.json"
