@@ -3,6 +3,7 @@ import { html } from "htm/preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { signal } from "@preact/signals";
 import { get, post } from "./api.js";
+import { Icon } from "./icons.js";
 import { facets, refreshStatus, retry } from "./library.js";
 import { say } from "./state.js";
 
@@ -103,7 +104,7 @@ function IndexDialog() {
           ${folders.map((folder) => html`<li key=${folder}><button onClick=${() => {
             setTrail([...trail, path]);
             setPath(folder);
-          }}>${folder.split("/").at(-1) || folder}</button></li>`)}
+          }}><${Icon} name="folder" />${folder.split("/").at(-1) || folder}</button></li>`)}
         </ul>`}
     <div class="buttons">
       <button onClick=${() => at.current.close()}>Close</button>

@@ -129,7 +129,8 @@ function Trouble() {
   const { state, error } = answer.value;
   const list = shown.value;
   if (state === "error")
-    return html`<div class="trouble" role="alert"><h2>That did not work</h2><p>${error}</p><button class="main" onClick=${retry}>Try again</button></div>`;
+    return html`<div class="trouble" role="alert"><h2>That did not work</h2><p>${error}</p>
+      <div class="buttons"><button class="main" onClick=${retry}>Try again</button>${question.value.filters.length > 0 && html`<button onClick=${() => ask({ filters: [] })}>Remove all filters</button>`}</div></div>`;
   if (state === "loading" && !list) return html`<div class="skeleton" aria-hidden="true">${[3, 2, 4, 3, 2, 3, 4, 2, 3, 3, 2, 4].map((grow) => html`<i style=${{ flexGrow: grow }}></i>`)}</div>`;
   if (state !== "ready" || list?.ids.length) return null;
   const { filters, terms } = question.value;
