@@ -78,7 +78,7 @@ class SearchIn(Asked):
 class TagIn(Asked):
     """A tag for items, or to be taken off them."""
 
-    tag: str = Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]*\S[^\x00-\x1f]*$")
+    tag: str = Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$")
     ids: list[Annotated[int, Field(ge=1, le=GREATEST_ID)]] = Field(min_length=1, max_length=HITS_AT_MOST)
     remove: bool = False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import signal
 import socket
@@ -105,6 +106,8 @@ def serve(
     """
     if token is None and not is_loopback(host):
         token = secrets.token_urlsafe(24)
+    for name in ("uvicorn.error", "python_multipart"):  # what a client does wrong, it is told
+        logging.getLogger(name).setLevel(logging.ERROR)
     with listening(host, port) as listener:
         service = Service(library, device=device)
         metrics = Metrics()

@@ -86,7 +86,14 @@ def test_items_are_tagged_and_the_tag_taken_off_again(client: TestClient) -> Non
 
 
 @pytest.mark.parametrize(
-    ("asked", "status"), [({"tag": "other"}, 400), ({"tag": " "}, 422), ({"tag": "a\nb"}, 422), ({"ids": []}, 422)]
+    ("asked", "status"),
+    [
+        ({"tag": "other"}, 400),
+        ({"tag": " "}, 422),
+        ({"tag": "a\nb"}, 422),
+        ({"tag": "\x1b[31m"}, 422),
+        ({"ids": []}, 422),
+    ],
 )
 def test_tags_that_make_no_sense_are_refused(client: TestClient, asked: dict[str, Any], status: int) -> None:
     assert client.post("/api/tags", json={"tag": "warm", "ids": [1], **asked}).status_code == status
