@@ -244,8 +244,7 @@ def test_near_copies_are_folded_and_counted(
 def test_a_word_that_few_names_hold_is_looked_up_and_that_is_said(
     client: TestClient, library: Library, encoder: Encoder, photos: Path
 ) -> None:
-    for number in range(60):
-        paint(photos / f"shade {number}.png", "blue", (20 + number, 20))
+    paint_many(photos, 60)
     index_sources(library, [photos], encoder)
     asked = {"terms": [{"text": "cyan"}], "by_words": None, "judge": True}
     told = client.post("/api/search", json=asked).json()
