@@ -73,7 +73,7 @@ class Run:
         return (figure for figures in self.figures.values() for figure in figures)
 
     def as_json(self) -> dict[str, Any]:
-        """For a file; figures by their names, as `python -m evaluation summary` reads them."""
+        """For a file; figures by their names."""
         figures = {
             measurement: {figure.name: asdict(figure) | {"ratio": figure.ratio} for figure in figures}
             for measurement, figures in self.figures.items()

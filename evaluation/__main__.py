@@ -14,7 +14,7 @@ from typing import Any
 from evaluation import relevance
 from evaluation.arithmetic import feedback, negation
 from evaluation.classify import classify
-from evaluation.compare import captioned_retrieval, compare, labelled_sets, side_by_side, summary
+from evaluation.compare import captioned_retrieval, compare, labelled_sets, side_by_side
 from evaluation.datasets import READERS, DataError, Example, embed_photos, held_out, read_captioned
 from evaluation.duplicates import measure as measure_duplicates
 from evaluation.films import films
@@ -127,7 +127,7 @@ def run_compare(encoder: Encoder, options: Options) -> dict[str, Any]:
 
 
 # What needs no data set, and what takes any one that --set names; the others need the folder of --data.
-WITHOUT_DATA = ("demo", "summary")
+WITHOUT_DATA = ("demo",)
 ANY_SET = ("retrieval", "classify", "feedback", "pointing", "words", "tags", "negation", "hybrid", "films")
 
 # What each measures is said where it is defined.
@@ -146,7 +146,6 @@ COMMANDS: dict[str, Callable[[Encoder, Options], Mapping[str, Any]]] = {
     "hybrid": lambda encoder, options: hybrid(encoder, _captioned(options)),
     "films": lambda encoder, options: films(encoder, _captioned(options)),
     "relevance": run_relevance,
-    "summary": lambda _, options: summary([Path(name) for name in options.names]),
     "compare": run_compare,
 }
 
@@ -177,7 +176,6 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m evaluation", description=__doc__)
     parser.add_argument("command", choices=COMMANDS, help="speed is measured by `python -m benchmarks`")
-    parser.add_argument("names", nargs="*", help="summary: files that several runs printed with --json")
     parser.add_argument("--model", default=DEFAULT, help="as for `descry index --model`")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--data", type=Path, help="the folder that holds the data sets")

@@ -1,8 +1,7 @@
-"""Several encoders side by side: what each finds, how large and how fast it is; and several runs as one table."""
+"""Several encoders side by side: what each finds, how large it is and how fast, measured on the same photos."""
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,13 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from evaluation.classify import classify
-from evaluation.datasets import READERS, DataError, Example, embed_photos, held_out
+from evaluation.datasets import READERS, Example, embed_photos, held_out
 from evaluation.metrics import retrieval
 from evaluation.questions import demo
 from indexer.encoders import ALIASES, Encoder
@@ -161,45 +159,3 @@ WHOLE = ("demo right", "dimension")
 
 def _shown(row: str, value: float) -> str:
     return f"{value:.0f}" if row in WHOLE else f"{value:.1f}"
-
-
-# several runs
-
-
-def summary(files: Sequence[Path]) -> dict[str, Column]:
-    """Mean, sample standard deviation, least and greatest of each figure that all runs have.
-
-    `files` hold what `python -m evaluation COMMAND --json` printed. Raises `DataError`.
-    """
-    if len(files) < 2:
-        raise DataError("A summary needs two runs or more: summary one.json two.json ...")
-    runs = [dict(_figures(_read(file))) for file in files]
-    shared = [name for name in runs[0] if all(name in run for run in runs)]
-    if not shared:
-        raise DataError(f"{files[0]} and {files[1]} have no figure in common; compare runs of one command.")
-    return {name: _spread([run[name] for run in runs]) for name in shared}
-
-
-def _read(file: Path) -> Any:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{file}: no result of `python -m evaluation ... --json` ({error}).") from error
-
-
-def _figures(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
-    """The numbers in a result, however deep, by their path."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _figures(inner, f"{name} {key}".strip())
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        yield name, float(value)
-
-
-def _spread(values: Sequence[float]) -> Column:
-    return {
-        "mean": statistics.fmean(values),
-        "deviation": statistics.stdev(values),
-        "least": min(values),
-        "greatest": max(values),
-    }

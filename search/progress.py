@@ -27,37 +27,30 @@ class Bar(Watcher):
         self._unit = unit
 
     def stage(self, what: str) -> None:
-        """Says it."""
         say(f"{what} ...")
 
     def begin(self, total: int) -> None:
-        """Draws the empty bar."""
         unit = f" {self._unit}"
         self._bar = tqdm(total=total, unit=unit, file=sys.stderr, smoothing=0.1, dynamic_ncols=True, leave=False)
         self._items = 0
 
     def stored(self, items: int) -> None:
-        """Says behind the bar how many items there are, once they are more than the files."""
         self._items += items
         if self._items > self._bar.n + items:
             self._bar.set_postfix_str(f"{self._items} items")
 
     def advance(self, files: int) -> None:
-        """Moves the bar."""
         self._bar.update(files)
 
     def failed(self, failure: Failure) -> None:
-        """Names the file above the bar."""
         with tqdm.external_write_mode(file=sys.stderr):
             _name(failure)
 
     def noted(self, note: Failure) -> None:
-        """Says it above the bar."""
         with tqdm.external_write_mode(file=sys.stderr):
             _note(note)
 
     def end(self) -> None:
-        """Takes the bar away."""
         self._bar.close()
 
 
@@ -68,21 +61,17 @@ class Lines(Watcher):
         self._unit = unit
 
     def stage(self, what: str) -> None:
-        """Says it."""
         say(f"{what} ...")
 
     def begin(self, total: int) -> None:
-        """Says what is to be done."""
         self._total, self._done, self._items = total, 0, 0
         self._started = self._said = time.monotonic()
         say(f"{total} {self._unit} to read")
 
     def stored(self, items: int) -> None:
-        """Counts them."""
         self._items += items
 
     def advance(self, files: int) -> None:
-        """Says how far it is, if some time has passed since it last did."""
         self._done += files
         now = time.monotonic()
         if now - self._said >= PLAIN_EVERY:
@@ -98,11 +87,9 @@ class Lines(Watcher):
         return f", {rate:.0f}/s, {tqdm.format_interval((self._total - self._done) / rate)} left"
 
     def failed(self, failure: Failure) -> None:
-        """Names the file."""
         _name(failure)
 
     def noted(self, note: Failure) -> None:
-        """Says it."""
         _note(note)
 
 

@@ -39,21 +39,13 @@ class Likeness(NamedTuple):
     bits: int
 
 
-# Measured by `python -m evaluation duplicates` (1,000 photos of 224 x 224, a copy of each, hard negatives among them),
-# val / test: no pair of copies that was none, and found are all copies in another format, turned by their metadata,
-# compressed with quality 50, 15 % brighter or darker, and cropped by up to 10 %; with quality 25 100 / 98.5 %, resized
-# to a half 94 / 97 %, resized to 0.6 with quality 50 81 / 85 % (the encoder loses sight of photos that small). Among
-# the 8,090 of Flickr8k, at cosine 0.75, two pairs too many: frames of one place, which bear no time.
-# A higher cosine saves reading where photos bear no time: of Flickr8k 88 % have a neighbour within 0.6, 47 % within
-# 0.7 and 14 % within 0.8, but of copies resized to 0.6 with quality 50 only 91, 68 and 34 % lie there.
+# No pair that was none among 1,000 photos and their copies, and all copies found but 2 to 19 % of the smallest and
+# worst compressed: `python -m evaluation duplicates`, docs/design.md. A higher cosine loses small copies.
 ALTERED = Likeness(cosine=0.60, bits=26)
 
 # Photos of a burst are at most so many seconds apart, one from the next, have at least this cosine and at most so many
-# bits of their hashes different. Of 243 photos of different things, sorted by class (Caltech 101) and made to look as
-# if taken in a row, the vectors alone (0.80) put 43 into bursts, vectors and hashes 2; of 66 second frames by a hand
-# not quite still the former found 97 % (Flickr8k val), the latter all (test). Bits that differ in real series there:
-# a skater before one camera 18, people on a bench 32, a swimmer 36, a driver 38, a rider 42; but 50 to 56 where the
-# photographer followed somebody running, and such series are not found.
+# bits of their hashes different: of 243 photos of different things 2 are put into bursts, of 66 second frames all found
+# (docs/design.md).
 BURST_SECONDS = 2
 BURSTS = Likeness(cosine=0.70, bits=44)
 

@@ -51,7 +51,6 @@ class Folder(Sink):
         self._put = self._known = 0
 
     def take(self, answer: Answer) -> None:
-        """Puts every file of the answer there once, under its rank."""
         folder = self._folder / question_folder(answer) if self.many else self._folder
         for name, source in ranked_names(answer.hits):
             if reason := why_unseen(source):
@@ -85,7 +84,6 @@ class Folder(Sink):
         self.failures.append(Failure(source, f"not {self.done}: {reason}"))
 
     def finish(self, made: list[Path]) -> str:
-        """Says how many files are there now."""
         if not self._put + self._known:
             return ""
         made.append(self._folder)
@@ -99,7 +97,6 @@ class Copies(Folder):
     done = "copied"
 
     def put(self, source: Path, place: Path) -> None:
-        """See `Folder`."""
         new = temporary_file(place.parent)
         try:
             shutil.copy2(source, new)
@@ -109,7 +106,6 @@ class Copies(Folder):
             new.unlink(missing_ok=True)
 
     def is_done(self, source: Path, place: Path) -> bool:
-        """Whether there is an equal file."""
         return place.is_file() and not place.is_symlink() and filecmp.cmp(source, place)
 
 
@@ -119,11 +115,9 @@ class Links(Folder):
     done = "linked"
 
     def put(self, source: Path, place: Path) -> None:
-        """See `Folder`."""
         place.symlink_to(source)
 
     def is_done(self, source: Path, place: Path) -> bool:
-        """Whether there is a link to the file."""
         return place.is_symlink() and place.readlink() == source
 
 

@@ -47,13 +47,11 @@ class Preview(Sink):
         self._console = _console() if is_terminal else None
 
     def take(self, answer: Answer) -> None:
-        """Draws them in rows, each with rank, score and name."""
         photos = [(rank, hit) for rank, hit in enumerate(answer.hits, start=1) if not hit.item.text]
         if self._console and photos:
             _draw(photos, self._console)
 
     def finish(self, made: list[Path]) -> str:  # noqa: ARG002  the sinks' signature
-        """Says why there were no pictures."""
         return "" if self._console else "no previews: they need a terminal with colours, not a file or a pipe"
 
 

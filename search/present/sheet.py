@@ -25,46 +25,8 @@ SUFFIXES = {".html", ".htm"}
 # Pixels of a thumbnail's longer side: twice what a card shows, for the dense screens of phones and laptops.
 THUMBNAIL = 480
 
-HEAD = """<!DOCTYPE html>
-<html>
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>{title}</title>
-<style>
-:root {{ color-scheme: light dark; --back: #fafafa; --card: #fff; --ink: #1c1c1e; --soft: #6b6b70; --empty: #ececee; }}
-@media (prefers-color-scheme: dark) {{
-  :root {{ --back: #161618; --card: #222225; --ink: #eee; --soft: #a0a0a6; --empty: #2e2e32; }}
-}}
-body {{ margin: 0 auto; padding: 1.5rem; max-width: 1600px; background: var(--back); color: var(--ink);
-       font: 15px/1.4 system-ui, sans-serif; }}
-h1 {{ font-size: 1.5rem; font-weight: 600; margin: 1.5rem 0 1rem; overflow-wrap: anywhere; }}
-h1:first-child {{ margin-top: 0; }}
-h1 small {{ font-size: .9rem; font-weight: 400; color: var(--soft); margin-left: .5rem; }}
-.sheet {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(220px, 1fr)); gap: 1rem; }}
-figure {{ margin: 0; background: var(--card); border-radius: 8px; overflow: hidden; break-inside: avoid;
-         box-shadow: 0 1px 3px rgb(0 0 0 / .2); }}
-.picture {{ display: flex; align-items: center; justify-content: center; aspect-ratio: 4 / 3;
-           background: var(--empty); color: var(--soft); text-decoration: none; overflow: hidden; }}
-.picture img {{ width: 100%; height: 100%; object-fit: contain; }}
-.picture p {{ margin: 0; padding: 1rem; max-height: 100%; box-sizing: border-box; overflow: auto; }}
-.says {{ color: var(--ink); }}
-figcaption {{ padding: .6rem .8rem .8rem; overflow-wrap: anywhere; }}
-figcaption b {{ font-weight: 600; }}
-figcaption span {{ float: right; color: var(--soft); font-variant-numeric: tabular-nums; margin-left: .5rem; }}
-figcaption small {{ display: block; color: var(--soft); }}
-figure.best {{ outline: 3px solid #2e9e5b; }}
-figure.best b {{ color: #2e9e5b; }}
-@media (max-width: 600px) {{
-  body {{ padding: .5rem; font-size: 13px; }}
-  .sheet {{ grid-template-columns: repeat(2, minmax(0, 1fr)); gap: .5rem; }}
-}}
-@media print {{ body {{ padding: 0; }} figure {{ box-shadow: none; border: 1px solid #ccc; }} }}
-</style>
-</head>
-<body>
-"""
+# The beginning of a page, up to its first section; @title@ stands for the title.
+HEAD = Path(__file__).with_name("sheet.html")
 
 SECTION = '<h1>{title}<small>{note}</small></h1>\n<div class="sheet">\n'
 
@@ -103,16 +65,14 @@ class Sheet(Sink):
         self._new.unlink(missing_ok=True)
 
     def take(self, answer: Answer) -> None:
-        """Adds the answer as a section."""
         with writing(self._path):
             if not self._questions:
-                self._file.write(HEAD.format(title=escape(answer.question)))
+                self._file.write(_head(answer.question))
             self._file.writelines(_section(answer))
         self._questions += 1
         self._photos += len(answer.hits)
 
     def finish(self, made: list[Path]) -> str:
-        """Puts the page in its place."""
         if not self._questions:
             return ""
         with writing(self._path):
@@ -125,9 +85,13 @@ class Sheet(Sink):
 
 def page(answer: Answer) -> Iterator[str]:
     """A page of one answer, piece by piece."""
-    yield HEAD.format(title=escape(answer.question))
+    yield _head(answer.question)
     yield from _section(answer)
     yield FOOT
+
+
+def _head(title: str) -> str:
+    return HEAD.read_text(encoding="utf-8").replace("@title@", escape(title))
 
 
 def check_name(path: Path) -> None:
@@ -146,7 +110,7 @@ def check_page(path: Path) -> None:
 def write_groups(path: Path, groups: Sequence[Group]) -> str:
     """Writes a page of duplicates, a group a row, the best in front and marked; a line that says so."""
     with writing(path), atomic_write(path.absolute()) as new, new.open("w", encoding="utf-8") as file:
-        file.write(HEAD.format(title="Duplicates"))
+        file.write(_head("Duplicates"))
         file.writelines(piece for number, group in enumerate(groups, start=1) for piece in _group(number, group))
         file.write(FOOT if groups else f"<h1>No duplicates</h1>\n{FOOT}")
     return f"{path.name} shows {len(groups)} groups, {path.stat().st_size / 1e6:.1f} MB"

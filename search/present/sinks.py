@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import webbrowser
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -62,19 +59,20 @@ class Sink(ABC):
 
 
 class Opening(Sink):
-    """Opens what the other sinks made; if they made nothing, the photos themselves, the best first."""
+    """Opens what the other sinks made; if they made nothing, the photos themselves, the best first.
+
+    Finishing raises `PathError` if nothing on this machine opens such files.
+    """
 
     def __init__(self, value: Any, *, many: bool = False) -> None:
         super().__init__(value, many=many)
         self._found: dict[Path, Item] = {}  # of a film, the best shot
 
     def take(self, answer: Answer) -> None:
-        """Remembers the files."""
         for hit in answer.hits:
             self._found.setdefault(hit.item.path, hit.item)
 
     def finish(self, made: list[Path]) -> str:
-        """Opens them. Raises `PathError` if nothing on this machine does that."""
         from search.hits import why_unseen
 
         unseen = {path: why_unseen(path) for path in self._found}
@@ -90,6 +88,10 @@ class Opening(Sink):
 
 def _opened(item: Item) -> bool:
     """Opens an item's file; False if nothing does. A shot of a film plays from there, if need be in a browser."""
+    import shutil  # late, as all of these: a question imports this file
+    import subprocess
+    import webbrowser
+
     from search.present.formats import address_of, second
 
     start = second(item)
