@@ -19,6 +19,7 @@ from evaluation.datasets import READERS, DataError, Example, embed_photos, held_
 from evaluation.duplicates import measure as measure_duplicates
 from evaluation.films import films
 from evaluation.hybrid import hybrid
+from evaluation.languages import languages
 from evaluation.organising import tagging, words
 from evaluation.pointing import pointing
 from evaluation.questions import HERE, Found, demo, everyday, held_out_photos, kinds
@@ -128,7 +129,7 @@ def run_compare(encoder: Encoder, options: Options) -> dict[str, Any]:
 
 # What needs no data set, and what takes any one that --set names; the others need the folder of --data.
 WITHOUT_DATA = ("demo",)
-ANY_SET = ("retrieval", "classify", "feedback", "pointing", "words", "tags", "negation", "hybrid", "films")
+ANY_SET = ("retrieval", "classify", "feedback", "pointing", "words", "tags", "negation", "hybrid", "films", "languages")
 
 # What each measures is said where it is defined.
 COMMANDS: dict[str, Callable[[Encoder, Options], Mapping[str, Any]]] = {
@@ -145,6 +146,7 @@ COMMANDS: dict[str, Callable[[Encoder, Options], Mapping[str, Any]]] = {
     "negation": run_negation,
     "hybrid": lambda encoder, options: hybrid(encoder, _captioned(options)),
     "films": lambda encoder, options: films(encoder, _captioned(options)),
+    "languages": lambda encoder, options: languages(encoder, _captioned(options)),
     "relevance": run_relevance,
     "compare": run_compare,
 }

@@ -17,7 +17,7 @@ from indexer.storage.files import as_stored
 from search.candidates import FUSED, WEIGHED, Candidates, reach_of
 from search.filters import FUNCTIONS, SAME_TYPE, Filter, to_sql
 from search.hits import Candidate, Hit
-from search.prompts import embed_texts
+from search.languages import embed_questions, is_foreign, is_here, is_to_be_made
 from search.query import STORED, Order, Query, Term, parse
 from search.rerank import diverse, rocchio, unique, weighted
 
@@ -81,15 +81,27 @@ class Engine:
 
     def truncated(self, query: Query) -> list[str]:
         """The sentences of the query of which the encoder sees only the beginning."""
+        translated = self.in_other_languages(query)
         return [
             term.value
             for term in query.terms
-            if isinstance(term.value, str) and not self.encoder.tower(self._tower(term.modality)).fits(term.value)
+            if isinstance(term.value, str)
+            and term.value not in translated
+            and not self.encoder.tower(self._tower(term.modality)).fits(term.value)
         ]
+
+    def in_other_languages(self, query: Query) -> list[str]:
+        """The sentences of the query that are read by way of the extra `languages`; none where it is not installed."""
+        return [sentence for sentence in _sentences(query) if is_here() and is_foreign(self.encoder, sentence)]
+
+    def has_to_learn(self, query: Query) -> bool:
+        """Whether the encoder's map from other languages has to be made before the query can be answered."""
+        return bool(self.in_other_languages(query)) and is_to_be_made(self.encoder)
 
     def not_understood(self, query: Query) -> list[str]:
         """The words that the encoder cannot know, where a sentence has many; none where its tower does not tell."""
-        sentences = [term.value for term in query.terms if isinstance(term.value, str)]
+        translated = self.in_other_languages(query)
+        sentences = [sentence for sentence in _sentences(query) if sentence not in translated]
         is_whole = getattr(self.encoder.tower("text"), "is_whole", None) if sentences else None
         if is_whole is None:
             return []
@@ -122,7 +134,7 @@ class Engine:
     def _embedded(self, tower: str, terms: Sequence[Term]) -> Float32Array:
         values = [_value(term) for term in terms]
         if all(isinstance(value, str) for value in values):
-            return embed_texts(self.encoder, values, tower=tower)
+            return embed_questions(self.encoder, values, tower=tower)
         return self.encoder.embed(tower, values)
 
     def _stored(self, _tower: str, terms: Sequence[Term]) -> Float32Array:
@@ -302,6 +314,10 @@ class Engine:
         for suffix, count in found["type"].items():
             types[SAME_TYPE.get(suffix, (suffix,))[0]] += count
         return found | {"type": dict(types.most_common())}
+
+
+def _sentences(query: Query) -> list[str]:
+    return [term.value for term in query.terms if isinstance(term.value, str)]
 
 
 def _row(query: Query, terms: Float32Array) -> Float32Array:

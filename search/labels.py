@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from indexer.items import Float32Array, Item
 from indexer.texts import open_text, short_lines
 from search.engine import Engine
 from search.hits import Hit
+from search.languages import in_any_language
 from search.query import Query
 
 
@@ -24,7 +26,8 @@ def ranker(labels: Path) -> Callable[[Engine, Sequence[Query]], list[list[Hit]]]
     def rank(engine: Engine, queries: Sequence[Query]) -> list[list[Hit]]:
         nonlocal vectors
         if vectors is None:
-            vectors = engine.encoder.embed("text", [item.text for item in items])
+            embed = partial(engine.encoder.embed, "text")
+            vectors = in_any_language(engine.encoder, [item.text for item in items], embed)
         scores = engine.embed(queries) @ vectors.T  # (queries, dim) @ (dim, labels)
         best = np.argsort(-scores, axis=1, kind="stable")
         return [

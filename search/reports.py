@@ -12,6 +12,7 @@ from indexer.photos.suffixes import EXTRAS
 from indexer.storage.files import LINK, shown
 from indexer.thumbnails import held
 from search.hits import GONE, why_unseen
+from search.languages import EXTRA, REMEDY, is_here
 from search.present.formats import Rows
 
 # Kinds of files that are named, the most frequent first; the others are counted together.
@@ -37,6 +38,7 @@ def status(library: Library) -> Rows:
         "of which thumbnails": f"{their_size / 1e6:.1f} MB ({small} photos)",
         "failed": len(catalog.files.failures()),
         "changes not yet in a saved index": library.indexes.behind(),
+        "other languages": f"by descry[{EXTRA}]" if is_here() else f"as far as the encoder goes; {REMEDY} adds them",
     }
     if passed_over := of_no_kind(catalog.files.passed_over()):
         facts["passed over"] = passed_over

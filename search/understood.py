@@ -32,6 +32,9 @@ _ENDINGS: tuple[tuple[str, str], ...] = (
     *(("ing", ""), ("ing", "e"), ("y", ""), ("ly", ""), ("less", ""), ("ful", "")),
 )
 
+# Letters that no word of English or its neighbours has: beyond Latin ones with all their marks.
+_OTHER_SCRIPT = re.compile(r"[^\W\d_\u0000-\u024f\u1e00-\u1eff]")
+
 _WORDS = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)?")
 
 # The shortest part of a word that is made of two.
@@ -46,6 +49,11 @@ def not_understood(sentence: str, is_whole: Callable[[str], bool]) -> list[str]:
     words = [word.lower() for word in _WORDS.findall(sentence)]
     strange = [word for word in words if word in _FOREIGN or not _is_known(word, is_whole)]
     return list(dict.fromkeys(strange)) if words and len(strange) >= SHARE * len(words) else []
+
+
+def is_of_another_script(sentence: str) -> bool:
+    """Whether a sentence has letters that are not Latin."""
+    return _OTHER_SCRIPT.search(sentence) is not None
 
 
 def _is_known(word: str, is_whole: Callable[[str], bool]) -> bool:

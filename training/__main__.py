@@ -23,6 +23,10 @@ COMMANDS = {
     ),
     "align": ("training.align", "Join an image trunk and a sentence transformer in closed form: CCA and ridge."),
     "ensemble": ("training.ensemble", "Choose an ensemble's weights on validation photos; prints its name."),
+    "languages": (
+        "training.languages",
+        "Teach encoders other languages: the shipped one's map, and what it is made of.",
+    ),
 }
 
 

@@ -58,6 +58,10 @@ class ClipTokenizer:
         """The ids of a text's tokens, however many, between those of start and end."""
         return [self.start, *(one for word in _words(self._clean(text)) for one in self._ids(word)), self.end]
 
+    def is_whole(self, word: str) -> bool:
+        """Whether a word, in lower case, is one token."""
+        return len(self._ids(word)) == 1
+
     def _word(self, word: str) -> tuple[int, ...]:
         if word in _SPECIALS:
             return (self.start + _SPECIALS.index(word),)

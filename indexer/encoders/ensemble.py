@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -53,6 +53,8 @@ class JoinedTower:
         self._towers = list(towers)
         self._scales = [math.sqrt(weight / sum(weights)) for weight in weights]
         self._order = list(first_to_last) if first_to_last is not None else list(range(len(self._towers)))
+        tellers = [getattr(tower, "is_whole", None) for tower in self._towers]
+        self.is_whole: Callable[[str], bool] | None = partial(_any_knows, tellers) if all(tellers) else None
 
     def fits(self, value: Any) -> bool:
         """Whether every member sees all of the value."""
@@ -73,6 +75,10 @@ class JoinedTower:
         ]
         joined: Float32Array = np.concatenate(rows, axis=1)
         return joined
+
+
+def _any_knows(tellers: Sequence[Callable[[str], bool]], word: str) -> bool:
+    return any(is_whole(word) for is_whole in tellers)
 
 
 def load(name: str, *, device: str = "auto") -> Encoder:

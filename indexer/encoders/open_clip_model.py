@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +214,8 @@ class TextTower(TorchTower):
     def __init__(self, network: Any, tokenizer: Any, device: torch.device, dimension: int, dtype: torch.dtype) -> None:
         self._network, self._tokenizer, self._device, self.dimension = network, tokenizer, device, dimension
         self._dtype = dtype
+        # of CLIP's own vocabulary, which is English; others may be of any language, and tell nothing
+        self.is_whole = partial(_is_one_token, tokenizer) if hasattr(tokenizer, "bpe_ranks") else None
         self._run = runner(self._vectors, device)
 
     def fits(self, value: str) -> bool:
@@ -233,6 +235,10 @@ class TextTower(TorchTower):
         with torch.autocast("cuda", self._dtype, cache_enabled=False) if narrow else nullcontext():
             vectors: torch.Tensor = self._network.encode_text(ids).float()
         return vectors
+
+
+def _is_one_token(tokenizer: Any, word: str) -> bool:
+    return f"{word}</w>" in tokenizer.encoder
 
 
 def _count_tokens(tokenizer: Any, text: str) -> int:

@@ -83,6 +83,8 @@ class StoredTextTower:
         self.config = config
         self.name, self.dimension, self.checksum = config.name, config.dimension, config.checksum
         self._weights, self._tokenizer = weights, tokenizer
+        # of CLIP's vocabulary, which is English; others may be of any language, and tell nothing
+        self.is_whole = tokenizer.is_whole if isinstance(tokenizer, ClipTokenizer) else None
         self._activation = ACTIVATIONS[config.activation]
         # With a causal mask nothing behind the pooled token can reach it: leaving that out is exact and,
         # for a caption of a dozen tokens in a context of 77, most of the work.

@@ -191,6 +191,8 @@ def answer(
 
         engine = Engine(opened, device=output.device)
         while batch:
+            if any(engine.has_to_learn(query) for _, query in batch):
+                say(f"note: {opened.encoder_name} learns other languages, once; this takes a minute or more")
             for (_, query), hits in zip(batch, _found(engine, batch, find or Engine.search_many), strict=True):
                 if many:
                     write(json_text({"query": query.words, "hits": records(hits)}) + "\n")
@@ -245,9 +247,13 @@ def _notes(engine: Engine, query: Query, hits: Sequence[Hit], *, many: bool) -> 
     looked_up = engine.words_that_count(query)
     if looked_up and not many:
         yield f"{_named(looked_up)} looked up in names and captions too; --no-words goes by meaning alone"
+    if engine.in_other_languages(query):
+        yield "read as another language than English"
     if words := [word for word in engine.not_understood(query) if word not in looked_up]:
         named = "many words" if many else _named(words)
-        yield f"the encoder does not know {named}: ask in English; names and captions are looked up"
+        from search.languages import advice
+
+        yield f"the encoder does not know {named}: {advice()}; names and captions are looked up"
     if not hits:
         from search.empty import why_empty
 

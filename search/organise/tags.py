@@ -20,9 +20,9 @@ from indexer.storage.files import as_stored
 from indexer.storage.tags import Tag
 from search.filters import OTHER, Filter
 from search.labels import read_labels
+from search.languages import embed_questions
 from search.organise.vocabulary import rivals, vocabulary
 from search.present.formats import Rows
-from search.prompts import embed_texts
 from search.query import NORMALLY
 from search.relevance import WITNESSES, Judge, judge_for
 
@@ -45,7 +45,7 @@ def tag(library: Library, labels: Path, encoder: Encoder, *, strictness: str = N
     `QueryError` for labels that cannot be used, `LibraryLocked` while another process writes.
     """
     names = _names(labels)
-    rows = embed_texts(encoder, names)
+    rows = embed_questions(encoder, names)
     vocabulary(library, encoder)  # so that the rivals are known from now on
     judge = judge_for(encoder.checksum, rivals(library))
     with library.lock():

@@ -6,6 +6,7 @@ What the parts hold is the tower's `regions`; how far they can be trusted, `pyth
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from indexer.items import Float32Array
 from indexer.modalities import picture as shown_by
 from indexer.photos.opening import open_photo
 from indexer.photos.pixels import upright_rgb, upright_size
+from search.languages import in_any_language
 
 # What Pillow calls the formats in which the picture can be written.
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
@@ -92,9 +94,10 @@ def heats(encoder: Encoder, photo: Path, sentences: Sequence[str], *, part: str 
     except SourceError as error:
         raise QueryError(f"{photo} cannot be explained: {error}.") from error
     shares = box[0] / size[0], box[1] / size[1], box[2] / size[0], box[3] / size[1]
+    vectors = in_any_language(encoder, sentences, partial(encoder.embed, "text"))
     return [
         Heat(sentence, float(whole @ vector), rows @ vector, shares)
-        for sentence, vector in zip(sentences, encoder.embed("text", sentences), strict=True)
+        for sentence, vector in zip(sentences, vectors, strict=True)
     ]
 
 

@@ -33,6 +33,7 @@ from indexer.thumbnails import SIDES, Thumbnails, draw, held
 from search.engine import Engine
 from search.filters import OTHER, Filter
 from search.hits import Hit
+from search.languages import advice
 from search.organise.vocabulary import shipped_words
 from search.present.formats import record, records
 from search.present.heatmap import Heat, heats
@@ -496,7 +497,9 @@ def _notes(engine: Engine, query: Query) -> Iterator[str]:
     if looked_up := engine.words_that_count(query):
         yield f"{_quoted(looked_up)}: looked up in names and captions too."
     elif strange := engine.not_understood(query):
-        yield f"{_quoted(strange)}: the encoder cannot know this. Ask in English."
+        yield f"{_quoted(strange)}: the encoder cannot know this. A{advice()[1:]}."
+    if engine.in_other_languages(query):
+        yield "Read as another language than English."
 
 
 def _quoted(words: Sequence[str]) -> str:
