@@ -150,10 +150,6 @@ def _whitespace(text: str) -> str:
     return " ".join(_mended(text).split())
 
 
-def _lower(text: str) -> str:
-    return _whitespace(text).lower()
-
-
 def _canonicalize(text: str) -> str:
     """Without punctuation and in lower case, as big_vision prepares the texts of SigLIP."""
     text = _mended(text).replace("_", " ").translate(str.maketrans("", "", string.punctuation))
@@ -162,7 +158,7 @@ def _canonicalize(text: str) -> str:
 
 # The ways of cleaning a text that open_clip's tokenizers know, by its names.
 CLEANERS: dict[str, Callable[[str], str]] = {
-    "lower": _lower,
+    "lower": lambda text: _whitespace(text).lower(),
     "whitespace": _whitespace,
     "canonicalize": _canonicalize,
 }

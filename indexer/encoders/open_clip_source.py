@@ -217,10 +217,11 @@ def fetch(repository: str, filenames: Sequence[str] = WEIGHTS, *, remedy: str) -
     """
     if (path := cached(repository, filenames)) is not None:
         return path
-    from huggingface_hub import constants
+    from huggingface_hub import constants, hf_hub_download
 
     try:
-        return _download(repository, _within(PATIENCE, lambda: _first_published(repository, filenames)))
+        published = _within(PATIENCE, lambda: _first_published(repository, filenames))
+        return Path(hf_hub_download(repository, published))
     except Exception as error:  # the client and the layers below it raise dozens of kinds
         place = constants.ENDPOINT
         raise EncoderUnavailable(
@@ -241,12 +242,6 @@ def _first_published(repository: str, filenames: Sequence[str]) -> str:
         except EntryNotFoundError as error:
             missing = error
     raise missing or FileNotFoundError(repository)
-
-
-def _download(repository: str, filename: str) -> Path:
-    from huggingface_hub import hf_hub_download
-
-    return Path(hf_hub_download(repository, filename))
 
 
 def _within(seconds: float, call: Callable[[], Answer]) -> Answer:

@@ -8,7 +8,7 @@ multiplying a dozen tokens through it takes tens of milliseconds. `store_text_to
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,6 @@ FORMAT = 1
 CONFIG, WEIGHTS, MERGES, TOKENIZER = "config.json", "weights.safetensors", "merges.npy", "tokenizer.json"
 
 Weights = Mapping[str, Float32Array]
-Tokenizer = ClipTokenizer | PackagedTokenizer
 
 ACTIVATIONS = {"gelu": gelu, "gelu_tanh": gelu_tanh, "quick_gelu": quick_gelu}
 
@@ -79,7 +78,7 @@ class StoredTextTower:
     occur are read.
     """
 
-    def __init__(self, config: TextConfig, weights: Weights, tokenizer: Tokenizer) -> None:
+    def __init__(self, config: TextConfig, weights: Weights, tokenizer: ClipTokenizer | PackagedTokenizer) -> None:
         self.config = config
         self.name, self.dimension, self.checksum = config.name, config.dimension, config.checksum
         self._weights, self._tokenizer = weights, tokenizer
@@ -117,9 +116,17 @@ class StoredTextTower:
 
     def _embedded(self, ids: npt.NDArray[Any]) -> Float32Array:
         """Token ids `[n, length]` as unit rows `[n, dim]`."""
-        pooled = [self._pooled(row) for row in ids]
-        states = self._transformed(ids)[np.arange(len(ids)), pooled]  # (n, length, width) -> (n, width)
-        return unit_rows(self._projected(self._norm(states, "ln_final")))
+        length, weights = ids.shape[1], self._weights
+        states: Float32Array = weights["token_embedding"][ids] + weights["positional_embedding"][:length]
+        mask = np.triu(np.full((length, length), -np.inf, dtype=np.float32), 1) if self.config.causal else None
+        for layer in range(self.config.layers):  # states are (n, length, width)
+            projected = self._linear(self._norm(states, f"{layer}.ln_1"), f"{layer}.attn.in")
+            states = states + self._linear(attention(projected, self.config.heads, mask), f"{layer}.attn.out")
+            hidden = self._activation(self._linear(self._norm(states, f"{layer}.ln_2"), f"{layer}.mlp.in"))
+            states = states + self._linear(hidden, f"{layer}.mlp.out")
+        pooled = states[np.arange(len(ids)), [self._pooled(row) for row in ids]]  # (n, width)
+        last = self._norm(pooled, "ln_final")
+        return unit_rows(self._linear(last, "projection") if "projection.weight" in weights else last)
 
     def _pooled(self, ids: npt.NDArray[Any]) -> int:
         """The position of the token whose row stands for the sentence."""
@@ -132,26 +139,6 @@ class StoredTextTower:
                 return int((ids == self.config.eos).argmax())
             case _:
                 return int(ids.argmax())
-
-    def _transformed(self, ids: npt.NDArray[Any]) -> Float32Array:
-        """Token ids `[n, length]` through all layers: `[n, length, width]`."""
-        length = ids.shape[1]
-        states: Float32Array = self._weights["token_embedding"][ids] + self._weights["positional_embedding"][:length]
-        mask = np.triu(np.full((length, length), -np.inf, dtype=np.float32), 1) if self.config.causal else None
-        for layer in range(self.config.layers):
-            states = states + self._attention(self._norm(states, f"{layer}.ln_1"), layer, mask)
-            states = states + self._perceptron(self._norm(states, f"{layer}.ln_2"), layer)
-        return states
-
-    def _attention(self, states: Float32Array, layer: int, mask: Float32Array | None) -> Float32Array:
-        mixed = attention(self._linear(states, f"{layer}.attn.in"), self.config.heads, mask)
-        return self._linear(mixed, f"{layer}.attn.out")
-
-    def _perceptron(self, states: Float32Array, layer: int) -> Float32Array:
-        return self._linear(self._activation(self._linear(states, f"{layer}.mlp.in")), f"{layer}.mlp.out")
-
-    def _projected(self, states: Float32Array) -> Float32Array:
-        return self._linear(states, "projection") if "projection.weight" in self._weights else states
 
     def _linear(self, states: Float32Array, name: str) -> Float32Array:
         """`[..., in]` -> `[..., out]`, as one product of two matrices: numpy would make one of each sentence's."""
@@ -173,34 +160,25 @@ def load_stored(folder: Path) -> StoredTextTower:
     the model and embedding the first caption takes 5 s. Raises `EncoderUnavailable` if its files cannot be read.
     """
     try:
-        config = _read_config(folder / CONFIG)
-        return StoredTextTower(config, _read_weights(folder / WEIGHTS), _read_tokenizer(folder, config))
+        values = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        if values.get("format") != FORMAT:
+            raise ValueError(f"its format is {values.get('format')}, this version reads {FORMAT}")
+        config = TextConfig(**{field.name: values[field.name] for field in fields(TextConfig)})
+        weights = map_arrays(folder / WEIGHTS)
+        for name, array in weights.items():
+            if array.dtype != np.float32:
+                raise ValueError(f"its array {name} is {array.dtype} instead of float32")
+        tokenizer: ClipTokenizer | PackagedTokenizer
+        if config.tokenizer == "clip":
+            tokenizer = ClipTokenizer(np.load(folder / MERGES), clean=config.clean)
+        else:
+            tokenizer = PackagedTokenizer(folder / TOKENIZER, clean=config.clean)
+        return StoredTextTower(config, weights, tokenizer)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EncoderUnavailable(
             f"The text tower stored in {folder} cannot be read ({error}); delete that folder, and searches"
             " load the whole model instead."
         ) from error
-
-
-def _read_weights(path: Path) -> Weights:
-    arrays = map_arrays(path)
-    for name, array in arrays.items():
-        if array.dtype != np.float32:
-            raise ValueError(f"its array {name} is {array.dtype} instead of float32")
-    return arrays
-
-
-def _read_config(path: Path) -> TextConfig:
-    values = json.loads(path.read_text(encoding="utf-8"))
-    if values.get("format") != FORMAT:
-        raise ValueError(f"its format is {values.get('format')}, this version reads {FORMAT}")
-    return TextConfig(**{field.name: values[field.name] for field in fields(TextConfig)})
-
-
-def _read_tokenizer(folder: Path, config: TextConfig) -> Tokenizer:
-    if config.tokenizer == "clip":
-        return ClipTokenizer(np.load(folder / MERGES), clean=config.clean)
-    return PackagedTokenizer(folder / TOKENIZER, clean=config.clean)
 
 
 class NotStorable(Exception):
@@ -296,24 +274,20 @@ def _weights(text: Any) -> dict[str, Float32Array]:
         "token_embedding": _array(text.token_embedding.weight),
         "positional_embedding": _array(text.positional_embedding),
         **_parts("ln_final", text.ln_final),
-        **_projection(text.text_projection),
     }
+    last = text.text_projection  # a module, a bare `[in, out]` parameter, or none at all
+    if hasattr(last, "weight"):
+        arrays |= _parts("projection", last)
+    elif last is not None:
+        arrays["projection.weight"] = np.ascontiguousarray(_array(last).T)
     for number, block in enumerate(text.transformer.resblocks):
-        arrays |= _block(str(number), block)
+        arrays |= _parts(f"{number}.ln_1", block.ln_1) | _parts(f"{number}.ln_2", block.ln_2)
+        arrays[f"{number}.attn.in.weight"] = _array(block.attn.in_proj_weight)
+        arrays[f"{number}.attn.in.bias"] = _array(block.attn.in_proj_bias)
+        arrays |= _parts(f"{number}.attn.out", block.attn.out_proj, scale=getattr(block.ls_1, "gamma", None))
+        arrays |= _parts(f"{number}.mlp.in", block.mlp.c_fc)
+        arrays |= _parts(f"{number}.mlp.out", block.mlp.c_proj, scale=getattr(block.ls_2, "gamma", None))
     return arrays
-
-
-def _block(name: str, block: Any) -> dict[str, Float32Array]:
-    attention, perceptron = block.attn, block.mlp
-    return {
-        **_parts(f"{name}.ln_1", block.ln_1),
-        f"{name}.attn.in.weight": _array(attention.in_proj_weight),
-        f"{name}.attn.in.bias": _array(attention.in_proj_bias),
-        **_parts(f"{name}.attn.out", attention.out_proj, scale=getattr(block.ls_1, "gamma", None)),
-        **_parts(f"{name}.ln_2", block.ln_2),
-        **_parts(f"{name}.mlp.in", perceptron.c_fc),
-        **_parts(f"{name}.mlp.out", perceptron.c_proj, scale=getattr(block.ls_2, "gamma", None)),
-    }
 
 
 def _parts(name: str, module: Any, *, scale: Any = None) -> dict[str, Float32Array]:
@@ -325,15 +299,6 @@ def _parts(name: str, module: Any, *, scale: Any = None) -> dict[str, Float32Arr
     return {key: np.ascontiguousarray(value, dtype=np.float32) for key, value in parts.items()}
 
 
-def _projection(projection: Any) -> dict[str, Float32Array]:
-    """The last linear map as `[out, in]`: a module, a bare `[in, out]` parameter, or none at all."""
-    if projection is None:
-        return {}
-    if hasattr(projection, "weight"):
-        return _parts("projection", projection)
-    return {"projection.weight": np.ascontiguousarray(_array(projection).T)}
-
-
 def _array(parameter: Any) -> Float32Array:
     array: Float32Array = parameter.detach().float().cpu().numpy()
     return array
@@ -341,7 +306,9 @@ def _array(parameter: Any) -> Float32Array:
 
 def _store_tokenizer(folder: Path, tokenizer: Any) -> dict[str, Any]:
     """Writes what the tokenizer needs; returns the fields of `TextConfig` that describe it."""
-    clean = _cleaning(tokenizer.clean_fn)
+    clean = tokenizer.clean_fn.__name__.removeprefix("_clean_")
+    if clean not in CLEANERS:
+        raise NotStorable(f"its texts are cleaned by {tokenizer.clean_fn.__name__}")
     if hasattr(tokenizer, "bpe_ranks"):
         if getattr(tokenizer, "reduction_fn", None) is not None:
             raise NotStorable("its tokenizer drops tokens at random")
@@ -356,11 +323,3 @@ def _store_tokenizer(folder: Path, tokenizer: Any) -> dict[str, Any]:
         raise NotStorable(f"its tokenizer, {type(inner).__name__}, has no form of its own")
     backend.save(str(folder / TOKENIZER))
     return {"tokenizer": "packaged", "clean": clean, "pad": inner.pad_token_id}
-
-
-def _cleaning(function: Callable[[str], str]) -> str:
-    """The name of an open_clip cleaning function."""
-    name = function.__name__.removeprefix("_clean_")
-    if name not in CLEANERS:
-        raise NotStorable(f"its texts are cleaned by {function.__name__}")
-    return name
