@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,6 @@ from indexer.items import Float32Array, Int64Array, Vectors, spread
 from indexer.storage.stored_vectors import StoredVectors, is_sound
 
 if TYPE_CHECKING:
-    from indexer.nearest.gpu import Copy
     from indexer.nearest.prefilter import Int8Prefilter
 
 # Questions at once from which all vectors are unpacked for them; then so many at once, whose scores take 16 MB.
@@ -145,10 +144,10 @@ class Exact:
 
         if depth > gpu.MOST or not gpu.wins(len(queries) * len(self) * queries.shape[1]):
             return None
-        return None if self._gpu is None else self._gpu.nearest(queries, min(len(self), depth))[1]
+        return None if self._gpu is None else gpu.nearest(self._gpu, queries, min(len(self), depth))
 
     @cached_property
-    def _gpu(self) -> Copy | None:
+    def _gpu(self) -> Any:
         """A copy of the vectors in a GPU's memory; None, and not tried again, if it has no room."""
         from indexer.nearest import gpu
 

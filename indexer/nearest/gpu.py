@@ -45,20 +45,7 @@ def gpus_for(multiply_adds: float) -> int:
     return int(faiss.get_num_gpus())
 
 
-class Copy:
-    """A copy of vectors in a GPU's memory."""
-
-    def __init__(self, index: Any) -> None:
-        self._index = index
-
-    def nearest(self, queries: Float32Array, k: int) -> tuple[Float32Array, Int64Array]:
-        """The `k` greatest products with each query, at most `MOST`, and the places of their vectors, `[q, k]` each."""
-        with _turn:
-            products, places = self._index.search(np.ascontiguousarray(queries, np.float32), k)
-        return products, places
-
-
-def copied(pieces: Iterable[Float32Array], dimension: int, *, half: bool) -> Copy | None:
+def copied(pieces: Iterable[Float32Array], dimension: int, *, half: bool) -> Any:
     """A copy of rows that come in pieces `[n, dim]`, in float16 if `half`; None if the GPU has no room for it."""
     try:
         with _turn:
@@ -67,14 +54,20 @@ def copied(pieces: Iterable[Float32Array], dimension: int, *, half: bool) -> Cop
                 index.add(np.ascontiguousarray(rows, np.float32))
     except RuntimeError:  # what FAISS raises when memory is short, among others
         return None
-    return Copy(index)
+    return index
 
 
 def _flat(dimension: int, *, half: bool) -> Any:
-    """FAISS's index on the first GPU that compares with all vectors."""
     options = faiss.GpuIndexFlatConfig()
     options.useFloat16 = half
     return faiss.GpuIndexFlatIP(_resources(), dimension, options)
+
+
+def nearest(copy: Any, queries: Float32Array, k: int) -> Int64Array:
+    """The places `[q, k]` of the `k` rows of a copy, at most `MOST`, with the greatest products with each query."""
+    with _turn:
+        places: Int64Array = copy.search(np.ascontiguousarray(queries, np.float32), k)[1]
+    return places
 
 
 @cache
@@ -92,5 +85,5 @@ def add_to_lists(index: Any, rows: Float32Array, ids: Int64Array) -> None:
     if centroids is None:
         index.add_with_ids(rows, ids)
         return
-    nearest = centroids.nearest(rows, 1)[1][:, 0]  # (n, 1) -> (n,)
-    add_preassigned(index, rows, np.ascontiguousarray(nearest), ids)  # type: ignore[no-untyped-call]
+    lists_of = nearest(centroids, rows, 1)[:, 0]  # (n, 1) -> (n,)
+    add_preassigned(index, rows, np.ascontiguousarray(lists_of), ids)  # type: ignore[no-untyped-call]
