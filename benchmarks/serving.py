@@ -20,10 +20,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import numpy as np
@@ -34,6 +34,8 @@ from benchmarks.figures import told
 from benchmarks.machine import Command, descry, machine
 from benchmarks.photos import CLIP_RETRIEVAL
 from indexer.library import Library
+
+Question = Callable[[str], dict[str, Any]]
 
 QUESTIONS = ROOT / "evaluation" / "everyday_queries.json"
 HITS = 50
@@ -53,15 +55,13 @@ IN_SIGHT = """() => {
 ONE_IN_SIGHT = "() => Boolean(document.querySelector('.tile.loaded'))"
 
 
-class Served:
-    """A server's process and how it is asked: a path, and the JSON of a question."""
+class Served(NamedTuple):
+    """A server's process and how it is asked: a path, and what makes a sentence the JSON of a question."""
 
-    def __init__(self, process: subprocess.Popen[bytes], address: str, path: str, body: dict[str, Any]) -> None:
-        self.process, self.address, self.path, self.body = process, address, path, body
-
-    def question(self, sentence: str) -> dict[str, Any]:
-        """The body of a question."""
-        return {name: sentence if value is None else value for name, value in self.body.items()}
+    process: subprocess.Popen[bytes]
+    address: str
+    path: str
+    question: Question
 
     def cpu_seconds(self) -> float:
         """Processor seconds of the process so far."""
@@ -75,12 +75,12 @@ class Served:
 
 
 @contextmanager
-def served(command: Command, address: str, path: str, body: dict[str, Any], **more: str) -> Iterator[Served]:
+def served(command: Command, address: str, path: str, question: Question, **more: str) -> Iterator[Served]:
     """A server, once it answers; it is ended with the block. Raises `CannotRun` if it does not start."""
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(list(map(str, command)), stdout=said, stderr=said, env={**os.environ, **more})
         try:
-            server, until = Served(process, address, path, body), time.monotonic() + START_IN
+            server, until = Served(process, address, path, question), time.monotonic() + START_IN
             while not _answers(server):
                 if process.poll() is not None or time.monotonic() > until:
                     said.seek(0)
@@ -228,17 +228,30 @@ def measured(server: Served, sentences: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def own(library: Path, sentences: Sequence[str], **more: str) -> dict[str, Any]:
-    """Descry's figures for a library."""
+def plain(sentence: str) -> dict[str, Any]:
+    """The nearest photos, and nothing else."""
+    return {"query": sentence, "k": HITS}
+
+
+def as_the_page_asks(sentence: str) -> dict[str, Any]:
+    """Two hundred photos, folded, with the probability that they fit, by their names too."""
+    return {"query": sentence, "k": 200, "judge": True, "unique": True, "by_words": None}
+
+
+def own(library: Path, sentences: Sequence[str], *, whole: bool) -> dict[str, Any]:
+    """Descry's figures for a library; of questions alone, unless `whole`."""
     port = free_port()
     with Library.open(library) as opened:
         ids = opened.catalog.ids(modality="image").tolist()
         said: dict[str, Any] = {"encoder": opened.encoder_name, "photos": len(ids)}
     random.Random(0).shuffle(ids)
     command = descry("--library", library, "serve", "--port", str(port))
-    body = {"query": None, "k": HITS}
-    with served(command, f"http://127.0.0.1:{port}", "/api/search", body, **more) as server:
+    with served(command, f"http://127.0.0.1:{port}", "/api/search", plain) as server:
         said |= measured(server, sentences)
+        if not whole:
+            return said
+        page = server._replace(question=as_the_page_asks)
+        said["as the page asks"] = asyncio.run(at_a_rate(page, sentences, RATE, SECONDS))
         for name, find in {
             "made at once": lambda: thumbnails(server, ids[:500], 3),
             "thumbnails": lambda: thumbnails(server, ids[:500], 8),
@@ -284,18 +297,14 @@ def peer(library: Path, work: Path, sentences: Sequence[str]) -> dict[str, Any]:
         *("--provide_aesthetic_embeddings", "False", "--enable_mclip_option", "False", "--use_jit", "False"),
         *("--columns_to_return", '["image_path"]', "--enable_faiss_memory_mapping", "True"),
     ]
-    body = {
-        "text": None,
-        "modality": "image",
-        "num_images": HITS,
-        "num_result_ids": HITS,
-        "indice_name": "photos",
-        "deduplicate": False,
-        "use_safety_model": False,
-        "use_violence_detector": False,
-    }
+    asked = {"modality": "image", "num_images": HITS, "num_result_ids": HITS, "indice_name": "photos"}
+    plainly = {"deduplicate": False, "use_safety_model": False, "use_violence_detector": False}
+
+    def question(sentence: str) -> dict[str, Any]:
+        return {"text": sentence, **asked, **plainly}
+
     offline = {"HF_HUB_OFFLINE": "1", "WANDB_MODE": "disabled"}
-    with served(command, f"http://127.0.0.1:{port}", "/knn-service", body, **offline) as server:
+    with served(command, f"http://127.0.0.1:{port}", "/knn-service", question, **offline) as server:
         return {"encoder": model, "photos": len(paths), **measured(server, sentences)}
 
 
@@ -314,9 +323,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, default=user_cache_path("descry") / "benchmarks", help="for environments")
     options = parser.parse_args(arguments)
     sentences = list(json.loads(QUESTIONS.read_text(encoding="utf-8")))
-    found: dict[str, Any] = {"load": os.getloadavg()[0], "descry": own(options.library, sentences)}
+    found: dict[str, Any] = {"load": os.getloadavg()[0], "descry": own(options.library, sentences, whole=True)}
     if options.peer_library:
-        found["descry, the peer's encoder"] = own(options.peer_library, sentences)
+        found["descry, the peer's encoder"] = own(options.peer_library, sentences, whole=False)
         try:
             found["clip-retrieval"] = peer(options.peer_library, options.work, sentences)
         except CannotRun as error:
