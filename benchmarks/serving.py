@@ -234,8 +234,8 @@ def plain(sentence: str) -> dict[str, Any]:
 
 
 def as_the_page_asks(sentence: str) -> dict[str, Any]:
-    """Two hundred photos, folded, with the probability that they fit, by their names too."""
-    return {"query": sentence, "k": 200, "judge": True, "unique": True, "by_words": None}
+    """A hundred photos, folded, with the probability that they fit, by their names too."""
+    return {"query": sentence, "k": 100, "judge": True, "unique": True, "by_words": None}
 
 
 def own(library: Path, sentences: Sequence[str], *, whole: bool) -> dict[str, Any]:

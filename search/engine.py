@@ -132,10 +132,14 @@ class Engine:
         return MODALITIES[modality].tower if modality in MODALITIES else modality
 
     def _embedded(self, tower: str, terms: Sequence[Term]) -> Float32Array:
-        values = [_value(term) for term in terms]
+        asked = {(term.modality, term.value): term for term in terms}  # queries of one question share its terms
+        places = {key: place for place, key in enumerate(asked)}
+        values = [_value(term) for term in asked.values()]
         if all(isinstance(value, str) for value in values):
-            return embed_questions(self.encoder, values, tower=tower)
-        return self.encoder.embed(tower, values)
+            rows = embed_questions(self.encoder, values, tower=tower)
+        else:
+            rows = self.encoder.embed(tower, values)
+        return rows[[places[term.modality, term.value] for term in terms]]
 
     def _stored(self, _tower: str, terms: Sequence[Term]) -> Float32Array:
         ids = [int(str(term.value)) for term in terms]

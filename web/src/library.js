@@ -4,7 +4,7 @@ import { bytes, conditions, get, post } from "./api.js";
 import { isQuestion, question, sortOf, STRICTNESS } from "./state.js";
 
 // Hits that are asked for first; whoever scrolls to the end asks for twice as many.
-const FIRST = 200;
+const FIRST = 100;
 const MOST = 10_000;
 
 const EPOCH = 2_440_588; // the Julian day number of 1970-01-01
