@@ -252,11 +252,12 @@ def own(library: Path, sentences: Sequence[str], *, whole: bool) -> dict[str, An
             return said
         page = server._replace(question=as_the_page_asks)
         said["as the page asks"] = asyncio.run(at_a_rate(page, sentences, RATE, SECONDS))
-        for name, find in {
+        parts: dict[str, Callable[[], dict[str, Any]]] = {
             "made at once": lambda: thumbnails(server, ids[:500], 3),
             "thumbnails": lambda: thumbnails(server, ids[:500], 8),
             "on the screen": lambda: on_the_screen(server),
-        }.items():
+        }
+        for name, find in parts.items():
             try:
                 said[name] = find()
             except CannotRun as error:
@@ -291,7 +292,7 @@ def peer(library: Path, work: Path, sentences: Sequence[str]) -> dict[str, Any]:
     names = folder / "indices_paths.json"
     names.write_text(json.dumps({"photos": str(folder / "index")}), encoding="utf-8")
     port = free_port()
-    command = [
+    command: list[str | Path] = [
         *(tool, "back", "--port", str(port), "--indices_paths", names, "--clip_model", model),
         *("--provide_safety_model", "False", "--provide_violence_detector", "False"),
         *("--provide_aesthetic_embeddings", "False", "--enable_mclip_option", "False", "--use_jit", "False"),
