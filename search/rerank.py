@@ -137,8 +137,8 @@ def fold(vectors: Float32Array, threshold: float) -> list[list[int]]:
     for start in range(0, len(vectors), BLOCK):
         block = vectors[start : start + BLOCK]
         alike = np.tril(block @ vectors[: start + len(block)].T >= threshold, start - 1)  # to those before them
-        for position, is_alike in enumerate(alike.any(axis=1).tolist(), start):
-            before = np.flatnonzero(alike[position - start]).tolist() if is_alike else []
+        for position, counted in enumerate(np.count_nonzero(alike, axis=1), start):
+            before = np.flatnonzero(alike[position - start]).tolist() if counted else []
             first = next((other for other in before if other in groups), position)
             groups.setdefault(first, []).append(position)
     return list(groups.values())

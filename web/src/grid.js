@@ -137,7 +137,7 @@ function Tile({ photo, id, left, width, isFast, isApart }) {
   const isChosen = selected.value.has(id);
   const { right, wrong } = question.value;
   const sign = right.includes(id) ? "right" : wrong.includes(id) ? "wrong" : "";
-  const label = `${described(item)}${sign && `, marked ${sign}`}`;
+  const label = `${described(item)}${sign && `, marked ${sign}`}${item?.alike > 0 ? `, +${item.alike}` : ""}`;
   return html`<div
     class=${`tile ${isChosen ? "chosen" : ""} ${isApart ? "apart" : ""} ${state}`}
     role="gridcell"

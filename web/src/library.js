@@ -94,7 +94,7 @@ async function searched(wanted, first, group, signal) {
     right: wanted.right,
     wrong: wanted.wrong,
     unique: wanted.unique,
-    by_words: null,
+    by_words: wanted.terms.length === 1 && wanted.terms[0].text ? null : false, // of one sentence, its rare words
     k,
     judge: sortOf(wanted) === "relevance" && wanted.fits !== "all" && !wanted.right.length && !wanted.wrong.length,
     fits: STRICTNESS.includes(wanted.fits) && wanted.fits !== "all" ? (wanted.fits ?? "normally") : "normally",
