@@ -98,7 +98,9 @@ def tagging(encoder: Encoder, examples: Sequence[Example]) -> dict[str, dict[str
     photos = embed_photos(encoder, known)
     to_beat = judge.to_beat(photos)
     scores = photos @ rows.T  # (n, dim) @ (dim, labels) -> (n, labels)
-    chances = np.stack([judge.probabilities(column, to_beat, column) for column in scores.T], axis=1)
+    asked = [judge.asked(row) for row in rows]
+    told = [one.probabilities(column, to_beat, column) for one, column in zip(asked, scores.T, strict=True)]
+    chances = np.stack(told, axis=1)
     draws = [np.random.default_rng(seed).permutation(len(labels))[: len(labels) // 2] for seed in range(DRAWS)]
     table = {}
     for strictness in STRICTNESS:
@@ -113,7 +115,8 @@ def _given(
 ) -> npt.NDArray[np.bool_]:
     """Which photos get which labels, `[n, labels]`."""
     nearest = np.argsort(-scores, axis=0, kind="stable")[:WITNESSES]
-    sure = [judge.is_sure(chances[places, label], strictness) for label, places in enumerate(nearest.T)]
+    photos = len(scores)
+    sure = [judge.is_sure(chances[places, label], strictness, photos=photos) for label, places in enumerate(nearest.T)]
     given: npt.NDArray[np.bool_] = (chances >= judge.cuts[strictness].keeps) & np.array(sure)
     return given
 

@@ -93,13 +93,15 @@ class Candidates:
 
         def judged(found: Sequence[Candidate]) -> list[float]:
             rows = vectors([candidate.id for candidate in found])
-            scores = (rows @ self._rows.T).max(axis=1, initial=-1)  # (n, dim) @ (dim, r) -> (n)
+            cosines = rows @ self._rows.T  # (n, dim) @ (dim, r) -> (n, r)
             penalties = np.array([candidate.penalty or 0.0 for candidate in found], np.float32)
-            chances = judge.probabilities(scores - penalties, judge.to_beat(rows), background)
+            asked = judge.asked(self._rows[cosines.argmax(axis=1)]) if len(self._rows) else judge
+            scores = cosines.max(axis=1, initial=-1) - penalties
+            chances = asked.probabilities(scores, judge.to_beat(rows), background)
             return [float(chance) for chance in chances]
 
         nearest = self._search(min(WITNESSES + len(self._own), len(self._index)), None)  # filters let through or not
-        if not judge.is_sure(judged(nearest), strictness):
+        if not judge.is_sure(judged(nearest), strictness, photos=len(self._index)):
             return []
         return [
             replace(candidate, probability=chance)

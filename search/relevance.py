@@ -1,10 +1,11 @@
 """Whether a hit fits its question at all: a probability for each hit, and a cut between what fits and what does not.
 
-A cosine alone does not tell: 0.4 is much for one photo and little for another. So a hit is judged by its cosine and by
-its leads: how much nearer the photo is to the question than to everyday words, the rivals, of which photos are near to
-some anyway. Logistic regression weighs them; the weights belong to one encoder and stand, with the figures that chose
-them, in `data/models/relevance.json`, which `python -m evaluation relevance --fit` writes. Search, tags and words ask
-the same judge, and the library beside a photo plays no part but one: nothing fits where no photo of it surely does.
+A cosine alone does not tell: 0.4 is much for one photo and little for another. So a hit is judged by its cosine, by its
+leads (how much nearer the photo is to the question than to everyday words, the rivals, of which photos are near to some
+anyway) and by the kind of question. Logistic regression weighs them; the weights belong to one encoder and stand, with
+the figures that chose them, in `data/models/relevance.json`, which `python -m evaluation relevance --fit` writes.
+Search, tags and words ask the same judge, and the library beside a photo plays no part but one: nothing fits where no
+photo of it surely does, and among many photos one has to be surer than among few.
 
 For an encoder that nobody has calibrated one lead decides, and where its rivals have no vectors yet (`descry tag` makes
 them), how far a hit stands out of the library.
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,8 +43,13 @@ WITNESSES = 50
 NORMAL = 1.4826
 
 
+# The nearest wrong photo is the nearer, the more photos there are: `Cut.sure` is that of a library of so many, and no
+# growth was measured beyond the greatest.
+PHOTOS, PHOTOS_AT_MOST = 1_000, 10_000
+
+
 class Cut(NamedTuple):
-    """A hit fits from the probability `keeps` on, if some photo of the library has at least `sure`."""
+    """A hit fits from the probability `keeps` on, if one of the two best surely fits: with `sure` at least."""
 
     keeps: float
     sure: float
@@ -53,13 +59,25 @@ class Cut(NamedTuple):
 class Judge:
     """Logistic regression: the weights of `features` and an offset, and the cut for each strictness.
 
-    `rivals` `[r, dim]` are unit rows of everyday words; without them a hit is judged by how far it stands out.
+    `growth` is what the log-odds of `Cut.sure` gain where a library has e times as many photos; `kinds` `[dim]` what a
+    question itself does to the log-odds, see `asked`. `rivals` `[r, dim]` are unit rows of everyday words; without them
+    a hit is judged by how far it stands out.
     """
 
     weights: Sequence[float]
-    offset: float
+    offset: float | npt.NDArray[Any]
     cuts: Mapping[str, Cut]
+    growth: float = 0.0
+    kinds: Sequence[float] = ()
     rivals: Float32Array | None = None
+
+    def asked(self, rows: Float32Array) -> Judge:
+        """The judge of a question, a unit row `[dim]`, or of hits that have one each, `[h, dim]`.
+
+        What is a small part of most photos that show it ("a jacket") leads less there than what fills them does
+        ("snow"), and which it is stands in the question's vector.
+        """
+        return replace(self, offset=self.offset + rows @ np.asarray(self.kinds, np.float64)) if self.kinds else self
 
     def to_beat(self, rows: Float32Array) -> Float32Array:
         """Photos' cosines with the rivals of `RANKS`, `[h, len(RANKS)]`, or `[h, 0]` where there are none.
@@ -97,9 +115,31 @@ class Judge:
         chances: FloatArray = 1 / (1 + np.exp(-np.clip(logits, -50, 50)))
         return chances
 
-    def is_sure(self, witnesses: Sequence[float] | FloatArray, strictness: str) -> bool:
-        """Whether something fits at all, by the probabilities of the library's `WITNESSES` nearest."""
-        return max(witnesses, default=0.0) >= self.cuts[strictness].sure
+    def is_sure(self, witnesses: Sequence[float] | FloatArray, strictness: str, *, photos: int) -> bool:
+        """Whether something fits at all, by the probabilities of the nearest `WITNESSES` of a library of `photos`."""
+        if not len(witnesses):
+            return False
+        more = np.log(min(max(photos, 1), PHOTOS_AT_MOST) / PHOTOS)
+        needed = log_odds(self.cuts[strictness].sure) + self.growth * more
+        return bool(log_odds(either_fits(np.asarray(witnesses, np.float64))) >= needed)
+
+
+def either_fits(chances: FloatArray) -> FloatArray:
+    """The probability that one of the two most probable fits, over the last axis, if they were independent.
+
+    >>> float(either_fits(np.array([0.1, 0.5, 0.6])))
+    0.8
+    """
+    two = np.sort(chances, axis=-1)[..., -2:]
+    fits: FloatArray = 1 - np.prod(1 - two, axis=-1)
+    return fits
+
+
+def log_odds(chance: float | FloatArray) -> FloatArray:
+    """`log(p / (1 - p))`, finite for 0 and 1."""
+    inside = np.clip(chance, 1e-9, 1 - 1e-9)
+    odds: FloatArray = np.log(inside / (1 - inside))
+    return odds
 
 
 # For encoders that nobody has calibrated. A lead of 0 is a half, and 0.05 more is three quarters: by 30 everyday labels
@@ -129,7 +169,7 @@ def judge_for(
         return BY_STANDING_OUT
     known = _table(table_path()).get(checksum)
     judge = from_plain(known["judge"]) if known else BY_LEAD
-    return Judge(judge.weights, judge.offset, judge.cuts, rivals)
+    return replace(judge, rivals=rivals)
 
 
 def table_path() -> Path:
@@ -145,10 +185,12 @@ def _table(path: Path) -> dict[str, Any]:
 def from_plain(values: Mapping[str, Any]) -> Judge:
     """A judge from the plain data that `as_plain` makes of one; raises KeyError if something is missing."""
     cuts = {strictness: Cut(*map(float, values["cuts"][strictness])) for strictness in STRICTNESS}
-    return Judge(tuple(map(float, values["weights"])), float(values["offset"]), cuts)
+    weights, kinds = (tuple(map(float, values[name])) for name in ("weights", "kinds"))
+    return Judge(weights, float(values["offset"]), cuts, float(values["growth"]), kinds)
 
 
 def as_plain(judge: Judge) -> dict[str, Any]:
     """A judge as plain data, without its rivals."""
     cuts = {strictness: list(cut) for strictness, cut in judge.cuts.items()}
-    return {"weights": list(judge.weights), "offset": judge.offset, "cuts": cuts}
+    numbers = {"weights": list(judge.weights), "offset": float(judge.offset), "growth": judge.growth}
+    return numbers | {"cuts": cuts, "kinds": [round(one, 4) for one in judge.kinds]}

@@ -249,6 +249,12 @@ def _notes(engine: Engine, query: Query, hits: Sequence[Hit], *, many: bool) -> 
         yield f"{_named(looked_up)} looked up in names and captions too; --no-words goes by meaning alone"
     if engine.in_other_languages(query):
         yield "read as another language than English"
+    if '"' in query.words or not query.words.isascii():
+        from search.understood import quoted
+
+        if texts := quoted(query.words):
+            named = "what is quoted" if many else _named(texts)
+            yield f"{named} is looked for by meaning, in names and in captions: text in photos cannot be read"
     if words := [word for word in engine.not_understood(query) if word not in looked_up]:
         named = "many words" if many else _named(words)
         from search.languages import advice

@@ -65,14 +65,16 @@ def _fitting(library: Library, labels: Float32Array, judge: Judge, strictness: s
     for vectors in library.catalog.vectors_since(MODALITY, 0):
         to_beat = judge.to_beat(vectors.rows)
         for label, scores in enumerate(labels @ vectors.rows.T):  # (labels, dim) @ (dim, n) -> (labels, n)
-            chances = judge.probabilities(scores, to_beat, scores)
+            chances = judge.asked(labels[label]).probabilities(scores, to_beat, scores)
             fits = np.flatnonzero(chances >= cut.keeps)
             kept[label] += zip(vectors.ids[fits].tolist(), chances[fits].tolist(), strict=True)
             best = np.argsort(-scores, kind="stable")[:WITNESSES]
             both = [*nearest[label], *zip(scores[best].tolist(), chances[best].tolist(), strict=True)]
             nearest[label] = sorted(both, reverse=True)[:WITNESSES]
     witnesses = [[chance for _, chance in best] for best in nearest]
-    return [held if judge.is_sure(asked, strictness) else [] for held, asked in zip(kept, witnesses, strict=True)]
+    photos = library.catalog.count(MODALITY)
+    sure = [judge.is_sure(asked, strictness, photos=photos) for asked in witnesses]
+    return [held if is_sure else [] for held, is_sure in zip(kept, sure, strict=True)]
 
 
 def _names(labels: Path) -> list[str]:

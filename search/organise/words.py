@@ -49,7 +49,8 @@ def words_of(rows: Float32Array, vocabulary: Vocabulary, judge: Judge, *, k: int
     for photo, order in enumerate(orders):
         places = list(islice(distinct(order, vocabulary.words), k))
         beaten = np.repeat(to_beat[photo : photo + 1], len(places), axis=0)
-        chances = judge.probabilities(cosines[photo, places], beaten, cosines[photo])
+        asked = judge.asked(vocabulary.rows[places])
+        chances = asked.probabilities(cosines[photo, places], beaten, cosines[photo])
         told = zip(places, chances, strict=True)
         found.append([Word(vocabulary.words[at], float(scores[photo, at]), float(chance)) for at, chance in told])
     return found

@@ -13,7 +13,7 @@ from evaluation import relevance
 from evaluation.datasets import DataError, Example
 from evaluation.judgements import Judgements, read_judgements
 from evaluation.questions import HERE, Captions, held_out_photos
-from evaluation.scenes import FITS, NOT, UNKNOWN, Scene, only_what_fits, small
+from evaluation.scenes import LOOKED_AT, Scene, only_what_fits, small
 from indexer.testing import color_encoder
 from search.query import STRICTNESS
 from search.relevance import BY_LEAD, Cut, Judge, from_plain
@@ -76,7 +76,15 @@ def test_the_weights_are_those_of_scikit_learn():
 
 def chances(scores: np.ndarray) -> Scene:
     """A scene in which a photo's probability is its cosine: nothing else is to beat."""
-    return Scene(("one", "other"), scores, np.zeros((scores.shape[1], 1), np.float32), RIGHT)
+    return scene(scores, RIGHT)
+
+
+def scene(scores: np.ndarray, fits: np.ndarray, to_beat: np.ndarray | None = None) -> Scene:
+    """A scene of which everything is known."""
+    names = tuple(map(str, range(len(scores))))
+    beaten = np.zeros((scores.shape[1], 1), np.float32) if to_beat is None else to_beat
+    asked = np.zeros((len(scores), 4), np.float32)
+    return Scene(names, asked, scores.astype(np.float32), beaten, fits, np.ones(fits.shape, np.float32))
 
 
 class AsItIs(Judge):
@@ -87,7 +95,7 @@ class AsItIs(Judge):
 
 
 # Two questions over four photos: the first has two right photos, the second none.
-RIGHT = np.array([[FITS, NOT, FITS, NOT], [NOT, NOT, NOT, NOT]])
+RIGHT = np.array([[True, False, True, False], [False] * 4])
 SCENE = chances(np.array([[0.9, 0.5, 0.4, 0.1], [0.3, 0.6, 0.2, 0.1]], np.float32))
 
 
@@ -98,37 +106,55 @@ def judge(keeps: float, sure: float) -> Judge:
 def test_measures_by_hand() -> None:
     found = relevance.measure(judge(0.45, 0.45), SCENE)
     assert found == pytest.approx({"questions": 1, "precision": 1 / 2, "recall": 1 / 2, "F1": 1 / 2, "refused": 0})
-    found = relevance.measure(judge(0.35, 0.7), SCENE)
+    found = relevance.measure(judge(0.35, 0.8), SCENE)
     assert found == pytest.approx({"questions": 1, "precision": 2 / 3, "recall": 1, "F1": 4 / 5, "refused": 1})
 
 
-def test_what_nobody_knows_counts_for_nothing() -> None:
-    known = replace(SCENE, fits=np.where(SCENE.scores == np.float32(0.5), UNKNOWN, SCENE.fits))
-    assert relevance.measure(judge(0.45, 0.45), known)["precision"] == 1
+def test_what_nobody_knows_counts_for_nothing_and_a_drawn_photo_for_those_it_was_drawn_from() -> None:
+    wrong = np.float32(0.5)
+    unknown = replace(SCENE, weights=np.where(SCENE.scores == wrong, 0, SCENE.weights))
+    assert relevance.measure(judge(0.45, 0.45), unknown)["precision"] == 1
+    drawn = replace(SCENE, weights=np.where(SCENE.scores == wrong, 3, SCENE.weights))
+    assert relevance.measure(judge(0.45, 0.45), drawn)["precision"] == pytest.approx(1 / 4)
 
 
-def test_the_best_cut_is_the_one_found_by_trying_all() -> None:
+def test_where_to_cut_is_found_by_trying_all() -> None:
     draw = np.random.default_rng(0)
     fits = draw.random((6, 200)) < 0.2
-    scores = np.clip(draw.normal(0.3 + 0.2 * fits, 0.1), 0.02, 0.9).astype(np.float32)
-    asked = Scene(tuple("abcdef"), scores, np.zeros((200, 1), np.float32), np.where(fits, FITS, NOT))
-    nothing = replace(asked, scores=np.clip(scores - 0.3, 0, 1), fits=np.full(fits.shape, NOT))
-    cut = relevance.best_cut(judge(0, 0), asked, nothing, 1.0, 0.9)
-    best = max(relevance.measure(judge(keeps, cut.sure), asked)["F1"] for keeps in np.arange(0.02, cut.sure, 0.01))
-    assert relevance.measure(judge(*cut), asked)["F1"] == pytest.approx(best, abs=0.03)
-    assert cut.keeps <= cut.sure
-    assert relevance.measure(judge(*cut), nothing)["refused"] >= 0.8
+    asked = scene(np.clip(draw.normal(0.3 + 0.2 * fits, 0.1), 0.02, 0.9), fits)
+    keeps = relevance.best_keeps(judge(0, 0), asked, 0.6, 0.0, 1.0)
+    best = max(relevance.measure(judge(one, 0.6), asked)["F1"] for one in np.arange(0.02, 0.6, 0.01))
+    assert relevance.measure(judge(keeps, 0.6), asked)["F1"] == pytest.approx(best, abs=0.03)
+    assert keeps <= 0.6
+
+
+def test_the_lead_that_a_word_needs_is_the_one_with_the_greatest_f1() -> None:
+    leads = np.array([0.5, 0.4, 0.3, 0.2, 0.1], np.float32)
+    assert relevance._best_lead(leads, np.array([3, 2, 0, 2, 0])) == pytest.approx(0.2)
+    assert relevance._best_lead(leads, np.array([3, 2, 0, 1, 0])) == pytest.approx(0.4)  # who knows of the fourth
+
+
+def test_absent_things_are_refused_in_libraries_of_every_size() -> None:
+    draw = np.random.default_rng(0)
+    scores = 1 / (1 + np.exp(-draw.normal(-3, 1.5, (60, 1200))))
+    absent = scene(scores, np.zeros(scores.shape, bool))
+    growth, sure = relevance.sureness(judge(0, 0), absent)
+    assert growth > 0.3
+    assert sure["loosely"] < sure["normally"] < sure["strictly"]
+    calibrated = replace(judge(0, 0), growth=growth, cuts={"normally": Cut(0.0, sure["normally"])})
+    for size in (20, 100, 1000):
+        refused = relevance.measure(calibrated, absent.among(np.arange(1200) < size))["refused"]
+        assert 0.85 <= refused <= 1
 
 
 def test_a_small_library_has_twenty_photos_and_a_lopsided_one_only_what_fits() -> None:
     draw = np.random.default_rng(0)
-    fits = np.where(draw.random((3, 60)) < 0.5, FITS, NOT)
-    scene = Scene(("a", "b", "c"), draw.random((3, 60), np.float32), np.zeros((60, 1), np.float32), fits)
-    few = small(scene)
+    asked = scene(draw.random((3, 60)), draw.random((3, 60)) < 0.5)
+    few = small(asked)
     assert ((~np.isnan(few.scores)).sum(axis=1) == 20).all()
     assert len(few.scores) == len(few.questions) == 15
-    fitting = only_what_fits(scene)
-    assert (fitting.fits[~np.isnan(fitting.scores)] == FITS).all()
+    fitting = only_what_fits(asked)
+    assert fitting.fits[~np.isnan(fitting.scores)].all()
 
 
 def test_a_judge_that_is_fitted_keeps_what_fits_and_refuses_what_is_absent() -> None:
@@ -137,8 +163,8 @@ def test_a_judge_that_is_fitted_keeps_what_fits_and_refuses_what_is_absent() -> 
     crowded = draw.normal(0.3, 0.1, 300)  # photos that are near to everything: their rivals are near too
     scores = draw.normal(crowded + 0.25 * fits, 0.05).astype(np.float32)
     to_beat = np.stack([crowded + 0.1, crowded + 0.02], axis=1).astype(np.float32)
-    words = Scene(tuple(map(str, range(40))), scores, to_beat, np.where(fits, FITS, NOT))
-    none = Scene(words.questions, (scores - 0.25 * fits).astype(np.float32), to_beat, np.full(fits.shape, NOT))
+    words = scene(scores, fits, to_beat)
+    none = scene(scores - 0.25 * fits, np.zeros(fits.shape, bool), to_beat)
     people = np.argwhere(np.ones(fits.shape, bool))
     said = np.where(fits.ravel(), 4.0, 1.0)[:, None].repeat(3, axis=1)
     judgements = Judgements("expert", people[:, 1], people[:, 0], said, fits.ravel(), np.zeros(fits.size, bool))
@@ -148,6 +174,7 @@ def test_a_judge_that_is_fitted_keeps_what_fits_and_refuses_what_is_absent() -> 
         {"words": words, "words, COCO alone": words, "absent": none},
         {"expert": (words, judgements)},
         np.zeros((8, 4), np.float32),
+        np.zeros(4),
     )
     table = relevance.tables(held, relevance.fit(held))
     assert table["words, normally"]["F1"] > 0.85 > table["words, flat"]["F1"]
@@ -178,3 +205,13 @@ def test_sixty_of_the_absent_things_are_named_by_no_caption_and_eighty_words_by_
     assert sum(not captions.saying(rule).any() for rule in rules) >= 40
     things = json.loads((HERE / "things.json").read_text(encoding="utf-8"))
     assert sum((captions.saying(rule) > 1).sum() >= 10 for rule in things.values()) >= 80
+
+
+def test_pairs_that_were_looked_at_are_of_known_words_each_told_once() -> None:
+    things = json.loads((HERE / "things.json").read_text(encoding="utf-8"))
+    lots = json.loads((HERE / LOOKED_AT).read_text(encoding="utf-8"))
+    assert set(lots) <= set(things)
+    assert sum(len(shown) + len(not_shown) for lot in lots.values() for shown, not_shown, _ in lot) > 2000
+    for word, told in lots.items():
+        places = [place for lot in told for part in lot for place in part]
+        assert len(places) == len(set(places)), word

@@ -185,7 +185,7 @@ class Threshold:
         assert len(background) == len(COLORS)
         return scores
 
-    def is_sure(self, witnesses: list[float], strictness: str) -> bool:
+    def is_sure(self, witnesses: list[float], strictness: str, **_: object) -> bool:
         return max(witnesses) >= self.cuts[strictness].sure
 
 

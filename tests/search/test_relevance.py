@@ -1,6 +1,7 @@
 """The relevance cut-off: what rivals and the library do to a score, and that search and tags agree."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,14 +25,14 @@ NOTHING = np.empty(0, np.float32)
 
 
 def with_rivals(judge: Judge) -> Judge:
-    return Judge(judge.weights, judge.offset, judge.cuts, RIVALS)
+    return replace(judge, rivals=RIVALS)
 
 
 def test_what_a_question_has_to_beat_are_the_photos_best_rivals() -> None:
     to_beat = with_rivals(BY_LEAD).to_beat(ROWS)
     in_order = -np.sort(-(ROWS @ RIVALS.T), axis=1)
     np.testing.assert_allclose(to_beat, in_order[:, [rank - 1 for rank in RANKS]])
-    few = Judge(BY_LEAD.weights, 0.0, BY_LEAD.cuts, RIVALS[:1])
+    few = replace(BY_LEAD, rivals=RIVALS[:1])
     np.testing.assert_allclose(few.to_beat(ROWS), np.repeat(ROWS @ RIVALS[:1].T, len(RANKS), axis=1), rtol=1e-6)
 
 
@@ -61,6 +62,33 @@ def test_of_a_thousand_photos_that_do_not_fit_none_stands_out() -> None:
     assert not (chances >= BY_STANDING_OUT.cuts[NORMALLY].keeps).any()
 
 
+def test_a_question_of_its_kind_needs_a_lead_of_its_own() -> None:
+    judge = Judge((0.0, 10.0, 0.0), 0.0, BY_LEAD.cuts, kinds=(2.0, 0.0))
+    scores, beaten = np.array([0.4, 0.4]), np.array([[0.3, 0.1], [0.3, 0.1]])
+    one, other = np.array([1.0, 0.0]), np.array([0.0, 1.0])
+    each = [judge.asked(row).probabilities(scores, beaten, NOTHING)[0] for row in (one, other)]
+    assert each == pytest.approx([1 / (1 + np.exp(-3)), 1 / (1 + np.exp(-1))])
+    both = judge.asked(np.stack([one, other])).probabilities(scores, beaten, NOTHING)
+    assert both == pytest.approx(each)
+    assert BY_LEAD.asked(one) is BY_LEAD
+
+
+def test_of_many_photos_one_has_to_be_surer_than_of_few() -> None:
+    judge = Judge((1.0,), 0.0, {NORMALLY: Cut(0.3, 0.9)}, growth=0.6)
+    assert judge.is_sure([0.91], NORMALLY, photos=1000)
+    assert not judge.is_sure([0.91], NORMALLY, photos=5000)
+    assert not judge.is_sure([0.6], NORMALLY, photos=1000)
+    assert judge.is_sure([0.7], NORMALLY, photos=20)
+    assert judge.is_sure([0.99], NORMALLY, photos=10_000) == judge.is_sure([0.99], NORMALLY, photos=10**9)
+    assert not judge.is_sure([], NORMALLY, photos=0)
+
+
+def test_two_that_nearly_fit_are_as_sure_as_one_that_does() -> None:
+    judge = Judge((1.0,), 0.0, {NORMALLY: Cut(0.3, 0.9)})
+    assert judge.is_sure([0.2, 0.7, 0.7], NORMALLY, photos=1000)
+    assert not judge.is_sure([0.7, 0.2, 0.2], NORMALLY, photos=1000)
+
+
 def test_a_stricter_cut_keeps_less() -> None:
     for judge in (BY_LEAD, BY_STANDING_OUT, judge_for(load_encoder().checksum, RIVALS)):
         keeps = [judge.cuts[strictness].keeps for strictness in STRICTNESS]
@@ -71,7 +99,7 @@ def test_a_stricter_cut_keeps_less() -> None:
 
 
 def test_only_sentences_that_look_for_photos_are_calibrated(tmp_path, monkeypatch) -> None:
-    calibrated = Judge((8.0, 0.4, 0.1), -5.8, {name: Cut(0.3, 0.5) for name in STRICTNESS})
+    calibrated = Judge((8.0, 0.4, 0.1), -5.8, {name: Cut(0.3, 0.5) for name in STRICTNESS}, 0.5, (0.25, -1.5))
     path = tmp_path / "relevance.json"
     path.write_text(json.dumps({"abc": {"judge": as_plain(calibrated)}}))
     monkeypatch.setattr(relevance, "table_path", lambda: path)
@@ -86,7 +114,7 @@ def test_only_sentences_that_look_for_photos_are_calibrated(tmp_path, monkeypatc
 
 
 def test_a_judge_comes_back_from_plain_data() -> None:
-    for judge in (BY_LEAD, BY_STANDING_OUT):
+    for judge in (BY_LEAD, BY_STANDING_OUT, replace(BY_LEAD, growth=0.5, kinds=(0.25, -1.5))):
         assert from_plain(as_plain(judge)) == judge
 
 

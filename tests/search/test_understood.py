@@ -7,7 +7,7 @@ import pytest
 
 from evaluation.questions import HERE
 from indexer.encoders import load_encoder
-from search.understood import not_understood
+from search.understood import not_understood, quoted
 
 FLICKR8K = Path(__file__).parents[3] / "shared" / "data" / "flickr8k" / "captions.jsonl"
 
@@ -25,7 +25,17 @@ def test_the_words_are_named_if_they_are_half_of_the_question() -> None:
 
 
 @pytest.mark.parametrize(
-    "question", ["a snowboarder", "skateboarding", "the puppies' toys", "T-shirts", "grandma's van", "sushi"]
+    "question",
+    [
+        "a snowboarder",
+        "skateboarding",
+        "the puppies' toys",
+        "T-shirts",
+        "grandma's van",
+        "sushi",
+        "a café",
+        "piñata",
+    ],
 )
 def test_forms_and_compounds_of_english_words_are_known(question: str) -> None:
     assert told(question) == []
@@ -51,3 +61,22 @@ def test_of_english_questions_less_than_one_in_a_hundred_is_told() -> None:
 def test_of_captions_less_than_one_in_a_hundred_is_told() -> None:
     captions = [json.loads(line)["captions"][0] for line in FLICKR8K.read_text().splitlines()[:1000]]
     assert sum(bool(told(caption)) for caption in captions) < 10
+
+
+@pytest.mark.parametrize(
+    ("question", "texts"),
+    [
+        ('a sign that says "stop"', ["stop"]),
+        ('"sale"', ["sale"]),
+        ("a shirt with “I love NY” on it", ["I love NY"]),
+        ("ein Schild mit „Ausgang“", ["Ausgang"]),
+        ("un panneau « sortie »", ["sortie"]),
+        ('two "words" and "more"', ["words", "more"]),
+        ("the dog's ball and the cats' bed", []),
+        ('beach -"old people" +2:"blue sky"', []),
+        ('a 5" screen', []),
+        ("", []),
+    ],
+)
+def test_what_is_quoted_is_told_apart_from_apostrophes_and_from_terms_held_together(question, texts) -> None:
+    assert quoted(question) == texts
