@@ -8,17 +8,16 @@ what a text tower takes to be written down is paid once, and has nothing to do w
 
 from __future__ import annotations
 
-import resource
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
@@ -164,27 +163,22 @@ INDEXED = 3
 NEARLY = Aim(least=0.95)
 
 
-@dataclass(frozen=True, slots=True)
-class Photos:
-    """Photos of one size: so many that filling the first batch and storing the last one do not matter."""
-
-    name: str
-    width: int
-    height: int
-    count: int
-
-
-PHOTOS_OF = (Photos("640x480", 640, 480, 1024), Photos("12 MP", 4000, 3000, 192))
+# Width, height and number of photos: so many that filling the first batch and storing the last one do not matter.
+PHOTOS = {"640x480": (640, 480, 1024), "12 MP": (4000, 3000, 192)}
 
 
 def indexing(setting: Setting) -> Iterator[Figure]:
     """The pipeline's rate for each encoder and size of photos, its two parts' rates, processor time and memory."""
-    for photos in PHOTOS_OF:
-        folder = setting.jpegs(photos.width, photos.height, photos.count)
+    for size, photos in PHOTOS.items():
+        folder = setting.jpegs(*photos)
         for label, name, _ in setting.names():
             encoder = load_encoder(name, device=setting.device)
-            yield from rates(f"{label}, {photos.name}", encoder, sorted(folder.iterdir()))
-            yield from _process(f"{label}, {photos.name}", name, folder)
+            yield from rates(f"{label}, {size}", encoder, sorted(folder.iterdir()))
+            with tempfile.TemporaryDirectory() as place:  # the whole command, started anew
+                took = taken(descry("--library", Path(place) / "library", "index", folder, "--model", name))
+            command = f"{label}, {size}: `descry index`"
+            yield Figure(f"{command}, processor time with the start", took.cpu_seconds, "s")
+            yield Figure(f"{command}, memory", took.megabytes, "MB")
 
 
 def rates(label: str, encoder: Encoder, files: Sequence[Path]) -> Iterator[Figure]:
@@ -193,13 +187,20 @@ def rates(label: str, encoder: Encoder, files: Sequence[Path]) -> Iterator[Figur
     ready = [tower.prepare(open_photo(path)) for path in files[:BATCH]]
     tower.embed(ready)  # the first batch compiles kernels
     spent: list[float] = []
-    with ExitStack() as stack:
+
+    def pipeline() -> None:
+        began = time.process_time()
+        report = index_sources(libraries.pop(), [files[0].parent], encoder)
+        assert report.embedded == len(files), report
+        spent.append(time.process_time() - began)
+
+    with ExitStack() as stack, ThreadPoolExecutor(UNDER_WAY) as threads:  # as many at once as the pipeline embeds
         libraries = [stack.enter_context(_library(encoder)) for _ in range(INDEXED)]
         seconds = best_seconds(
             {
-                "embedding": lambda: embed(tower, ready, len(files) // BATCH),
-                "decoding": lambda: decode(tower, files),
-                "pipeline": lambda: spent.append(_processor_seconds(lambda: _index(libraries.pop(), encoder, files))),
+                "embedding": lambda: list(threads.map(tower.embed, [ready] * (len(files) // BATCH))),
+                "decoding": lambda: all(ahead(lambda path: tower.prepare(open_photo(path)) is not None, files)),
+                "pipeline": pipeline,
             },
             INDEXED,
         )
@@ -216,19 +217,6 @@ def rates(label: str, encoder: Encoder, files: Sequence[Path]) -> Iterator[Figur
     yield Figure(f"{label}: processor time", 1000 * min(spent) / len(files), "ms a photo")
 
 
-def embed(tower: Tower, ready: Sequence[npt.NDArray[Any]], times: int) -> None:
-    """Embeds a batch so many times, as many at once as the pipeline does."""
-    with ThreadPoolExecutor(UNDER_WAY) as threads:
-        for _ in threads.map(tower.embed, [ready] * times):
-            pass
-
-
-def decode(tower: Tower, files: Sequence[Path]) -> None:
-    """Opens and prepares every photo on all cores, and does nothing with it."""
-    for _ in ahead(lambda path: tower.prepare(open_photo(path)), files):
-        pass
-
-
 @contextmanager
 def _library(encoder: Encoder) -> Iterator[Library]:
     """An empty library for the encoder, for as long as it is needed; its text tower is not written down."""
@@ -237,23 +225,3 @@ def _library(encoder: Encoder) -> Iterator[Library]:
         Library.create(Path(folder) / "library", replace(encoder, store_text=None)) as library,
     ):
         yield library
-
-
-def _index(library: Library, encoder: Encoder, files: Sequence[Path]) -> None:
-    report = index_sources(library, [files[0].parent], encoder)
-    assert report.embedded == len(files), report
-
-
-def _processor_seconds(call: Callable[[], object]) -> float:
-    before = resource.getrusage(resource.RUSAGE_SELF)
-    call()
-    after = resource.getrusage(resource.RUSAGE_SELF)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
-def _process(label: str, name: str, folder: Path) -> Iterator[Figure]:
-    """The whole command, started anew: what a user waits for and what it takes at most at once."""
-    with tempfile.TemporaryDirectory() as place:
-        took = taken(descry("--library", Path(place) / "library", "index", folder, "--model", name))
-    yield Figure(f"{label}: `descry index`, processor time with the start", took.cpu_seconds, "s")
-    yield Figure(f"{label}: `descry index`, memory", took.megabytes, "MB")
