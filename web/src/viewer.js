@@ -67,7 +67,12 @@ async function open(list, place) {
     hideAnimationDuration: 120,
     counter: list.length > 1,
     padding: { top: 0, bottom: 0, left: 0, right: 0 },
-    paddingFn: (size) => (isPanel.value && size.x >= 760 ? { top: 56, bottom: 24, left: 24, right: 380 } : { top: 56, bottom: 0, left: 0, right: 0 }),
+    paddingFn: ({ x, y }) =>
+      !isPanel.value
+        ? { top: 56, bottom: 0, left: 0, right: 0 }
+        : x >= 760
+          ? { top: 56, bottom: 24, left: 24, right: 380 }
+          : { top: 56, bottom: 0.46 * y, left: 0, right: 0 },
     mainClass: "viewer",
   });
   viewer.addFilter("numItems", () => list.length);
