@@ -276,7 +276,7 @@ def test_photos_indexed_meanwhile_are_found_by_an_open_engine(engine: Engine, li
 
 
 def test_an_unknown_modality_is_refused_by_name(engine: Engine) -> None:
-    with pytest.raises(QueryError, match=r"'sound' cannot be looked for; image and text can"):
+    with pytest.raises(QueryError, match=r"'sound' cannot be looked for; image and text"):
         engine.search(Query((Term("text", "red"),), wanted="sound"))
 
 
