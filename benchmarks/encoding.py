@@ -164,12 +164,12 @@ NEARLY = Aim(least=0.95)
 
 
 # Width, height and number of photos: so many that filling the first batch and storing the last one do not matter.
-PHOTOS = {"640x480": (640, 480, 1024), "12 MP": (4000, 3000, 192)}
+INDEXED_PHOTOS = {"640x480": (640, 480, 1024), "12 MP": (4000, 3000, 192)}
 
 
 def indexing(setting: Setting) -> Iterator[Figure]:
     """The pipeline's rate for each encoder and size of photos, its two parts' rates, processor time and memory."""
-    for size, photos in PHOTOS.items():
+    for size, photos in INDEXED_PHOTOS.items():
         folder = setting.jpegs(*photos)
         for label, name, _ in setting.names():
             encoder = load_encoder(name, device=setting.device)
