@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from indexer.encoders.base import unit_rows
 from indexer.items import Float32Array
@@ -138,8 +137,7 @@ def fold(vectors: Float32Array, threshold: float) -> list[list[int]]:
     for start in range(0, len(vectors), BLOCK):
         block = vectors[start : start + BLOCK]
         alike = np.tril(block @ vectors[: start + len(block)].T >= threshold, start - 1)  # to those before them
-        have_some: npt.NDArray[np.bool_] = alike.any(axis=1)
-        for position, has_some in enumerate(have_some, start):
+        for position, has_some in enumerate(np.asarray(alike.any(axis=1)), start):
             before = np.flatnonzero(alike[position - start]).tolist() if has_some else []
             first = next((other for other in before if other in groups), position)
             groups.setdefault(first, []).append(position)
