@@ -17,7 +17,7 @@ from indexer.storage.files import as_stored
 from search.candidates import FUSED, WEIGHED, Candidates, reach_of
 from search.filters import FUNCTIONS, SAME_TYPE, Filter, to_sql
 from search.hits import Candidate, Hit
-from search.languages import embed_questions, is_foreign, is_here, is_to_be_made
+from search.languages import embed_questions, is_foreign, is_to_be_made
 from search.query import STORED, Order, Query, Term, parse
 from search.rerank import diverse, rocchio, unique, weighted
 
@@ -92,7 +92,7 @@ class Engine:
 
     def in_other_languages(self, query: Query) -> list[str]:
         """The sentences of the query that are read by way of the extra `languages`; none where it is not installed."""
-        return [sentence for sentence in _sentences(query) if is_here() and is_foreign(self.encoder, sentence)]
+        return [sentence for sentence in _sentences(query) if is_foreign(self.encoder, sentence)]
 
     def has_to_learn(self, query: Query) -> bool:
         """Whether the encoder's map from other languages has to be made before the query can be answered."""

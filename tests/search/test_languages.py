@@ -8,13 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from evaluation.questions import HERE
-from indexer import Encoder, load_encoder
+from indexer import Encoder, Library, index_sources, load_encoder
 from indexer.encoders import unit_rows
 from indexer.items import Float32Array
-from search import languages
+from indexer.shipped import shipped
+from search import Engine, languages, parse
+from search.cli import main
+from search.labels import ranker
 from search.languages import Lesson, embed_questions, in_any_language, is_foreign, keep_lesson, keep_map, map_of
+from search.query import like
 
 needs_extra = pytest.mark.skipif(not languages.is_here(), reason="the extra `languages` is not installed")
 
@@ -236,3 +241,41 @@ def test_nine_of_ten_questions_of_the_test_set_are_told_in_every_language() -> N
     for name in [name for name in questions[0] if name != PHOTO]:
         told = sum(is_foreign(encoder, row[name]) for row in questions) / len(questions)
         assert told == 0 if name == "en" else told >= 0.9, name
+
+
+def test_a_question_that_is_not_english_is_told_with_the_extra_or_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = load_encoder(device="cpu")
+    with Library.create(tmp_path / "library", encoder):
+        pass
+
+    def notes(question: str) -> str:
+        told = CliRunner().invoke(main, ["--library", str(tmp_path / "library"), "search", question])
+        assert told.exit_code == 0, told.output
+        return told.stderr
+
+    monkeypatch.setattr(languages, "is_here", lambda: False)
+    assert "pip install 'descry[languages]'" in notes("ein Hund am Strand")
+    assert "descry[languages]" not in notes("a dog on the beach")
+
+
+@pytest.fixture
+def library_of_demo(tmp_path: Path) -> Iterator[Library]:
+    with Library.create(tmp_path / "library", load_encoder(device="cpu")) as library:
+        index_sources(library, [shipped("photos")], library.encoder(device="cpu"))
+        yield library
+
+
+@needs_extra
+def test_a_question_in_another_language_is_neither_cut_nor_unknown_and_labels_neither(
+    library_of_demo: Library,
+) -> None:
+    engine = Engine(library_of_demo)
+    long = parse("狗" * 400, k=1)
+    assert engine.in_other_languages(long) and not engine.truncated(long) and not engine.not_understood(long)
+    assert engine.search(parse("eine Tasse Kaffee", k=1))[0].item.path.stem == "coffee"
+    assert engine.search(parse("une moto", k=1))[0].item.path.stem == "motorcycle"
+    (labels := library_of_demo.path / "labels.txt").write_text("Motorrad\nKatze\nRakete\n", encoding="utf-8")
+    (found,) = ranker(labels)(engine, [like(shipped("photos", "cat.jpg"), k=1)])
+    assert found[0].item.text == "Katze"

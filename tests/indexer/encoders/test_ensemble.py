@@ -181,3 +181,12 @@ def test_weights_need_not_sum_to_one():
 
     row = JoinedTower([Fixed(), Fixed()], [3, 1]).embed([np.zeros(2)])
     assert np.allclose(row, np.sqrt([[0.75 * 0.36, 0.75 * 0.64, 0.25 * 0.36, 0.25 * 0.64]]))
+
+
+def test_a_word_is_known_if_a_member_knows_it_and_nothing_is_told_where_a_member_cannot(pair):
+    joined, members = pair
+    for word in ("dog", "snowboarder", "sonnenuntergang"):
+        knows = [member.tower("text").is_whole(word) for member in members]
+        assert joined.tower("text").is_whole(word) == any(knows)
+    tower = members[0].tower("image")  # tells nothing of words
+    assert JoinedTower([tower, members[1].tower("text")], [1, 1]).is_whole is None

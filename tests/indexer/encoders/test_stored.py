@@ -183,6 +183,14 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
         load_text_tower(tmp_path / "none")
 
 
+def test_it_tells_which_words_are_one_token_as_the_model_does(tiny: Encoder, stored_folder: Path) -> None:
+    stored, own = load_text_tower(stored_folder), tiny.tower("text")
+    words = ["dog", "beach", "snowboarder", "sonnenuntergang", "perros", "xylq", "猫"]
+    told = [stored.is_whole(word) for word in words]
+    assert told == [own.is_whole(word) for word in words]
+    assert told[:2] == [True, True] and not any(told[-2:])
+
+
 def test_a_foreign_vocabulary_is_stored_with_its_tokenizer(tiny: Encoder, tmp_path: Path) -> None:
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
@@ -199,6 +207,7 @@ def test_a_foreign_vocabulary_is_stored_with_its_tokenizer(tiny: Encoder, tmp_pa
     config |= {"tokenizer": "packaged", "clean": "canonicalize", "pool": "last", "context": 5}
     (tmp_path / "text" / CONFIG).write_text(json.dumps(config))
     tower = load_text_tower(tmp_path / "text")
+    assert tower.is_whole is None  # it may be of any language
     assert tower.prepare("A cat!").tolist() == [2, 3, 1, 0, 0]
     assert tower.prepare("a a a a a a cat").tolist() == [2, 2, 2, 2, 1]
     assert tower.fits("a a a a") and not tower.fits("a a a a a")
