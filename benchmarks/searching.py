@@ -180,12 +180,12 @@ def filtering(setting: Setting) -> Iterator[Figure]:
             (sentences,) = library.catalog.vectors_since("text", -1)
             questions = Vectors(sentences.ids[1::2][:ASKED], sentences.rows[1::2][:ASKED])
             named = named_only(library.dimension, str(library.catalog.meta()["checksum"]))
-            engine = Engine(library, replace(named, makers=dict.fromkeys(("image", "text"), _nothing)))
+            engine = Engine(library, replace(named, makers=dict.fromkeys(("image", "text"), nothing)))
             for share in (*SHARES, 1.0):
                 yield from _one(engine, questions, share, setting.label(library, size))
 
 
-def _nothing() -> Tower:
+def nothing() -> Tower:
     """The questions are vectors: nothing is embedded."""
     raise NotImplementedError
 

@@ -116,7 +116,7 @@ def scattered(chance: np.random.Generator, count: int, dimension: int) -> Float3
     return chance.standard_normal((count, dimension), dtype=np.float32) / np.float32(np.sqrt(dimension))
 
 
-def write_library(path: Path, count: int, encoder: Encoder, source: Source | None = None) -> None:
+def write_library(path: Path | str, count: int, encoder: Encoder, source: Source | None = None) -> None:
     """Makes a library of `count` photos, and `SENTENCES` sentences that ask for them, for an encoder.
 
     Its files are nowhere on disk. Raises what `Library.create` raises.
@@ -173,10 +173,10 @@ def _put(catalog: Catalog, piece: Vectors, modality: str, rows: Sequence[tuple[s
     ids = piece.ids.tolist()
     written = (_seconds(piece.ids) * 1_000_000_000).tolist()
     folders = dict.fromkeys(folder for folder, *_ in rows)
-    stored = catalog.stored  # opened before there are rows that it should hold
+    _ = catalog.stored  # opened before there are rows that it should hold
     with catalog.atomic() as revision:
         insert = catalog.connection.executemany
-        insert("INSERT OR IGNORE INTO folders (path) VALUES (?)", ((folder,) for folder in folders))
+        insert("INSERT INTO folders (path) VALUES (?) ON CONFLICT DO NOTHING", ((folder,) for folder in folders))
         ids_of = {folder: catalog.scalar("SELECT id FROM folders WHERE path = ?", (folder,)) for folder in folders}
         insert(
             "INSERT INTO files (id, folder_id, name, modality, size, mtime_ns, fingerprint) "
@@ -198,8 +198,7 @@ def _put(catalog: Catalog, piece: Vectors, modality: str, rows: Sequence[tuple[s
             "INSERT INTO items (id, file_id, modality, part, text, facts) VALUES (?, ?, ?, '', ?, ?)",
             ((id, id, modality, text, facts_json(own)) for id, (_, _, text, own) in zip(ids, rows, strict=True)),
         )
-        insert("INSERT INTO vectors VALUES (?, ?, ?)", ((id, modality, revision) for id in ids))
-        stored.write(piece.ids, piece.rows)
+        catalog.put_vectors(piece, [modality] * len(ids), revision)
 
 
 def _facts(id: int, moment: str, camera: str, chance: np.random.Generator) -> dict[str, Any]:

@@ -68,9 +68,11 @@ class Chunk:
 class ChunkReader:
     """Reads changed files. Safe to use from several threads; close it in the end."""
 
-    def __init__(self, catalog: Path, encoder: Encoder, max_pixels: int, thumbnails: Thumbnails | None = None) -> None:
+    def __init__(
+        self, catalog: Catalog, encoder: Encoder, max_pixels: int, thumbnails: Thumbnails | None = None
+    ) -> None:
         # the threads take turns with one connection: what they ask takes a tenth of a millisecond
-        self._catalog = Catalog(catalog, readonly=True)
+        self._catalog = catalog.reader()
         self._turn = threading.Lock()
         self._encoder = encoder
         self._max_pixels = max_pixels

@@ -16,6 +16,7 @@ from indexer.manifest import holds, write_manifest
 from indexer.nearest.cache import IndexCache
 from indexer.storage.catalog import Catalog
 from indexer.storage.files import as_stored
+from indexer.stores import is_address, store_of
 
 if TYPE_CHECKING:
     from indexer.nearest.index import VectorIndex
@@ -45,7 +46,10 @@ class Library:
 
     @classmethod
     def open(cls, path: Path | str, *, readonly: bool = True) -> Library:
-        """The library at `path`. Raises `LibraryNotFound`, `LibraryTooNew` or `LibraryDamaged`."""
+        """The library in a folder or at an address. Raises `LibraryNotFound`, `LibraryTooNew` or `LibraryDamaged`."""
+        if is_address(path):
+            library: Library = store_of(path).open(path, readonly=readonly)
+            return library
         path = Path(path).expanduser().absolute()
         try:
             is_there = (path / CATALOG).is_file()
@@ -65,6 +69,9 @@ class Library:
 
         Raises `EncoderMismatch` if its vectors are another encoder's, and what `open` raises.
         """
+        if is_address(path):
+            made: Library = store_of(path).create(path, encoder)
+            return made
         path = Path(path).expanduser().absolute()
         try:
             path.mkdir(parents=True, exist_ok=True)

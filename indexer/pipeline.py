@@ -165,7 +165,7 @@ class _Run:
         """The files' chunks in order, read ahead by as much as the window holds."""
         threads = processors()
         pool = ThreadPoolExecutor(threads, thread_name_prefix="descry-loader")
-        reader = ChunkReader(self.catalog.path, self.encoder, self.max_pixels, self.thumbnails)
+        reader = ChunkReader(self.catalog, self.encoder, self.max_pixels, self.thumbnails)
         window: deque[Future[Chunk]] = deque()
 
         def oldest() -> Chunk:
@@ -248,6 +248,8 @@ class _Run:
             self.unfinished.pop(source.path, None)
             self.catalog.files.put(source, error=chunk.error)
             return "failed"
+        if source.path not in self.unfinished and self.catalog.files.is_stored_by_another(source):
+            return "unchanged"
         if donor and not self.survey.is_unmounted(donor.path) and self.catalog.move(donor.file_id, source, chunk.items):
             self.survey.vanished.discard(donor.file_id)
             return "unchanged" if donor.path == source.path else "moved"

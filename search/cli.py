@@ -21,7 +21,8 @@ from typing import Any, NamedTuple
 
 import click
 
-from indexer.errors import DescryError
+from indexer.errors import DescryError, LibraryError
+from indexer.stores import is_address
 from search.commands import COMMANDS
 from search.terminal import BROKEN_PIPE, INTERRUPTED, say
 
@@ -143,19 +144,35 @@ def _is_question(args: list[str]) -> bool:
     return several or bool(re.search(r"\s|^id:\d", first)) or (Path(first).suffix != "" and Path(first).is_file())
 
 
+# What needs a library in a folder: it looks at all vectors at once, or keeps files beside them.
+NOT_ON_SERVERS = frozenset(
+    ["doctor", "duplicates", "export", "groups", "import", "map", "optimize", "reembed", "serve", "mcp", "watch"]
+)
+
+
+class Place(click.Path):
+    """A folder, or the address of a library on a server as it was given."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path, or the address as text."""
+        return value if is_address(value) else super().convert(value, param, ctx)
+
+
 def _library_option(**options: Any) -> click.Option:
     return click.Option(
         ["--library"],
-        type=click.Path(path_type=Path),
+        type=Place(path_type=Path),
         metavar="DIR",
         help="Where the library is: by default $DESCRY_LIBRARY, else in the user data directory.",
         **options,
     )
 
 
-def _use_library(ctx: click.Context, _parameter: click.Parameter, value: Path | None) -> None:
+def _use_library(ctx: click.Context, _parameter: click.Parameter, value: Path | str | None) -> None:
     if value is not None:
         ctx.obj = value
+    if isinstance(ctx.obj, str) and ctx.info_name in NOT_ON_SERVERS:
+        raise LibraryError(f"`descry {ctx.info_name}` needs a library in a folder, not one on a server.")
 
 
 def default_library() -> Path:
@@ -173,7 +190,7 @@ def default_library() -> Path:
 )
 @click.version_option(package_name="descry")
 @click.pass_context
-def main(ctx: click.Context, library: Path | None) -> None:
+def main(ctx: click.Context, library: Path | str | None) -> None:
     """Find photos from sentences, sentences from photos, and photos like a photo.
 
     \b
@@ -188,6 +205,8 @@ def main(ctx: click.Context, library: Path | None) -> None:
         return
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.exceptions.NoArgsIsHelpError(ctx)
+    if isinstance(ctx.obj, str):
+        raise LibraryError("The prompt needs a library in a folder: `descry search` asks one on a server.")
     from search.prompt import converse
 
     converse(ctx.obj)

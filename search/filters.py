@@ -106,7 +106,8 @@ def to_sql(filters: Sequence[Filter]) -> Condition:
     for filter in filters:
         groups.setdefault(filter if filter.negated else filter.field, []).append(filter.condition())
     sql = " AND ".join(f"({' OR '.join(f'({sql})' for sql, _ in group)})" for group in groups.values())
-    return Condition(sql or "1", tuple(value for group in groups.values() for _, values in group for value in values))
+    values = tuple(value for group in groups.values() for _, values in group for value in values)
+    return Condition(sql or "TRUE", values)
 
 
 def matching_ids(catalog: Catalog, modality: str, filters: Sequence[Filter]) -> Int64Array:

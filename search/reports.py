@@ -31,7 +31,7 @@ def status(library: Library) -> Rows:
     meta = catalog.meta()
     small, their_size = held(library.path)
     facts: dict[str, Any] = {
-        "library": str(library.path),
+        "library": f"{library.path}",
         "encoder": f"{meta['encoder']} ({meta['checksum']}), {meta['dimension']} dimensions",
         **{f"{modality} items": count for modality, count in catalog.counts().items()},
         "size": f"{library.size() / 1e6:.1f} MB",

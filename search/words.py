@@ -17,7 +17,7 @@ import math
 from collections import defaultdict
 
 from indexer.storage.catalog import Catalog
-from indexer.storage.full_text import match_word, words_of
+from indexer.storage.full_text import words_of
 from search.query import Query
 
 # Where nobody said whether words count, those do that at most so many of the items hold.
@@ -47,7 +47,7 @@ def words_that_count(catalog: Catalog, query: Query, total: int) -> list[str]:
 def _telling(catalog: Catalog, query: Query, total: int) -> dict[str, tuple[float, set[int]]]:
     """The words that tell something, each with the weight of its terms and the ids of the items that hold it."""
     most = total * (SURE_OF if query.by_words is None else 1 / 2)
-    held = {word: (weight, match_word(catalog, word, query.wanted)) for word, weight in _weighed_words(query).items()}
+    held = {word: (weight, catalog.match_word(word, query.wanted)) for word, weight in _weighed_words(query).items()}
     return {word: (weight, ids) for word, (weight, ids) in held.items() if 0 < len(ids) < most}
 
 

@@ -16,25 +16,25 @@ LAYERS = ("indexer", "search", "descry", "evaluation", "training", "benchmarks")
 
 # Inside `indexer`, what stands higher may import what stands lower, never the other way round.
 INDEXER = (
-    ("errors", "items", "shipped", "threads", "allocator", "places"),
+    ("errors", "items", "shipped", "stores", "threads", "allocator", "places"),
     ("storage", "photos", "atomic", "texts"),
     ("manifest",),
     ("nearest",),
     ("encoders", "modalities"),
     ("walk", "report", "testing", "thumbnails"),
     ("survey", "chunks", "library"),
-    ("pipeline", "transfer"),
+    ("pipeline", "transfer", "postgres"),
     ("reembedding", "watching"),
 )
 INSIDE = {
+    "postgres": (("connection",), ("schema",), ("catalog",), ("library",)),
     "storage": (
         ("packing",),
         ("stored_vectors",),
         ("migrations",),
         ("database",),
-        ("files", "listing", "tags"),
+        ("files", "listing", "tags", "full_text"),
         ("catalog",),
-        ("full_text",),
     ),
     "nearest": (
         ("parameters", "gpu"),
@@ -143,7 +143,7 @@ def test_only_the_edge_to_the_terminal_writes_to_it() -> None:
         ("search", {"numpy", "click"}),
         ("indexer", {"numpy", "sqlite3"}),
         ("search.cli", {"numpy", "faiss", "PIL", "platformdirs", "filelock"}),
-        ("search.engine", {"faiss", "torch", "PIL", "sqlite_utils", "tqdm", "filelock", "tokenizers", "av"}),
+        ("search.engine", {"faiss", "torch", "PIL", "psycopg", "tqdm", "filelock", "tokenizers", "av"}),
         ("indexer.encoders.stored", {"torch", "open_clip", "torchvision", "ftfy"}),
     ],
 )

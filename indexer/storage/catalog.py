@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from indexer.items import Float32Array, Int64Array, Item, Source, Vectors
-from indexer.storage import migrations
+from indexer.storage import full_text, migrations
 from indexer.storage.database import Database
 from indexer.storage.files import LIMBO, Files
 from indexer.storage.listing import Listing
@@ -55,6 +55,10 @@ class Catalog(Database):
         self.tags = Tags(self)
         self.listing = Listing(self)
         self._stored: StoredVectors | None = None
+
+    def reader(self) -> Catalog:
+        """The same catalog, by a connection of its own that only reads."""
+        return Catalog(self.path, readonly=True)
 
     @property
     def is_begun(self) -> bool:
@@ -107,7 +111,7 @@ class Catalog(Database):
 
     def put_items(self, file_id: int, items: Sequence[Item], rows: Float32Array, revision: int) -> None:
         """Stores items of a file and their vectors, `[n, dim]`."""
-        stored = self.stored  # opened before there is an item whose vector it lacks
+        _ = self.stored  # opened before there is an item whose vector it lacks
         insert = "INSERT INTO items (file_id, modality, part, text, facts) VALUES (?, ?, ?, ?, ?)"
         ids = [
             self.connection.execute(
@@ -115,9 +119,13 @@ class Catalog(Database):
             ).lastrowid
             for item in items
         ]
-        kept = ((id, item.modality, revision) for id, item in zip(ids, items, strict=True))
+        self.put_vectors(Vectors(np.array(ids, np.int64), rows), [item.modality for item in items], revision)
+
+    def put_vectors(self, vectors: Vectors, modalities: Sequence[str], revision: int) -> None:
+        """Stores the vectors of items that are there, each of its modality."""
+        kept = ((id, modality, revision) for id, modality in zip(vectors.ids.tolist(), modalities, strict=True))
         self.connection.executemany("INSERT INTO vectors VALUES (?, ?, ?)", kept)
-        stored.write(np.array(ids, np.int64), rows)
+        self.stored.write(vectors.ids, vectors.rows)
 
     def move(self, file_id: int, source: Source, items: Iterable[Item]) -> bool:
         """Gives a stored file with its items and vectors a new place; ids stay. False if it is still at its old one."""
@@ -274,12 +282,16 @@ class Catalog(Database):
             parameters,
         )
 
-    def ids(self, modality: str, where: str = "1", values: Sequence[Any] = ()) -> Int64Array:
+    def ids(self, modality: str, where: str = "TRUE", values: Sequence[Any] = ()) -> Int64Array:
         """The ids of a modality's items for which an SQL condition over `items`, `files` and `folders` holds."""
         # a join that is not needed costs as much as a condition
         joins = "JOIN files ON files.id = file_id JOIN folders ON folders.id = folder_id" if OF_FILES(where) else ""
         sql = f"SELECT group_concat(items.id) FROM items {joins} WHERE items.modality = ? AND {where}"
         return _as_ids(self.scalar(sql, (modality, *values)))
+
+    def match_word(self, word: str, modality: str) -> set[int]:
+        """The ids of a modality's items that hold the word, see `full_text.match_word`."""
+        return full_text.match_word(self, word, modality)
 
     def count(self, modality: str) -> int:
         """How many vectors there are of a modality."""

@@ -7,15 +7,11 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import Any, NoReturn, cast
 
 from indexer.errors import LibraryDamaged, LibraryError, LibraryFull, LibraryTooNew
 from indexer.storage import migrations
-
-if TYPE_CHECKING:
-    import sqlite_utils
 
 # Bytes of a page, fixed when a catalog is made.
 PAGE = 16_384
@@ -33,13 +29,6 @@ class Database:
     def __init__(self, path: Path, *, readonly: bool = False) -> None:
         self.path = path
         self.connection = connect(path, readonly=readonly)
-
-    @cached_property
-    def db(self) -> sqlite_utils.Database:
-        """sqlite-utils over the same connection. Imported late: it would double the time of a query."""
-        import sqlite_utils
-
-        return sqlite_utils.Database(self.connection)
 
     def close(self) -> None:
         """Closes the connection; a writer's puts what the log holds in its place, unless somebody reads just now."""

@@ -106,8 +106,8 @@ class Files:
         if self.roots().get(path) == volume:
             return
         with self._database.atomic():
-            # plain SQL: after an insert, sqlite-utils asks for a rowid, which this table has not
-            self._connection.execute("INSERT OR REPLACE INTO roots VALUES (?, ?)", (str(path), str(volume)))
+            sql = "INSERT INTO roots VALUES (?, ?) ON CONFLICT (path) DO UPDATE SET volume = excluded.volume"
+            self._connection.execute(sql, (str(path), str(volume)))
 
     def settings(self) -> dict[Path, Settings]:
         """The settings of the roots."""
@@ -166,7 +166,7 @@ class Files:
         if blocked == dict(known):
             return
         with self._database.atomic():
-            self._database.db.table("blocked").delete_where(AT_OR_BELOW, range_below(root))
+            self._connection.execute(f"DELETE FROM blocked WHERE {AT_OR_BELOW}", range_below(root))
             self._connection.executemany("INSERT INTO blocked VALUES (?, ?)", blocked.items())
 
     # one file
@@ -195,6 +195,10 @@ class Files:
         if known is None:
             known = self._connection.execute("INSERT INTO folders (path) VALUES (?)", (str(folder),)).lastrowid
         return int(known)
+
+    def is_stored_by_another(self, source: Source) -> bool:  # noqa: ARG002 - of a library on a server
+        """Whether another indexer has stored the file since this one began; in a folder there is only one."""
+        return False
 
     def complete(self, file_id: int, source: Source) -> None:
         """Records that all items of the file are stored: from now on it counts as unchanged."""
@@ -262,10 +266,10 @@ class Files:
             "DELETE FROM files WHERE name = ? AND folder_id = (SELECT id FROM folders WHERE path = ?)",
             (path.name, str(path.parent)),
         )
-        self._database.db.table("blocked").delete_where(AT_OR_BELOW, range_below(path))
+        self._connection.execute(f"DELETE FROM blocked WHERE {AT_OR_BELOW}", range_below(path))
         for root in self.roots():
             if root.is_relative_to(path):
-                self._database.db.table("roots").delete(str(root))
+                self._connection.execute("DELETE FROM roots WHERE path = ?", (str(root),))
                 self._connection.execute("DELETE FROM meta WHERE key = ?", (f"{SETTINGS}{root}",))
         self.forget_empty_folders()
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from indexer.storage.catalog import Catalog
+    from indexer.storage.database import Database
 
 # The names of folders and files run on ("Germany2019"), so that a word of this many letters may begin one there.
 SHORTEST_PREFIX = 4
@@ -69,7 +69,7 @@ def words_of(sentence: str) -> list[str]:
     return [word for word in dict.fromkeys(re.findall(r"[^\W_]+", spelled)) if word not in FUNCTION_WORDS]
 
 
-def match_word(catalog: Catalog, word: str, modality: str) -> set[int]:
+def match_word(catalog: Database, word: str, modality: str) -> set[int]:
     """The ids of a modality's items that hold the word.
 
     An item does so by its text (up to the word's ending: "dogs" is "dog"), by the name of its file or of a folder
@@ -85,7 +85,7 @@ def match_word(catalog: Catalog, word: str, modality: str) -> set[int]:
     return found
 
 
-def _captioned(catalog: Catalog, text: str) -> Iterator[Sequence[str]]:
+def _captioned(catalog: Database, text: str) -> Iterator[Sequence[str]]:
     """Folder and name of the photos whose captions match."""
     for folder, photo in catalog.connection.execute(CAPTIONED, {"text": text}):
         yield os.path.split(os.path.normpath(os.path.join(folder, photo)))  # noqa: PTH118 - strings for SQL

@@ -19,11 +19,11 @@ from indexer.storage.database import Database
 BEFORE_FIRST = 1_721_425
 
 # Local time at which a file was written, in the form of `taken`.
-_WRITTEN = "strftime('%Y-%m-%dT%H:%M:%S', mtime_ns / 1000000000, 'unixepoch', 'localtime')"
+WRITTEN = "strftime('%Y-%m-%dT%H:%M:%S', mtime_ns / 1000000000, 'unixepoch', 'localtime')"
 
 # Terms of ORDER BY for each order. The day comes first: it is in an index, so that the first page needs no full sort.
 ORDERS: Mapping[str, tuple[str, ...]] = {
-    "date": ("items.day", f"coalesce(json_extract(facts, '$.taken'), {_WRITTEN})"),
+    "date": ("items.day", f"coalesce(json_extract(facts, '$.taken'), {WRITTEN})"),
     "name": ("files.name COLLATE NOCASE",),
     "path": ("folders.path || '/' || files.name",),
     "size": ("files.size",),
@@ -55,7 +55,7 @@ class Listing:
     def ids(
         self,
         modality: str,
-        where: str = "1",
+        where: str = "TRUE",
         values: Sequence[Any] = (),
         *,
         order: str,
@@ -65,7 +65,7 @@ class Listing:
         """The ids `[n]` in one of `ORDERS`, what is not known last, equal ones by id; only those `among`, if given."""
         direction = "DESC" if descending else "ASC"
         terms = ", ".join(f"{term} {direction} NULLS LAST" for term in ORDERS[order])
-        given = "1" if among is None else "items.id IN (SELECT value FROM json_each(?))"
+        given = "TRUE" if among is None else "items.id IN (SELECT value FROM json_each(?))"
         rows = self._database.connection.execute(
             f"SELECT items.id FROM {_SOURCE} WHERE items.modality = ? AND {_PLACED} AND ({where}) AND {given} "
             f"ORDER BY {terms}, items.id",
@@ -90,7 +90,7 @@ class Listing:
         )
         return self._database.connection.execute(sql, (modality,)).fetchall()
 
-    def facets(self, modality: str, where: str = "1", values: Sequence[Any] = ()) -> dict[str, dict[str, int]]:
+    def facets(self, modality: str, where: str = "TRUE", values: Sequence[Any] = ()) -> dict[str, dict[str, int]]:
         """How many items there are of each folder, camera, lens, type, month, tag and place, by the filters' names.
 
         The commonest first; months, as in "2023-05", the newest first.

@@ -31,7 +31,10 @@ class Tags:
 
     def add(self, tag: str, item_ids: Sequence[int], probability: float = 1.0) -> None:
         """Gives items a tag beside those that they bear, in one transaction; ids that are not there are passed over."""
-        sql = "INSERT OR IGNORE INTO tags (item_id, tag, probability) SELECT id, ?, ? FROM items WHERE id = ?"
+        sql = (
+            "INSERT INTO tags (item_id, tag, probability) SELECT id, ?, ? FROM items WHERE id = ? "
+            "ON CONFLICT DO NOTHING"
+        )
         with self._database.atomic():
             self._connection.executemany(sql, [(tag, probability, int(id)) for id in item_ids])
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from indexer.errors import LibraryNotFound, PathError
+from indexer.stores import is_address
 from search.options import Finite, PlacePath, device_option, model_option
 from search.terminal import INTERRUPTED, leave, say, write
 
@@ -91,7 +92,7 @@ def index(
             max_pixels=int(max_megapixels * 1e6),
             exclude=[rule for rule in exclude if rule] if exclude else None,
             follow_links=follow_links,
-            thumbnails=thumbnails,
+            thumbnails=thumbnails and not is_address(ctx.obj),
             watcher=watcher(),
         )
         write(summary(report) + "\n")

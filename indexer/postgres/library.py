@@ -1,0 +1,166 @@
+"""A library on a server, opened by its address: the same questions, files and answers as of one in a folder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+import numpy as np
+import platformdirs
+
+from indexer.encoders import load_encoder
+from indexer.encoders.base import Encoder
+from indexer.errors import LibraryError, LibraryNotFound
+from indexer.items import Float32Array, Int64Array
+from indexer.library import TEXT_TOWER, Library
+from indexer.postgres.catalog import EXACT, PostgresCatalog
+from indexer.postgres.connection import shown
+
+if TYPE_CHECKING:
+    from indexer.nearest.index import VectorIndex
+
+
+class Kept(type(Path())):  # type: ignore[misc]
+    """The folder in which this machine keeps what belongs to a library on a server; in a message, its address."""
+
+    address = ""
+
+    def __format__(self, form: str) -> str:
+        return format(self.address or str(self), form)
+
+
+def kept(address: str) -> Kept:
+    """The folder for the library of that address."""
+    name = hashlib.sha256(shown(address).encode()).hexdigest()[:16]
+    folder = Kept(platformdirs.user_cache_path("descry") / name)
+    folder.address = shown(address)
+    return folder
+
+
+class PostgresIndex:
+    """The vectors of one modality, searched by the server; see `indexer.nearest.index.VectorIndex`."""
+
+    is_exact = False
+
+    def __init__(self, catalog: PostgresCatalog, modality: str) -> None:
+        self._catalog, self._modality = catalog, modality
+
+    def __len__(self) -> int:
+        return self._catalog.count(self._modality)
+
+    def search(
+        self, queries: Float32Array, k: int, *, allowed: Int64Array | None = None
+    ) -> tuple[Float32Array, Int64Array]:
+        """The `k` nearest of each query row: scores `[q, k]` (cosines) and ids `[q, k]`, best first, ties by id.
+
+        `allowed` limits the search to those ids. Where fewer than `k` are left, ids are -1 and scores -inf.
+        """
+        with self._catalog.snapshot():
+            found = [
+                self._catalog.nearest(self._modality, query, k, allowed) for query in np.asarray(queries, np.float32)
+            ]
+        if not found:
+            return np.empty((0, k), np.float32), np.empty((0, k), np.int64)
+        return np.stack([scores for scores, _ in found]), np.stack([ids for _, ids in found])
+
+    def sample(self, count: int) -> Float32Array:
+        """Rows `[m, dim]` that stand for all: up to `count` of them, evenly spread."""
+        return self._catalog.evenly_spread(self._modality, count)
+
+
+class PostgresIndexes:
+    """The indexes of a library on a server, which keeps them up to date itself."""
+
+    def __init__(self, catalog: PostgresCatalog) -> None:
+        self._catalog = catalog
+
+    def index(self, modality: str) -> PostgresIndex:
+        """The vectors of one modality."""
+        return PostgresIndex(self._catalog, modality)
+
+    def save(self) -> None:
+        """Makes the indexes that are missing, of what is too much to be searched exactly."""
+        for modality in self._catalog.modalities():
+            if self._catalog.count(modality) > EXACT:
+                self._catalog.build_hnsw(modality)
+
+    def outgrown(self) -> dict[str, Any]:
+        """None: an index on a server grows with its table."""
+        return {}
+
+    def behind(self) -> int:
+        """How many changes the indexes lack: none."""
+        return 0
+
+    def optimize(self, *_: object, **__: object) -> NoReturn:
+        """Raises `LibraryError`: the server's indexes are made by `descry index`."""
+        raise LibraryError("A library on a server has an index that `descry index` makes: there is nothing to choose.")
+
+
+class PostgresLibrary(Library):
+    """An open library on a PostgreSQL server."""
+
+    def __init__(self, path: Kept, catalog: PostgresCatalog) -> None:
+        self.path = path
+        self.server = catalog
+        self.catalog = catalog
+        self.indexes = cast(Any, PostgresIndexes(catalog))
+
+    @classmethod
+    def open(cls, path: Path | str, *, readonly: bool = True) -> PostgresLibrary:
+        """The library at an address. Raises `LibraryError`."""
+        folder = kept(str(path))
+        library = cls(folder, PostgresCatalog(str(path), folder, readonly=readonly))
+        if not library.catalog.is_begun:
+            library.close()
+            raise LibraryNotFound(f"The library {folder} was never begun: `descry index FOLDER` does it.")
+        return library
+
+    @classmethod
+    def create(cls, path: Path | str, encoder: Encoder) -> PostgresLibrary:
+        """The library at an address, made if there is none, open for writing with this encoder."""
+        folder = kept(str(path))
+        library = cls(folder, PostgresCatalog(str(path), folder))
+        try:
+            if not library.catalog.is_begun:
+                library.server.begin(encoder=encoder.name, checksum=encoder.checksum, dimension=encoder.dimension)
+            library.check(encoder)
+        except BaseException:
+            library.close()
+            raise
+        return library
+
+    def encoder(self, *, device: str = "auto") -> Encoder:
+        """The library's own encoder to ask with; this machine keeps its text tower for the next time."""
+        if not self.has_text_tower():
+            encoder = load_encoder(self.encoder_name, device=device)
+            self.check(encoder)
+            with suppress(OSError, LibraryError):  # else it takes the time again
+                self.path.mkdir(parents=True, exist_ok=True)
+                self.store_text_tower(encoder, Path(self.path) / TEXT_TOWER)
+            return encoder.for_asking()
+        return super().encoder(device=device)
+
+    def index(self, modality: str) -> VectorIndex:
+        """The vectors of one modality."""
+        return self.indexes.index(modality)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Notes what there was when this writer began. Others may write as well: a batch is one transaction."""
+        files = self.server.files
+        files.last = int(self.server.scalar("SELECT max(id) FROM files") or 0)
+        try:
+            yield
+        finally:
+            files.last = None
+
+    def size(self) -> int:
+        """Bytes on the server, indexes and all."""
+        return self.server.size()
+
+
+STORE = PostgresLibrary
