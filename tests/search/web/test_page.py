@@ -25,7 +25,7 @@ AXE = Path(__file__).parents[3] / "web" / "node_modules" / "axe-core" / "axe.min
 HOSTILE = "<img src=x onerror=alert(1)>.png"
 
 # A slow machine takes its time to start a page.
-PATIENCE = 20_000
+PATIENCE = 60_000
 
 Open = Callable[..., Any]
 
