@@ -23,7 +23,6 @@ from indexer.encoders import Encoder
 from indexer.items import Float32Array
 from indexer.modalities import video
 from indexer.modalities.base import ReadOptions
-from indexer.photos.opening import MAX_PIXELS
 
 # Photos of one film, and of the film by which it is timed; width, height and frames a second of both.
 SHOTS, SHOTS_TIMED = 100, 10
@@ -88,7 +87,7 @@ def found(looks: Looks, cuts: Sequence[float], asked: Float32Array, *, same: flo
 
 
 def _options() -> ReadOptions:
-    return ReadOptions(lambda _: True, MAX_PIXELS)
+    return ReadOptions(lambda _: True)
 
 
 def look(encoder: Encoder, path: Path) -> Looks:

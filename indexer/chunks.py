@@ -28,15 +28,15 @@ from indexer.storage.catalog import Catalog
 from indexer.storage.files import Donor
 from indexer.thumbnails import Thumbnails
 
-Work = Iterator[tuple[Item, npt.NDArray[Any]]]
+Pairs = Iterator[tuple[Item, npt.NDArray[Any]]]
 
 
 @dataclass(slots=True)
 class Chunk:
     """Consecutive items of one file, each with its prepared array; `error` instead if the file cannot be read.
 
-    With a `donor`, whose content is the same, `rows` `[n, dim]` holds the vectors and nothing needs embedding. `notes`
-    say what is amiss with the file all the same; those of its last chunk are all.
+    With a `donor`, whose content is the same, `rows` `[n, dim]` holds the vectors and nothing needs embedding. `note`
+    says what is amiss with the file all the same; that of its last chunk says all.
     """
 
     source: Source
@@ -46,8 +46,8 @@ class Chunk:
     rows: Float32Array | None = None
     donor: Donor | None = None
     error: str | None = None
-    rest: tuple[ReadFile, Work] | None = None
-    notes: Sequence[str] = ()
+    rest: tuple[ReadFile, Pairs] | None = None
+    note: str | None = None
 
     def __len__(self) -> int:
         """What the chunk weighs in a batch; a file without items is work too."""
@@ -68,14 +68,11 @@ class Chunk:
 class ChunkReader:
     """Reads changed files. Safe to use from several threads; close it in the end."""
 
-    def __init__(
-        self, catalog: Catalog, encoder: Encoder, max_pixels: int, thumbnails: Thumbnails | None = None
-    ) -> None:
+    def __init__(self, catalog: Catalog, encoder: Encoder, thumbnails: Thumbnails | None = None) -> None:
         # the threads take turns with one connection: what they ask takes a tenth of a millisecond
         self._catalog = catalog.reader()
         self._turn = threading.Lock()
         self._encoder = encoder
-        self._max_pixels = max_pixels
         self._thumbnails = thumbnails
 
     def close(self) -> None:
@@ -86,7 +83,7 @@ class ChunkReader:
     def first(self, source: Source) -> Chunk:
         """The first chunk of a file; all of it, if another file of the same content has its vectors."""
         try:
-            file = ReadFile(source, self._encoder, self._max_pixels, self._thumbnails)
+            file = ReadFile(source, self._encoder, self._thumbnails)
             with self._turn:
                 donor = self._catalog.files.donor(file.fingerprint, source)
             donated = self._donated(file, donor) if donor else None
@@ -102,14 +99,14 @@ class ChunkReader:
         except (OSError, SourceError) as error:
             return Chunk(chunk.source, error=reason(error))
 
-    def _next(self, file: ReadFile, work: Work) -> Chunk:
+    def _next(self, file: ReadFile, work: Pairs) -> Chunk:
         at_once = file.modality.at_once
         pairs = list(islice(work, at_once))
         items, prepared = [item for item, _ in pairs], [array for _, array in pairs]
         if len(pairs) == at_once:
             return Chunk(file.source, file.fingerprint, items, prepared, rest=(file, work))
         file.check_unchanged()
-        return Chunk(file.source, file.fingerprint, items, prepared, notes=file.notes)
+        return Chunk(file.source, file.fingerprint, items, prepared, note=file.note)
 
     def _donated(self, file: ReadFile, donor: Donor) -> Chunk | None:
         """The whole file with the donor's vectors; None if they do not fit (prose that has become a caption)."""
@@ -123,18 +120,17 @@ class ChunkReader:
             return None
         file.check_unchanged()
         rows = np.stack([vectors[item.part] for item in items])
-        return Chunk(file.source, file.fingerprint, items, rows=rows, donor=donor, notes=file.notes)
+        return Chunk(file.source, file.fingerprint, items, rows=rows, donor=donor, note=file.note)
 
 
 class ReadFile:
     """A file with the fingerprint of the bytes that its items come from. Raises `OSError` and `SourceError`."""
 
-    def __init__(self, source: Source, encoder: Encoder, max_pixels: int, thumbnails: Thumbnails | None = None) -> None:
+    def __init__(self, source: Source, encoder: Encoder, thumbnails: Thumbnails | None = None) -> None:
         self.source = source
         self._thumbnails = thumbnails
         self.modality = MODALITIES[source.modality]
         self._tower = encoder.tower(self.modality.tower)
-        self._max_pixels = max_pixels
         self._before = source.path.stat()
         self._content: bytes | None = None
         if self.modality.is_whole:  # fingerprint and decoder share the bytes
@@ -144,12 +140,17 @@ class ReadFile:
 
     def values(self) -> Iterator[tuple[Item, Any]]:
         """The items, each with the value that its tower prepares."""
-        self.notes: list[str] = []
-        note = self.notes.append
-        options = ReadOptions(self._tower.fits, self._max_pixels, self._content, self.source.sidecars, note)
+        self._notes: list[str] = []
+        note = self._notes.append
+        options = ReadOptions(self._tower.fits, self._content, self.source.sidecars, note)
         return self.modality.read(self.source.path, options)
 
-    def prepared(self) -> Work:
+    @property
+    def note(self) -> str | None:
+        """What is amiss with the file as far as it was read, though it can be; None for nothing."""
+        return "; ".join(self._notes) or None
+
+    def prepared(self) -> Pairs:
         """The items, each with its array ready to be embedded."""
         for item, value in self.values():
             array = self.prepare(value)

@@ -13,8 +13,11 @@
         EncoderMismatch           the library holds vectors of another encoder
       PathError                 a folder or file that was asked for is not there or is of no use
       SourceError               one file that cannot be indexed; the run goes on without it
+        TookTooLong               reading it was given up; the next run tries it again
       QueryError                a question that cannot be answered as it was put
       OutputError               an answer that cannot be written where it should go
+
+Damaged vectors are left out of answers, and are a `DamageWarning`, of Python's `warnings`.
 
 A message names the thing and the remedy, in one line. Library code raises; only the edges
 (`search.commands`, later `search.web`) print and choose exit codes.
@@ -46,6 +49,10 @@ class LibraryTooNew(LibraryError):
 
 class LibraryDamaged(LibraryError):
     """The library's files cannot be read or contradict each other."""
+
+
+class DamageWarning(UserWarning):
+    """Some of the library's vectors are damaged: answers lack them."""
 
 
 class LibraryFull(LibraryError):
@@ -88,6 +95,10 @@ class PathError(DescryError):
 
 class SourceError(DescryError):
     """One file that cannot be indexed; its message is the reason, without the path."""
+
+
+class TookTooLong(SourceError):
+    """Reading a file was given up after some time; it is tried again by the next run."""
 
 
 class QueryError(DescryError):

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,15 +23,15 @@ import numpy as np
 from indexer.allocator import keep_freed_memory
 from indexer.chunks import Chunk, ChunkReader, distinct
 from indexer.encoders.base import Encoder
+from indexer.errors import TookTooLong
 from indexer.items import Float32Array, Source
 from indexer.library import Library
 from indexer.modalities import MODALITIES
 from indexer.photos.memory import BUDGET
-from indexer.photos.opening import MAX_PIXELS
 from indexer.report import Report, Watcher
 from indexer.storage.files import Failure
 from indexer.survey import Survey
-from indexer.threads import AHEAD, processors
+from indexer.threads import AHEAD, Work, Workers, processors
 from indexer.thumbnails import Thumbnails
 
 # Items embedded and committed together; a kill may cost two such batches. Photos a second on two cores, shipped
@@ -39,6 +40,12 @@ BATCH = 32
 
 # Batches that are embedded at once: with one, the cores wait for the last piece of each, and for what comes between.
 UNDER_WAY = 2
+
+# What was given up in this process, whose threads may hang for good: `descry watch` does not try it every time.
+GIVEN_UP: dict[Source, str] = {}
+
+# The time of a file whose reading was given up: no file has it, so that the next run takes it for changed.
+UNSEEN = -1
 
 # Seconds that Ctrl-C waits for the batches under way: on a CPU most take less, and nobody minds.
 GRACE = 0.5
@@ -49,7 +56,6 @@ def index_sources(
     paths: Iterable[Path | str],
     encoder: Encoder,
     *,
-    max_pixels: int = MAX_PIXELS,
     exclude: Sequence[str] | None = None,
     follow_links: bool | None = None,
     thumbnails: bool = False,
@@ -70,10 +76,10 @@ def index_sources(
     keep_freed_memory()
     watcher = watcher or Watcher()
     report = Report()
-    limits = {"max_pixels": max_pixels, "max_memory": BUDGET.total}
+    limits = {"max_pixels": BUDGET.pixels, "max_memory": BUDGET.total}
     survey = Survey(library.catalog, report, watcher, limits=limits, exclude=exclude, follow_links=follow_links)
     with library.lock(), closing(Thumbnails(library.path)) if thumbnails else nullcontext() as small:
-        run = _Run(library, encoder, survey, report, watcher, max_pixels, small)
+        run = _Run(library, encoder, survey, report, watcher, small)
         try:
             run.refresh(paths)
             library.indexes.save()
@@ -100,12 +106,10 @@ class _Run:
         survey: Survey,
         report: Report,
         watcher: Watcher,
-        max_pixels: int,
         thumbnails: Thumbnails | None,
     ) -> None:
         self.catalog = library.catalog
         self.encoder = encoder
-        self.max_pixels = max_pixels
         self.thumbnails = thumbnails
         self.watcher = watcher
         self.report = report
@@ -164,26 +168,37 @@ class _Run:
     def _chunks(self, sources: Iterable[Source]) -> Iterator[Chunk]:
         """The files' chunks in order, read ahead by as much as the window holds."""
         threads = processors()
-        pool = ThreadPoolExecutor(threads, thread_name_prefix="descry-loader")
-        reader = ChunkReader(self.catalog, self.encoder, self.max_pixels, self.thumbnails)
-        window: deque[Future[Chunk]] = deque()
+        loaders = Workers(threads, "descry-loader")
+        reader = ChunkReader(self.catalog, self.encoder, self.thumbnails)
+        window: deque[tuple[Source, Work[Chunk]]] = deque()
+
+        def load(source: Source, read: Callable[[], Chunk]) -> None:
+            if source in GIVEN_UP:
+                read = partial(_given_up, source)
+            window.append((source, loaders.submit(read, size=source.size)))
 
         def oldest() -> Chunk:
-            self._store_until(window[0])
-            chunk = window.popleft().result()
+            source, loading = window[0]
+            self._store_until(loading)
+            try:
+                chunk = loaders.result(loading)
+            except TookTooLong as error:
+                GIVEN_UP[source] = str(error)
+                chunk = _given_up(source)
+            window.popleft()
             if not chunk.is_last:
-                window.append(pool.submit(reader.next, chunk))  # behind the others: a long file does not hold them up
+                load(source, partial(reader.next, chunk))  # behind the others: a long file does not hold them up
             return chunk
 
         try:
             for source in sources:
-                window.append(pool.submit(reader.first, source))
+                load(source, partial(reader.first, source))
                 while len(window) >= AHEAD * threads:
                     yield oldest()
             while window:
                 yield oldest()
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            loaders.close()
             reader.close()
 
     def _embed(self, batch: Sequence[Chunk]) -> None:
@@ -234,8 +249,8 @@ class _Run:
         for chunk in batch:
             if chunk.error is not None:
                 self._fail(Failure(chunk.source.path, chunk.error))
-            elif chunk.is_last and chunk.notes:
-                note = Failure(chunk.source.path, "; ".join(chunk.notes))
+            elif chunk.is_last and chunk.note:
+                note = Failure(chunk.source.path, chunk.note)
                 self.report.notes.append(note)
                 self.watcher.noted(note)
         self.watcher.stored(sum(len(chunk.items) for chunk in batch))
@@ -251,6 +266,7 @@ class _Run:
         if source.path not in self.unfinished and self.catalog.files.is_stored_by_another(source):
             return "unchanged"
         if donor and not self.survey.is_unmounted(donor.path) and self.catalog.move(donor.file_id, source, chunk.items):
+            self.catalog.files.set_note(donor.file_id, chunk.note)
             self.survey.vanished.discard(donor.file_id)
             return "unchanged" if donor.path == source.path else "moved"
         file_id, last = self.unfinished.pop(source.path, None) or Unfinished(
@@ -265,6 +281,7 @@ class _Run:
             self.unfinished[source.path] = Unfinished(file_id, last)
             return "unfinished"
         self.catalog.files.complete(file_id, source)
+        self.catalog.files.set_note(file_id, chunk.note)
         return "copied" if donor else "embedded"
 
     def _fail(self, failure: Failure) -> None:
@@ -278,3 +295,7 @@ class _Run:
                 self.catalog.files.forget(vanished)
                 self.catalog.files.forget_empty_folders()
             self.report.removed = len(vanished)
+
+
+def _given_up(source: Source) -> Chunk:
+    return Chunk(source._replace(mtime_ns=UNSEEN), error=GIVEN_UP[source])

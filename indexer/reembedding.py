@@ -22,11 +22,10 @@ import numpy as np
 
 from indexer.chunks import ReadFile, reason
 from indexer.encoders.base import Encoder
-from indexer.errors import LibraryError, SourceError, cannot_write
+from indexer.errors import LibraryError, SourceError, TookTooLong, cannot_write
 from indexer.items import Float32Array, Item, Source
 from indexer.library import TEXT_TOWER, Library
 from indexer.modalities import MODALITIES
-from indexer.photos.opening import MAX_PIXELS
 from indexer.pipeline import BATCH
 from indexer.report import Report, Watcher
 from indexer.storage.catalog import StoredFile
@@ -41,9 +40,7 @@ SCRATCH = ".reembedding.sqlite3"
 AT_ONCE = 512
 
 
-def reembed(
-    library: Library, encoder: Encoder, *, max_pixels: int = MAX_PIXELS, watcher: Watcher | None = None
-) -> Report:
+def reembed(library: Library, encoder: Encoder, *, watcher: Watcher | None = None) -> Report:
     """Gives every item of the library this encoder's vector, and the library this encoder.
 
     Where the library has it already, nothing is embedded, and an unfinished change to another one is given up.
@@ -60,7 +57,7 @@ def reembed(
             return report
         library.catalog.files.forget_displaced()
         with _in_our_words(library):
-            run = _Run(library, encoder, max_pixels, report, watcher or Watcher())
+            run = _Run(library, encoder, report, watcher or Watcher())
             with closing(run.gathered):
                 try:
                     run.embed_all()
@@ -170,8 +167,8 @@ class _Ready:
 class _Run:
     """One run of `reembed`."""
 
-    def __init__(self, library: Library, encoder: Encoder, max_pixels: int, report: Report, watcher: Watcher) -> None:
-        self.library, self.encoder, self.max_pixels = library, encoder, max_pixels
+    def __init__(self, library: Library, encoder: Encoder, report: Report, watcher: Watcher) -> None:
+        self.library, self.encoder = library, encoder
         self.report, self.watcher = report, watcher
         self.gathered = _Gathered(library, encoder)
         self.fingerprints: dict[int, bytes] = {}  # of files, by id, that are others than the catalog knows
@@ -182,7 +179,8 @@ class _Run:
         self.watcher.begin(len(ids))
         try:
             for start in range(0, len(ids), AT_ONCE):
-                for outcome in _batches(ahead(self._prepared, self._left(ids[start : start + AT_ONCE]))):
+                left = self._left(ids[start : start + AT_ONCE])
+                for outcome in _batches(ahead(self._prepared, left, overdue=_given_up)):
                     self._store([ready for ready in outcome if isinstance(ready, _Ready)])
                     for failure in (failure for failure in outcome if isinstance(failure, Failure)):
                         self._fail(failure)
@@ -211,9 +209,8 @@ class _Run:
                 tower = self.encoder.tower(MODALITIES[first.modality].tower)
                 return _Ready(file, items, [tower.prepare(item.text) for item in items], None)
             status = first.path.stat()
-            read = ReadFile(
-                Source(first.path, first.modality, status.st_size, status.st_mtime_ns), self.encoder, self.max_pixels
-            )
+            source = Source(first.path, first.modality, status.st_size, status.st_mtime_ns)
+            read = ReadFile(source, self.encoder)
             prepared = _of_parts(read, [item.part for item in items])
             read.check_unchanged()
             return _Ready(file, items, prepared, read.fingerprint)
@@ -273,6 +270,10 @@ class _Run:
         if successor.is_dir():
             successor.rename(tower)
         (library.path / SCRATCH).unlink()
+
+
+def _given_up(work: tuple[StoredFile, list[Item]], error: TookTooLong) -> Failure:
+    return Failure(work[1][0].path, str(error))
 
 
 def _of_parts(file: ReadFile, parts: Sequence[str]) -> list[Any]:

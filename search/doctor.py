@@ -263,12 +263,15 @@ def _lock(library: Path) -> Finding:
 
 def _files(library: Path) -> Finding:
     with Library.open(library) as opened:
-        failed = len(opened.catalog.files.failures())
+        failed, noted = len(opened.catalog.files.failures()), len(opened.catalog.files.notes())
         away = [str(root) for root in opened.catalog.files.roots() if why_unseen(root)]
     if away:
         return Finding(State.NOTE, f"not there now: {', '.join(away)}", "connect the drive, or `descry remove` them")
     if failed:
         return Finding(State.NOTE, f"{failed} could not be read", "`descry status --failed` names them")
+    if noted:
+        says = f"all were read, {noted} of them in part or with a note"
+        return Finding(State.NOTE, says, "`descry status --notes` names them")
     return Finding(State.OK, "all that was asked for is there and was read")
 
 

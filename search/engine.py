@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -138,7 +139,11 @@ class Engine:
         if all(isinstance(value, str) for value in values):
             rows = embed_questions(self.encoder, values, tower=tower)
         else:
-            rows = self.encoder.embed(tower, values)
+            prepare, prepared = self.encoder.tower(tower).prepare, []
+            for term, value in zip(asked.values(), values, strict=True):
+                with _named(term):  # a photo is decoded only now
+                    prepared.append(prepare(value))
+            rows = self.encoder.tower(tower).embed(prepared)
         return rows[[places[term.modality, term.value] for term in terms]]
 
     def _stored(self, _tower: str, terms: Sequence[Term]) -> Float32Array:
@@ -339,12 +344,18 @@ def _value(term: Term) -> Any:
         return term.value
     from indexer.modalities import MODALITIES  # late: a search by sentence needs no photo decoder
     from indexer.modalities.base import ReadOptions
-    from indexer.photos.opening import MAX_PIXELS
 
-    options = ReadOptions(lambda _: True, MAX_PIXELS)
-    try:
+    options = ReadOptions(lambda _: True)
+    with _named(term):
         for _, value in MODALITIES[term.modality].read(term.value, options):
             return value
+        raise SourceError("there is nothing in it")
+
+
+@contextmanager
+def _named(term: Term) -> Iterator[None]:
+    """Turns what is wrong with a file into a `QueryError` that names it."""
+    try:
+        yield
     except SourceError as error:
         raise QueryError(f"{term.value} cannot be searched with: {error}.") from error
-    raise QueryError(f"{term.value} cannot be searched with: there is nothing in it.")

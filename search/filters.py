@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 # A place without a distance means this many kilometres around it: a town and its surroundings.
 NEAR_KM = 10.0
 
-EARTH_RADIUS_KM = 6371.0
-
 # The greatest whole number of SQLite.
 SQLITE_MOST = 2**63 - 1
 
@@ -236,6 +234,8 @@ def kilometres(
     latitude: float | None, longitude: float | None, to_latitude: float, to_longitude: float
 ) -> float | None:
     """The distance of two places on the globe by the haversine formula; None if one is not known."""
+    from indexer.places import EARTH_RADIUS_KM  # late: few filters are about places
+
     if latitude is None or longitude is None:
         return None
     here, there = math.radians(latitude), math.radians(to_latitude)

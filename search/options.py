@@ -114,6 +114,7 @@ def search_options(*, k: int, wanted: str) -> Decorator:
                 help="Take queries from FILE, one a line (- is stdin), and answer each on a line of JSON.",
             ),
             device_option,
+            limit_options,
             sink_options,
             filter_options,
         )
@@ -170,6 +171,35 @@ def format_option(formats: Iterable[str]) -> Decorator:
 long_option = click.option("--long", is_flag=True, help="In a table, with what is known of each photo.")
 
 device_option = click.option("--device", default="auto", show_default=True, metavar="NAME", help="cpu, cuda, mps ...")
+
+
+def limit_options(command: Command) -> Command:
+    """Gives a command that decodes photos the limits on them, which then hold for the process."""
+    return _decorated(
+        command,
+        click.option(
+            "--max-megapixels",
+            type=Finite(0, 1e6, min_open=True),
+            help="Refuse photos that are larger.  [default: 250]",
+            expose_value=False,
+            callback=lambda _ctx, _parameter, value: _limit("pixels", value, 1e6),
+        ),
+        click.option(
+            "--max-memory",
+            metavar="GB",
+            type=Finite(0, 1e6, min_open=True),
+            help="Memory that decoding photos may take; without it, a sixth of the machine's, 4 GB at most.",
+            expose_value=False,
+            callback=lambda _ctx, _parameter, value: _limit("total", value, 1e9),
+        ),
+    )
+
+
+def _limit(name: str, value: float | None, unit: float) -> None:
+    if value is not None:
+        from indexer.photos.memory import BUDGET  # late: most commands decode no photo
+
+        setattr(BUDGET, name, int(value * unit))
 
 
 def sink_options(command: Command) -> Command:

@@ -228,7 +228,7 @@ def _terms(pieces: Iterable[_Piece], *, files: bool) -> Iterator[Term]:
             beside.append(_term(piece.text, piece.sign, files=files))
             continue
         whole = _whole_term(piece, sign, files=files)
-        if piece.kind == "words" and whole is None:
+        if piece.kind != "sign" and whole is None:  # also where a file of no kind has that name
             sentence.append(piece.text)
             continue
         if sentence:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from indexer.library import Library
 from indexer.photos.suffixes import EXTRAS
-from indexer.storage.files import LINK, shown
+from indexer.storage.files import LINK, Failure, shown
 from indexer.thumbnails import held
 from search.hits import GONE, why_unseen
 from search.languages import EXTRA, REMEDY, is_here
@@ -37,6 +37,7 @@ def status(library: Library) -> Rows:
         "size": f"{library.size() / 1e6:.1f} MB",
         "of which thumbnails": f"{their_size / 1e6:.1f} MB ({small} photos)",
         "failed": len(catalog.files.failures()),
+        "indexed, with something amiss": len(catalog.files.notes()),
         "changes not yet in a saved index": library.indexes.behind(),
         "other languages": f"by descry[{EXTRA}]" if is_here() else f"as far as the encoder goes; {REMEDY} adds them",
     }
@@ -84,6 +85,6 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
-def failures(library: Library) -> Rows:
-    """The files that could not be indexed, and why."""
-    return [{"path": shown(path), "reason": reason} for path, reason in library.catalog.files.failures()]
+def named(files: Iterable[Failure]) -> Rows:
+    """Files, each with what is amiss."""
+    return [{"path": shown(path), "reason": reason} for path, reason in files]

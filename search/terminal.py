@@ -11,16 +11,19 @@ import os
 import re
 import signal
 import sys
+import warnings
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 from urllib.parse import quote
 
 import click
 
-from indexer.errors import OutputError
+from indexer.errors import DamageWarning, OutputError
 
 INTERRUPTED = 130
 
@@ -83,10 +86,20 @@ def prepare() -> None:
         of_names = sys.getfilesystemencoding()
         encoding = None if is_terminal() else "utf-8" if codecs.lookup(of_names).name == "ascii" else of_names
         sys.stdout.reconfigure(encoding=encoding, errors="descry")
+    warnings.filterwarnings("always", category=DamageWarning)
+    warnings.showwarning = partial(_warn, warnings.showwarning)
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _end)
+
+
+def _warn(others: Callable[..., None], message: Warning | str, category: type[Warning], *place: Any) -> None:
+    """Says what the libraries warn of; `others` shows other warnings."""
+    if issubclass(category, DamageWarning):
+        say(f"warning: {message}")
+    else:
+        others(message, category, *place)
 
 
 def _end(number: int, _frame: FrameType | None) -> NoReturn:

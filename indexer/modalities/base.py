@@ -14,14 +14,13 @@ if TYPE_CHECKING:
 
 
 class ReadOptions(NamedTuple):
-    """What reading a file depends on beside the file: the tower's context and the limit on pixels.
+    """What reading a file depends on beside the file: whether a value fits the tower's context.
 
     `content` are the bytes of a file of a modality that `is_whole`, if they were read already; `sidecars` are the
     files that tell about it. `note` is told what is amiss with a file that is read all the same.
     """
 
     fits: Callable[[Any], bool]
-    max_pixels: int
     content: bytes | None = None
     sidecars: Sequence[Path] = ()
     note: Callable[[str], None] = lambda _: None

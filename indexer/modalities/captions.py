@@ -28,7 +28,7 @@ from indexer.texts import LARGEST_TEXT, LONGEST_LINE, lines, open_text
 
 # How corpora and people call the two columns, tried in this order.
 CAPTION_KEYS = (
-    *("captions", "caption", "text", "sentences", "sentence", "comment", "raw", "title", "description", "alt_text"),
+    *("captions", "caption", "text", "sentences", "sentence", "comment", "raw", "description", "alt_text", "title"),
 )
 PHOTO_KEYS = (
     *("image", "photo", "file_name", "filename", "file", "image_name", "image_path", "filepath", "path", "img", "url"),
@@ -232,6 +232,8 @@ def _layout(sample: Sequence[str]) -> Layout | None:
 def _named(delimiter: str, names: Sequence[str], skipped: int) -> Layout | None:
     places = {re.sub(r"[\s-]+", "_", name.strip().lower()): place for place, name in reversed([*enumerate(names)])}
     caption = next((places[key] for key in CAPTION_KEYS if key in places), None)
+    if caption is None:  # "caption_en"
+        caption = min((place for name, place in places.items() if name.startswith("caption")), default=None)
     photo = next((places[key] for key in PHOTO_KEYS if key in places), None)
     if caption is None:
         return None
@@ -261,9 +263,13 @@ def _words(cells: Sequence[str]) -> float:
 
 
 def _is_photo(value: str) -> bool:
-    """Whether a cell names a photo, with or without the number of a caption behind it."""
-    name = value.strip().partition("#")[0].lower()
-    return name.startswith(("http://", "https://")) or name.endswith(tuple(SUFFIXES))
+    """Whether a cell names a photo, with or without numbers behind it, as in Flickr8k's "1.jpg#0" and "1.jpg.1#0"."""
+    return value.strip().lower().startswith(("http://", "https://")) or _is_photo_file(value)
+
+
+def _is_photo_file(value: str) -> bool:
+    name = re.sub(r"(\.\d+)?(#\d+)?$", "", value.strip().lower())
+    return name.endswith(tuple(SUFFIXES)) and "://" not in name
 
 
 def _rows(text: TextIO, delimiter: str, note: Note) -> Iterator[tuple[int, list[str]]]:
@@ -315,7 +321,7 @@ csv.field_size_limit(2 * LONGEST_LINE)  # the default refuses a caption of more 
 
 
 def _documents(path: Path, note: Note) -> Iterator[Captioned]:
-    """The captions of COCO, Karpathy's splits, Visual Genome, or a list of records that name their photo.
+    """The captions of COCO, Karpathy's splits, Visual Genome, a list of records that name their photo, or one by photo.
 
     Karpathy and Fei-Fei: Deep Visual-Semantic Alignments for Generating Image Descriptions (CVPR 2015). Krishna et al.:
     Visual Genome (IJCV 2017); the phrases of its regions are read as captions of the whole photo. Any other JSON
@@ -325,9 +331,13 @@ def _documents(path: Path, note: Note) -> Iterator[Captioned]:
     is_coco = False
     for section, place, entry in _entries(path, note):
         where = f":{section}[{place}]"
-        if not isinstance(entry, dict):
+        if _is_photo_file(section):  # {"a.jpg": "a dog"}, or more than one, or a record
+            yield from _record(
+                where, {"image": section, **(entry if isinstance(entry, dict) else {"text": entry})}, note
+            )
+        elif not isinstance(entry, dict):
             continue
-        if section == "images" and isinstance(entry.get("sentences"), list):
+        elif section == "images" and isinstance(entry.get("sentences"), list):
             yield from _karpathy(where, entry, note)
         elif section == "images" and isinstance(entry.get("id"), int | str):
             names[entry["id"]] = entry.get("file_name")
@@ -339,7 +349,7 @@ def _documents(path: Path, note: Note) -> Iterator[Captioned]:
             yield from _said(
                 where, number and f"{number}.jpg", list({str(phrase): phrase for phrase in phrases}.values()), note
             )
-        elif not section and entry.keys() & {*CAPTION_KEYS} and entry.keys() & {*PHOTO_KEYS}:
+        elif entry.keys() & {*(CAPTION_KEYS[:2] if section else CAPTION_KEYS)} and entry.keys() & {*PHOTO_KEYS}:
             yield from _record(where, entry, note)
     if is_coco:  # once more, for in some files the photos stand behind what is said of them
         for section, place, entry in _entries(path, note):
@@ -362,6 +372,8 @@ def _joined(tokens: object) -> str:
 def _entries(path: Path, note: Note) -> Iterator[tuple[str, int, Any]]:
     """What the lists hold that stand at the top of a document or under a name there: the name, the place, the entry.
 
+    What stands there under the name of a photo is such an entry too.
+
     In one pass and a bounded piece at a time; an entry of more than `LONGEST_LINE` bytes is passed over.
     """
     told = 0
@@ -383,7 +395,7 @@ def _parsed(path: Path) -> Iterator[tuple[str, int, Any]]:
         except (ValueError, RecursionError) as error:
             raise SourceError(f"it is not JSON ({error})") from error
     for section, entries in (document if isinstance(document, dict) else {"": document}).items():
-        for place, entry in enumerate(entries if isinstance(entries, list) else ()):
+        for place, entry in enumerate(entries if isinstance(entries, list) else [entries] * _is_photo_file(section)):
             yield section, place, entry
 
 
@@ -398,6 +410,8 @@ def _streamed(path: Path, note: Note) -> Iterator[tuple[str, int, Any]]:
             if event in ("end_map", "end_array"):
                 above.pop()
             in_list = above in (["start_array"], ["start_map", "start_array"])
+            if above == ["start_map"] and event not in ("map_key", "start_array", "end_array"):
+                in_list = _is_photo_file(section)
             if event == "map_key" and above == ["start_map"]:
                 section, place = value, 0
             elif in_list and entry is None:

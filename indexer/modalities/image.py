@@ -18,7 +18,7 @@ from indexer.places import place_names
 
 def read(path: Path, options: ReadOptions) -> Iterator[tuple[Item, Image.Image]]:
     """The photo at `path` as its one item, its pixels not yet decoded; what it says itself goes before its sidecars."""
-    image = open_photo(path, max_pixels=options.max_pixels, content=options.content)
+    image = open_photo(path, content=options.content)
     facts = photo_facts(image)
     if facts.get("incomplete"):
         options.note("it is incomplete: its last bytes are missing")

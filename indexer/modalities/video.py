@@ -22,7 +22,7 @@ from indexer.modalities.base import Modality, ReadOptions
 from indexer.modalities.text import photo_beside
 from indexer.photos.facts import camera_name, local_time, moment
 from indexer.photos.memory import BUDGET
-from indexer.photos.opening import MAX_PIXELS, check_pixels
+from indexer.photos.opening import check_pixels
 from indexer.photos.sidecars import sidecar_facts, sidecar_owners
 from indexer.photos.suffixes import FILMS
 from indexer.places import place_names
@@ -72,7 +72,7 @@ Look = tuple[float, "Image.Image"]
 
 def read(path: Path, options: ReadOptions) -> Iterator[tuple[Item, Image.Image]]:
     """The looks at a film, each with its picture; none at the film of a Live Photo, which belongs to its photo."""
-    with _Film(path, options.max_pixels) as film:
+    with _Film(path) as film:
         facts, duration = film.facts(), film.duration
         held = BYTES_A_PIXEL * film.stream.width * film.stream.height
     if duration and duration < LIVE_PHOTO and photo_beside(path):
@@ -83,7 +83,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[tuple[Item, Image.Image]]
     apart = max(LEAST_APART, (duration or 0) / MOST_LOOKS)
     count, end = 0, None
     while count < MOST_LOOKS:
-        with BUDGET.lent(held), closing(_looks(path, options.max_pixels, apart, end)) as looks:
+        with BUDGET.lent(held), closing(_looks(path, apart, end)) as looks:
             for end, picture in islice(looks, AT_ONCE - 1):
                 yield Item("video", path, part_at(end), facts=facts), picture
             last = next(looks, None)
@@ -115,10 +115,10 @@ def picture(path: Path, part: str) -> Image.Image:
     raise SourceError(f"it has no picture at {part.removeprefix('t')} seconds")
 
 
-def _looks(path: Path, max_pixels: int, apart: float, after: float | None) -> Iterator[Look]:
+def _looks(path: Path, apart: float, after: float | None) -> Iterator[Look]:
     """The times of key frames, at least `apart` seconds, and of a grid between them, `after` one, with pictures."""
     last, key = after, 0.0
-    with _Film(path, max_pixels) as film, _Film(path, max_pixels) as between:
+    with _Film(path) as film, _Film(path) as between:
         for time, frame in chain(film.frames("NONKEY", after or 0.0), [(math.inf, None)]):
             if (last is not None or frame is None) and (last is None or time > last):
                 for look in _grid(between, key, last, time - apart, apart):
@@ -150,7 +150,7 @@ def _grid(film: _Film, key: float, last: float | None, end: float, apart: float)
 class _Film:
     """A film that is open, for use in a `with`. Raises `SourceError` for what is none."""
 
-    def __init__(self, path: Path, max_pixels: int = MAX_PIXELS) -> None:
+    def __init__(self, path: Path) -> None:
         import av  # late: it takes 80 ms, and is an extra
 
         with _source_errors(path):
@@ -159,7 +159,7 @@ class _Film:
             )
         try:
             self.stream = self._pictures()
-            check_pixels(self.stream.width, self.stream.height, max_pixels)
+            check_pixels(self.stream.width, self.stream.height)
         except BaseException:
             self._container.close()
             raise

@@ -81,6 +81,8 @@ class Exact:
 
     def nearest(self, queries: Float32Array, k: int, allowed: Int64Array | None) -> tuple[Float32Array, Int64Array]:
         """The `k` nearest of each query: scores and ids `[q, k]`, best first, ties by id; -1 where there are fewer."""
+        if allowed is None:
+            self.stored.look_through(self.ids)
         places = None if allowed is None else np.flatnonzero(np.isin(self.ids, allowed))
         if len(queries) > MANY:
             return self._nearest_of_many(queries, k, places)
@@ -182,13 +184,16 @@ def nearest_stored(
 ) -> tuple[Float32Array, Int64Array]:
     """The `k` nearest of ids `[n]` to a query `[dim]` by their stored vectors: as `best` gives them.
 
-    Damaged vectors are left out; reading them says so.
+    Damaged vectors are left out, and said to be damaged.
     """
     near = ids if len(ids) <= FEW else stored.may_be_nearest(query, ids, k)
     rows = stored.read(near)
     if not (sound := is_sound(rows)).all():
         return nearest_stored(stored, np.setdiff1d(ids, near[~sound]), query, k)
-    return best(cosines(rows, query), near, k)
+    scores, nearest = best(cosines(rows, query), near, k)
+    if not stored.are_sound(nearest[nearest >= 0]):
+        return nearest_stored(stored, ids, query, k)  # they read as zero now
+    return scores, nearest
 
 
 def cosines(rows: npt.NDArray[np.floating], query: Float32Array) -> Float32Array:

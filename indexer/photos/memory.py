@@ -1,4 +1,4 @@
-"""The memory that decoding photos may take: a budget of bytes that all threads of the process share.
+"""How large photos may be, and the memory that decoding them may take: a budget that all threads of the process share.
 
 What a photo takes depends on its decoder more than on its file: a WebP of 34 bytes may need four gigabytes.
 """
@@ -19,6 +19,10 @@ from indexer.errors import SourceError
 SHARE = 1 / 6
 LEAST, MOST = 512 << 20, 4 << 30
 
+# 250 megapixels: above any camera's single exposure (a Hasselblad's multi-shot excepted), below what would take more
+# than a gigabyte of memory to decode.
+MAX_PIXELS = 250_000_000
+
 # Memory where the system does not tell.
 ASSUMED = 8 << 30
 
@@ -37,10 +41,10 @@ COPIES_OF_NUMBERS = 5
 
 
 class Budget:
-    """Bytes that may be taken together. Who needs more than is left waits, in the order of coming."""
+    """Bytes that may be taken together, and pixels by one photo. Who needs more than is left waits in turn."""
 
-    def __init__(self, total: int) -> None:
-        self.total = total
+    def __init__(self, total: int, pixels: int = MAX_PIXELS) -> None:
+        self.total, self.pixels = total, pixels
         self._taken = 0
         self._turn = threading.Lock()
         self._changed = threading.Condition()

@@ -28,10 +28,6 @@ PngImagePlugin.MAX_TEXT_CHUNK = 32 << 20
 # Pillow warns of oddities in files that it reads all the same; a photo folder is full of them.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
-# 250 megapixels: above any camera's single exposure (a Hasselblad's multi-shot excepted), below what
-# would take more than a gigabyte of memory to decode.
-MAX_PIXELS = 250_000_000
-
 # The formats, by Pillow's names, that are decoded: no others are tried, whatever a file's name says. PostScript, for
 # one, would be handed to another program.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF", "JPEG2000", "PPM")
@@ -71,10 +67,10 @@ def whole_file(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def open_photo(path: Path, *, max_pixels: int = MAX_PIXELS, content: bytes | None = None) -> Image.Image:
+def open_photo(path: Path, *, content: bytes | None = None) -> Image.Image:
     """The photo at `path`, its header read and its pixels not yet decoded; of its `content`, if that was read already.
 
-    Raises `SourceError` if it is none, or if it holds more than `max_pixels` pixels.
+    Raises `SourceError` if it is none, or if it holds more pixels than the `BUDGET` allows.
     """
     with source_errors():
         if content is None:
@@ -94,18 +90,19 @@ def open_photo(path: Path, *, max_pixels: int = MAX_PIXELS, content: bytes | Non
     if image.info.get("progressive") and content.count(JPEG_SCAN) > MOST_SCANS:
         raise SourceError(f"it is damaged (a JPEG of more than {MOST_SCANS} scans)")
     try:
-        check_pixels(image.width, image.height, max_pixels)
+        check_pixels(image.width, image.height)
     except SourceError:
         image.close()
         raise
     return image
 
 
-def check_pixels(width: int, height: int, most: int) -> None:
-    """Raises `SourceError` for a picture of more pixels."""
-    if width * height > most:
+def check_pixels(width: int, height: int) -> None:
+    """Raises `SourceError` for a picture of more pixels than the `BUDGET` allows."""
+    if width * height > BUDGET.pixels:
         raise SourceError(
-            f"it has {width * height / 1e6:.0f} megapixels, the limit is {most / 1e6:.0f}; --max-megapixels raises it"
+            f"it has {width * height / 1e6:.0f} megapixels, the limit is {BUDGET.pixels / 1e6:.0f}; "
+            "--max-megapixels raises it"
         )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -24,7 +24,7 @@ from indexer.storage import full_text, migrations
 from indexer.storage.database import Database
 from indexer.storage.files import LIMBO, Files
 from indexer.storage.listing import Listing
-from indexer.storage.stored_vectors import StoredVectors, vectors_file
+from indexer.storage.stored_vectors import Seal, StoredVectors, vectors_file
 from indexer.storage.tags import Tags
 
 # Vectors of at most this many items are in memory at once: 8 MB at 256 dimensions.
@@ -71,7 +71,7 @@ class Catalog(Database):
         path = vectors_file(self.path, self.generation)
         if self._stored is None or self._stored.path != path:
             self._close_stored()
-            stored = StoredVectors(path, self.dimension)
+            stored = StoredVectors(path, self.dimension, self._seals)
             stored.check(self._last_id())
             self._stored = stored
         return self._stored
@@ -108,6 +108,23 @@ class Catalog(Database):
             yield revision
             if self._stored is not None:
                 self._stored.sync()  # before the commit: what the catalog holds is there, also after a power cut
+                self._seal(self._stored)
+
+    def _seal(self, stored: StoredVectors) -> None:
+        """Records the seals of the vectors that have none, which are those that were just written."""
+        start = int(self.scalar("SELECT max(first) + length FROM seals") or 1)
+        if (end := self._last_id() + 1) > start:
+            self.connection.executemany(migrations.PUT_SEAL, stored.seal(start, end))
+
+    def _seals(self, ids: Collection[int] | None) -> Iterable[Seal]:
+        """The seals of the places of some ids, or of all; none where the catalog may not be brought up to date."""
+        if self.version < migrations.SEALED:
+            return ()
+        if ids is None:
+            return map(Seal._make, self.connection.execute("SELECT * FROM seals"))
+        sql = "SELECT * FROM seals WHERE first <= ? ORDER BY first DESC LIMIT 1"
+        rows = {self.connection.execute(sql, (id,)).fetchone() for id in ids}
+        return [Seal(*row) for row in rows if row]
 
     def put_items(self, file_id: int, items: Sequence[Item], rows: Float32Array, revision: int) -> None:
         """Stores items of a file and their vectors, `[n, dim]`."""
@@ -153,8 +170,12 @@ class Catalog(Database):
         Indexes from before are too old to catch up. Raises `LibraryDamaged` if the next file is not whole.
         """
         old, following = self.generation, self.generation + 1
-        StoredVectors(vectors_file(self.path, following), dimension).check(self._last_id())
+        new, end = StoredVectors(vectors_file(self.path, following), dimension), self._last_id() + 1
+        new.check(end - 1)
+        doubtful = {*new.unsound(np.array(self.all_ids(), np.int64)).tolist()}
         with self.atomic() as revision:
+            self.connection.execute("DELETE FROM seals")
+            self.connection.executemany(migrations.PUT_SEAL, new.seal(1, end, doubtful))
             self.connection.execute("UPDATE vectors SET revision = ?", (revision,))
             read = [(fingerprint, id) for id, fingerprint in fingerprints.items()]
             self.connection.executemany("UPDATE files SET fingerprint = ? WHERE id = ?", read)
@@ -168,8 +189,9 @@ class Catalog(Database):
     # vectors, for indexes to catch up with
 
     def damaged(self) -> Int64Array:
-        """The ids of the vectors that are damaged, see `StoredVectors.damaged`."""
-        return self.stored.damaged(np.array(self.all_ids(), np.int64))
+        """The ids of the vectors that are damaged."""
+        ids = np.array(self.all_ids(), np.int64)
+        return self.stored.damaged(ids) if self.version >= migrations.SEALED else self.stored.unsound(ids)
 
     def all_ids(self) -> list[int]:
         """The ids of all vectors, the oldest first."""

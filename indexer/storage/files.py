@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from indexer.items import Int64Array, Source
 from indexer.storage.database import Database
+from indexer.storage.migrations import NOTED
 
 # A folder of a thousand equal files would otherwise be looked up a million times.
 DONORS_LOOKED_AT = 16
@@ -66,7 +67,7 @@ class Donor(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """A file that could not be indexed, and why."""
+    """A file that could not be indexed, and why; or one that was, and what is amiss with it."""
 
     path: Path
     reason: str
@@ -158,6 +159,17 @@ class Files:
         )
         return [Failure(Path(folder, name), error) for folder, name, error in rows]
 
+    def notes(self) -> list[Failure]:
+        """The files with which something is amiss, though they were read, by path; none of an old catalog."""
+        if self._database.version < NOTED:
+            return []
+        rows = self._connection.execute(
+            "SELECT folders.path, name, note FROM files JOIN folders ON folders.id = folder_id "
+            "WHERE note IS NOT NULL AND folders.path != ? ORDER BY 1, 2",
+            (str(LIMBO),),
+        )
+        return [Failure(Path(folder, name), note) for folder, name, note in rows]
+
     def set_blocked(self, root: Path, places: Iterable[Failure]) -> None:
         """Records the places at or under `root` that cannot be looked at, instead of those known before."""
         known = self._connection.execute(f"SELECT path, reason FROM blocked WHERE {AT_OR_BELOW}", range_below(root))
@@ -203,6 +215,10 @@ class Files:
     def complete(self, file_id: int, source: Source) -> None:
         """Records that all items of the file are stored: from now on it counts as unchanged."""
         self._connection.execute("UPDATE files SET mtime_ns = ? WHERE id = ?", (source.mtime_ns, file_id))
+
+    def set_note(self, file_id: int, note: str | None) -> None:
+        """Records what is amiss with a file that can be read all the same; None for nothing."""
+        self._connection.execute("UPDATE files SET note = ? WHERE id = ? AND note IS NOT ?", (note, file_id, note))
 
     def doubt(self, item_ids: Int64Array) -> None:
         """Makes the files of items count as changed, and their vectors as those of no content."""

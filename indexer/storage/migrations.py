@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from indexer.errors import LibraryError
 from indexer.storage.packing import pack, width
 from indexer.storage.stored_vectors import StoredVectors, vectors_file
 
@@ -233,12 +234,38 @@ WHEN old.description IS NOT new.description BEGIN
 END;
 """
 
+# What is amiss with a file that was read all the same; checksums of the vectors, see `stored_vectors.Seal`: 4.2 bytes a
+# vector.
+NOTES_AND_SEALS = """
+ALTER TABLE files ADD COLUMN note TEXT;
+CREATE INDEX files_noted ON files (folder_id) WHERE note IS NOT NULL;
+CREATE TABLE seals (first INTEGER PRIMARY KEY, length INTEGER NOT NULL, digest BLOB NOT NULL, each BLOB NOT NULL);
+"""
+
+PUT_SEAL = "INSERT INTO seals VALUES (?, ?, ?, ?)"
+
+
+def _seal(connection: sqlite3.Connection) -> None:
+    """Takes the vectors as they are, but for those of wrong lengths: these have been damaged."""
+    meta = dict(connection.execute("SELECT key, value FROM meta WHERE key IN ('dimension', 'generation')"))
+    ids = np.array([id for (id,) in connection.execute("SELECT id FROM vectors ORDER BY id")], np.int64)
+    if len(ids):
+        (_, _, path) = connection.execute("PRAGMA database_list").fetchone()
+        stored = StoredVectors(vectors_file(Path(path), int(meta.get("generation", 1))), int(meta["dimension"]))
+        with suppress(LibraryError):  # who asks for the vectors is told
+            doubtful = {*stored.unsound(ids).tolist()}
+            connection.executemany(PUT_SEAL, stored.seal(1, int(ids[-1]) + 1, doubtful))
+
+
 Step = str | Callable[[sqlite3.Connection], None]
 
-STEPS: tuple[Step, ...] = (FIRST, WORDS, TAGS, BY_FACTS, _vectors_into_a_file, BY_COLUMNS, FACTS_VERSION, DESCRIPTIONS)
+STEPS: tuple[Step, ...] = (
+    *(FIRST, WORDS, TAGS, BY_FACTS, _vectors_into_a_file, BY_COLUMNS, FACTS_VERSION, DESCRIPTIONS),
+    *(NOTES_AND_SEALS, _seal),
+)
 
-# The last step without which a catalog cannot be read at all.
-NEEDED = 6
+# The last step without which a catalog cannot be read at all; those from which on it keeps notes and seals.
+NEEDED, NOTED, SEALED = 6, 9, 10
 
 
 def version(connection: sqlite3.Connection) -> int:

@@ -77,15 +77,6 @@ def rough_scores(records: Records, query: Float32Array) -> tuple[Float32Array, F
         return scores, units * np.float32(STRAYS * np.linalg.norm(query))
 
 
-def rough_lengths(records: Records, dimension: int) -> Float32Array:
-    """The lengths `[n]` of vectors by their upper eight bits; that of one that was damaged is another as a rule."""
-    upper = _upper(records, dimension).astype(np.float32)
-    upper += np.float32(LEFT_OUT / NIBBLE)
-    with np.errstate(over="ignore", invalid="ignore"):
-        lengths: Float32Array = NIBBLE * _units(records)[:, 0] * np.sqrt(np.vecdot(upper, upper))
-    return lengths
-
-
 def _half(dimension: int) -> int:
     return (dimension + 1) // 2
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -24,8 +23,8 @@ from indexer.items import Float32Array, Source
 from indexer.library import Library
 from indexer.modalities import MODALITIES
 from indexer.modalities.base import ReadOptions
-from indexer.photos.opening import MAX_PIXELS
 from indexer.report import Watcher
+from indexer.threads import ahead
 from indexer.transfer.batches import Batch, Embeddings, Entry, check_rows
 from indexer.transfer.clip_retrieval import ClipRetrieval
 from indexer.transfer.npz import Npz
@@ -200,16 +199,17 @@ class _Run:
 
     def _looked_at(self, entries: Sequence[Entry]) -> list[Entry]:
         """The entries, with the state of the whole files that nobody looked at before."""
-        with ThreadPoolExecutor(thread_name_prefix="descry-loader") as pool:
-            return list(pool.map(_look_at, entries, map(self._is_new, entries)))
+        pairs = [(entry, self._is_new(entry)) for entry in entries]
+        return list(ahead(_look_at, pairs, overdue=lambda pair, _error: pair[0]))
 
     def _is_new(self, entry: Entry) -> bool:
         known = self._catalog.files.state(*_file(entry))
         return known is None or known.error is not None or known.mtime_ns is None
 
 
-def _look_at(entry: Entry, is_new: bool) -> Entry:
+def _look_at(pair: tuple[Entry, bool]) -> Entry:
     """The entry of a whole file with its size, time, facts and fingerprint, if nobody looked and the file is there."""
+    entry, is_new = pair
     path, modality = _file(entry)
     if entry.size is not None or entry.item.part or not is_new:
         return entry
@@ -217,7 +217,7 @@ def _look_at(entry: Entry, is_new: bool) -> Entry:
     try:
         status = path.stat()
         with suppress(SourceError):  # its vector is good, whatever became of the file
-            for item, _ in MODALITIES[modality].read(path, ReadOptions(lambda _: True, MAX_PIXELS)):
+            for item, _ in MODALITIES[modality].read(path, ReadOptions(lambda _: True)):
                 facts |= item.facts
                 digest = fingerprint(path)
                 break

@@ -12,7 +12,7 @@ import click
 
 from indexer.errors import LibraryNotFound, PathError
 from indexer.stores import is_address
-from search.options import Finite, PlacePath, device_option, model_option
+from search.options import Finite, PlacePath, device_option, limit_options, model_option
 from search.terminal import INTERRUPTED, leave, say, write
 
 if TYPE_CHECKING:
@@ -26,19 +26,7 @@ NICE = 10
 @click.argument("paths", nargs=-1, type=PlacePath(path_type=Path))
 @model_option("The encoder of a new library: see `descry models`.")
 @device_option
-@click.option(
-    "--max-megapixels",
-    default=250.0,
-    show_default=True,
-    type=Finite(0, 1e6, min_open=True),
-    help="Skip photos that are larger.",
-)
-@click.option(
-    "--max-memory",
-    metavar="GB",
-    type=Finite(0, 1e6, min_open=True),
-    help="Memory that decoding photos may take; without it, a sixth of the machine's, 4 GB at most.",
-)
+@limit_options
 @click.option(
     "--exclude",
     multiple=True,
@@ -62,8 +50,6 @@ def index(
     paths: tuple[Path, ...],
     model: str | None,
     device: str,
-    max_megapixels: float,
-    max_memory: float | None,
     exclude: tuple[str, ...],
     follow_links: bool | None,
     thumbnails: bool,
@@ -76,12 +62,9 @@ def index(
     \b
     descry index ~/Photos ~/notes
     """
-    from indexer.photos.memory import BUDGET
     from indexer.pipeline import index_sources
     from search.progress import summary, watcher
 
-    if max_memory is not None:
-        BUDGET.total = int(max_memory * 1e9)
     library, encoder = _for_indexing(ctx.obj, paths, model, device)
     with library:
         roots = paths or tuple(library.catalog.files.roots())
@@ -89,7 +72,6 @@ def index(
             library,
             roots,
             encoder,
-            max_pixels=int(max_megapixels * 1e6),
             exclude=[rule for rule in exclude if rule] if exclude else None,
             follow_links=follow_links,
             thumbnails=thumbnails and not is_address(ctx.obj),
@@ -107,6 +89,7 @@ def index(
 @click.argument("paths", nargs=-1, type=PlacePath(path_type=Path))
 @model_option("The encoder of a new library: see `descry models`.")
 @device_option
+@limit_options
 @click.option(
     "--scan-every",
     default=10.0,

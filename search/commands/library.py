@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from indexer.library import Library
-from search.options import device_option, filter_options, format_option, model_option
+from search.options import device_option, filter_options, format_option, limit_options, model_option
 from search.present.formats import ROW_FORMATS
 from search.terminal import INTERRUPTED, leave, say, write
 
@@ -62,6 +62,7 @@ def remove(library: Path, path: Path) -> None:
 @click.command()
 @model_option("The new encoder, see `descry models`; by default the library's own.")
 @device_option
+@limit_options
 @click.pass_obj
 def reembed(library: Path, model: str | None, device: str) -> None:
     """Give a library another encoder, or its own one's newer weights; ids and tags stay.
@@ -119,6 +120,7 @@ def export(library: Path, file: Path, modality: str, filters: tuple[Filter, ...]
 )
 @click.option("--photos", type=click.Path(path_type=Path), metavar="FOLDER", help="Where relative paths begin.")
 @device_option
+@limit_options
 @click.pass_obj
 def import_(library: Path, source: Path, model: str | None, photos: Path | None, device: str) -> None:
     """Take in the vectors of SOURCE: a file that `descry export` wrote, or a folder as clip-retrieval writes it.

@@ -9,7 +9,15 @@ import click
 
 from indexer.errors import LibraryNotFound
 from indexer.library import Library
-from search.options import COUNT, count_option, device_option, filter_options, format_option, model_option
+from search.options import (
+    COUNT,
+    count_option,
+    device_option,
+    filter_options,
+    format_option,
+    limit_options,
+    model_option,
+)
 from search.present.formats import ROW_FORMATS
 from search.terminal import say, write
 
@@ -34,6 +42,7 @@ PATHS = {"paths": "\n", "paths0": "\0"}
     metavar="FILE",
     help="Write a page that shows the groups, photos side by side, the best marked.",
 )
+@limit_options
 @filter_options
 @click.pass_obj
 def duplicates(
@@ -152,6 +161,7 @@ def groups(library: Path, number: int | None, members: bool, form: str) -> None:
 @click.command("map")
 @click.argument("page", type=click.Path(path_type=Path), metavar="FILE.html")
 @click.option("-n", "number", type=COUNT, help="Groups to name, as of `descry groups`.")
+@limit_options
 @click.pass_obj
 def map_(library: Path, page: Path, number: int | None) -> None:
     """Draw the library as a map: one page, without a network, on which alike photos lie side by side.
@@ -178,6 +188,7 @@ def map_(library: Path, page: Path, number: int | None) -> None:
 @click.option("--open", "show", is_flag=True, help="Open the picture with the desktop's program.")
 @model_option("The encoder: by default the library's, without a library the shipped one.")
 @device_option
+@limit_options
 @format_option(ROW_FORMATS)
 @click.pass_obj
 def explain(

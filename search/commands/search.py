@@ -21,6 +21,7 @@ from search.options import (
     count_option,
     filter_options,
     format_option,
+    limit_options,
     long_option,
     modality_option,
     search_options,
@@ -135,6 +136,7 @@ def describe(library: Path, /, photo: str | None, labels: Path | None, output: O
 @sort_option("-date", "In this order:")
 @format_option(FORMATS)
 @long_option
+@limit_options
 @sink_options
 @filter_options
 @click.pass_obj

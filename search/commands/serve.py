@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from search.options import device_option
+from search.options import device_option, limit_options
 
 
 @click.command()
@@ -27,6 +27,7 @@ from search.options import device_option
 @click.option("--log-queries", is_flag=True, help="The same with what was asked in addresses.")
 @click.option("--open", "show", is_flag=True, help="Open the page in the browser.")
 @device_option
+@limit_options
 @click.pass_context
 def serve(
     ctx: click.Context,
@@ -68,6 +69,7 @@ def serve(
 
 @click.command()
 @device_option
+@limit_options
 @click.pass_obj
 def mcp(library: Path, device: str) -> None:
     """Answer an assistant that speaks MCP (Model Context Protocol) on standard input and output.

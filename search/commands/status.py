@@ -13,9 +13,10 @@ from search.terminal import write
 
 @click.command()
 @click.option("--failed", is_flag=True, help="List the files that could not be indexed, and why.")
+@click.option("--notes", is_flag=True, help="List the files with which something is amiss, though they were indexed.")
 @format_option(ROW_FORMATS)
 @click.pass_obj
-def status(library: Path, failed: bool, form: str) -> None:
+def status(library: Path, failed: bool, notes: bool, form: str) -> None:
     """Show what the library holds, where it comes from, and what failed.
 
     \b
@@ -25,5 +26,7 @@ def status(library: Path, failed: bool, form: str) -> None:
     from search import reports
 
     with Library.open(library) as opened:
-        report = reports.failures(opened) if failed else reports.status(opened)
+        files = opened.catalog.files
+        named = [*(files.failures() if failed else ()), *(files.notes() if notes else ())]
+        report = reports.named(named) if failed or notes else reports.status(opened)
     write(ROW_FORMATS[form](report))

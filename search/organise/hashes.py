@@ -8,9 +8,7 @@ other's crop.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import product
 from pathlib import Path
@@ -26,6 +24,7 @@ from indexer.items import Int64Array, Item
 from indexer.photos.opening import open_photo
 from indexer.photos.pixels import upright_rgb
 from indexer.report import Watcher
+from indexer.threads import ahead
 
 # A photo's hashes, `[1 + crops, bytes]`, the whole photo's first.
 Hashes = npt.NDArray[np.uint8]
@@ -120,8 +119,7 @@ def _sum(records: bytes) -> bytes:
 
 def hash_all(paths: Sequence[Path]) -> Iterator[Hashes | None]:
     """The hashes of each photo in turn, read on all processors; None for one that cannot be read."""
-    with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="descry-hashes") as pool:
-        yield from pool.map(_hashes_or_none, paths)
+    yield from ahead(_hashes_or_none, paths, overdue=lambda _path, _error: None)
 
 
 def _hashes_or_none(path: Path) -> Hashes | None:

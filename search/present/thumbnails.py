@@ -37,7 +37,7 @@ def thumbnail(path: Path, size: int, part: str = "") -> bytes | None:
 
 def thumbnails(items: Iterable[Item], size: int) -> Iterator[bytes | None]:
     """The items' thumbnails in order, made by as many threads as there are processors, a bounded number ahead."""
-    yield from ahead(lambda item: thumbnail(item.path, size, item.part), items)
+    yield from ahead(lambda item: thumbnail(item.path, size, item.part), items, overdue=lambda _item, _error: None)
 
 
 def data_uri(jpeg: bytes) -> str:

@@ -9,8 +9,18 @@ import pytest
 from painting import held, later, paint, paint_many
 
 from indexer import Encoder, Library, index_sources
-from indexer.errors import EncoderMismatch, LibraryDamaged, LibraryError, LibraryFull, LibraryNotFound, PathError
+from indexer.errors import (
+    DamageWarning,
+    EncoderMismatch,
+    LibraryDamaged,
+    LibraryError,
+    LibraryFull,
+    LibraryNotFound,
+    PathError,
+)
+from indexer.items import Item, Source
 from indexer.library import TEXT_TOWER
+from indexer.reembedding import reembed
 from indexer.testing import color_encoder
 
 QUERY = np.full((1, 4), 0.5, np.float32)
@@ -105,21 +115,57 @@ def test_what_an_earlier_version_saved_of_an_exact_index_goes(filled: Library, p
     assert not (filled.path / "image.faiss").exists()
 
 
+@pytest.mark.parametrize("damage", ["noise", "zeros", "a bit of the lowest", "another's"])
 def test_damaged_vectors_are_said_and_the_next_run_makes_them_anew(
-    filled: Library, photos: Path, encoder: Encoder, caplog: pytest.LogCaptureFixture
+    filled: Library, photos: Path, encoder: Encoder, damage: str
 ) -> None:
     first, *others = sorted(held(filled).values())
     file = filled.catalog.stored
     content = bytearray(file.path.read_bytes())
-    content[first * file._width : (first + 1) * file._width] = os.urandom(file._width)
+    own = slice(first * file._width, (first + 1) * file._width)
+    if damage == "noise":
+        content[own] = os.urandom(file._width)
+    elif damage == "zeros":
+        content[own] = bytes(file._width)
+    elif damage == "a bit of the lowest":
+        content[own.stop - 1] ^= 1
+    else:
+        content[own] = content[own.stop : own.stop + file._width]
     file.path.write_bytes(content)
-    with Library.open(filled.path) as reader:
+    with Library.open(filled.path) as reader, pytest.warns(DamageWarning, match="^1 vectors .* makes them anew"):
         assert sorted(answer(reader)) == others
-    assert "1 vectors" in caplog.text and "`descry index` makes them anew" in caplog.text
+    with Library.open(filled.path) as reader:
+        allowed = np.array([first, *others[:3]])
+        with pytest.warns(DamageWarning):
+            assert reader.index("image").search(QUERY, 10, allowed=allowed)[1][0].tolist()[3:] == [-1] * 7
     with Library.create(filled.path, encoder) as library:
+        assert library.catalog.damaged().tolist() == [first]
         assert index_sources(library, [photos], encoder).embedded == 1
         assert len(answer(library)) == 30
         assert not len(library.catalog.damaged())
+        assert index_sources(library, [photos], encoder).embedded == 0
+
+
+def test_checksums_follow_the_vectors_through_runs_removals_kills_and_other_encoders(
+    filled: Library, photos: Path, encoder: Encoder
+) -> None:
+    for number in range(5):
+        paint_many(photos / str(number), 7)
+        with pytest.raises(ZeroDivisionError), filled.catalog.atomic() as revision:
+            row = np.ones((1, filled.dimension), np.float32) / filled.dimension**0.5
+            file_id = filled.catalog.files.put(Source(photos / "new.png", "image", 1, 1))
+            filled.catalog.put_items(file_id, [Item("image", photos / "new.png")], row, revision)
+            1 / 0  # noqa: B018
+        index_sources(filled, [photos], encoder)
+        filled.remove(photos / str(number) / sorted(p.name for p in (photos / str(number)).iterdir())[-1])
+        assert not len(filled.catalog.damaged())
+    assert reembed(filled, color_encoder(checksum="1")).embedded > 30
+    assert not len(filled.catalog.damaged())
+    content = bytearray(filled.catalog.stored.path.read_bytes())
+    content[-1] ^= 1
+    filled.catalog.stored.path.write_bytes(content)
+    with Library.open(filled.path) as library:
+        assert len(library.catalog.damaged()) == 1
 
 
 def test_a_reader_that_may_not_write_finds_all_the_same(unprivileged: Path) -> None:

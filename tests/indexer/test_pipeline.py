@@ -12,6 +12,7 @@ import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +26,8 @@ from indexer import Encoder, Library, Watcher, index_sources
 from indexer.errors import EncoderMismatch, PathError
 from indexer.modalities import MODALITIES
 from indexer.modalities.image import IMAGE
+from indexer.photos.memory import BUDGET
+from indexer.photos.opening import open_photo
 from indexer.storage.files import Failure
 from indexer.storage.full_text import match_word
 from indexer.testing import PictureColors, WordColors, color_encoder
@@ -160,11 +163,67 @@ def _must_not_be_called(*_: object) -> None:
     raise AssertionError("an unchanged file was opened")
 
 
-def test_a_larger_limit_gives_photos_another_chance(photos: Path, run) -> None:
+def test_a_larger_limit_gives_photos_another_chance(photos: Path, run, monkeypatch: pytest.MonkeyPatch) -> None:
     paint(photos / "a.png")
-    assert run(photos, max_pixels=63).failures[0].reason.startswith("it has 0 megapixels, the limit is 0;")
-    assert run(photos, max_pixels=63).old_failures == 1
-    assert run(photos, max_pixels=64).embedded == 1
+    monkeypatch.setattr(BUDGET, "pixels", 63)
+    assert run(photos).failures[0].reason.startswith("it has 0 megapixels, the limit is 0;")
+    assert run(photos).old_failures == 1
+    monkeypatch.setattr(BUDGET, "pixels", 64)
+    assert run(photos).embedded == 1
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_file_whose_decoder_hangs_is_skipped_and_tried_again_by_the_next_run(
+    count: int, photos: Path, library: Library, run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paint_many(photos, 8)
+    hanging, over = sorted(path.name for path in photos.iterdir())[:count], threading.Event()
+    plain = PictureColors.prepare
+
+    def prepare(self: PictureColors, image: Image.Image) -> object:
+        if Path(image.info["place"]).name in hanging:
+            over.wait()
+        return plain(self, image)
+
+    def opened(path: Path, **options: Any) -> Image.Image:
+        image = open_photo(path, **options)
+        image.info["place"] = str(path)
+        return image
+
+    monkeypatch.setattr("indexer.modalities.image.open_photo", opened)
+    monkeypatch.setattr(PictureColors, "prepare", prepare)
+    monkeypatch.setattr("indexer.threads.PATIENCE", 0.3)
+    monkeypatch.setattr("indexer.threads.LOOK", 0.01)
+    report = run(photos)
+    assert (report.embedded, [failure.path.name for failure in report.failures]) == (8 - count, hanging)
+    assert {failure.reason for failure in report.failures} == {
+        "reading it took longer than 0 s; `descry index` tries it again"
+    }
+    assert len(library.catalog.files.failures()) == count
+    assert run(photos).failures == report.failures  # without another thread that hangs
+    over.set()
+    hanging.clear()
+    indexer.pipeline.GIVEN_UP.clear()  # as another process has it
+    again = run(photos)
+    assert (again.embedded, again.unchanged, again.failures) == (count, 8 - count, [])
+
+
+def test_what_is_amiss_with_a_file_is_kept_until_it_is_mended_and_goes_with_it(
+    photos: Path, library: Library, run
+) -> None:
+    texts = photos / "captions.jsonl"
+    texts.write_text('{"image": "a.png", "caption": "red"}\nnonsense\n')
+    ((path, note),) = run(photos).notes
+    assert (path, note[:24]) == (texts, "passed over line 2: not ")
+    assert library.catalog.files.notes() == [(texts, note)]
+    assert run(photos).notes == []
+    moved = texts.rename(photos / "moved.jsonl")
+    assert run(photos).moved == 1
+    assert library.catalog.files.notes() == [(moved, note)]
+    moved.write_text('{"image": "a.png", "caption": "red"}\n')
+    later(moved)
+    run(photos)
+    assert library.catalog.files.notes() == []
 
 
 def test_a_file_that_changes_while_it_is_read_is_left_to_the_next_run(

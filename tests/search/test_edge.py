@@ -298,3 +298,50 @@ def test_a_library_that_was_closed_says_so(home: Path) -> None:
     for ask in (lambda: engine.search("red"), engine.browse, engine.facets, lambda: library.catalog.counts()):
         with pytest.raises(LibraryError, match="closed"):
             ask()
+
+
+def test_damaged_vectors_are_a_line_beside_the_answer(tmp_path: Path) -> None:
+    paint(tmp_path / "photos" / "a.png", (255, 0, 0))
+    paint(tmp_path / "photos" / "b.png", (0, 0, 255))
+    with Library.create(tmp_path / "library", color_encoder()) as library:
+        index_sources(library, [tmp_path / "photos"], color_encoder())
+        file = library.catalog.stored.path
+    file.write_bytes(file.read_bytes()[:-1] + b"\x5a")
+    code, said, answer = descry(tmp_path, "search", "red", "--format", "paths")
+    assert (code, answer.decode()) == (0, f"{tmp_path}/photos/a.png\n")
+    assert (
+        said == f"warning: 1 vectors in {file} are damaged (ids 2) and are left out: `descry index` makes them anew.\n"
+    )
+    rows = json.loads(descry(tmp_path, "doctor", "--json")[2])
+    assert {row["what"]: row["state"] for row in rows}["vectors"] == "problem"
+
+
+@pytest.mark.parametrize("option", ["--max-memory", "--max-megapixels"])
+@pytest.mark.parametrize(
+    "name",
+    ["index", "watch", "reembed", "search", "similar", "describe", "explain", "duplicates", "map", "list", "serve"],
+)
+def test_what_decodes_photos_takes_the_options_that_its_refusals_name(name: str, option: str) -> None:
+    command = main.get_command(click.Context(main), name)
+    assert any(option in parameter.opts for parameter in command.params)
+
+
+def test_a_refused_photo_can_be_asked_with_by_a_higher_limit(home: Path) -> None:
+    photo = home / "photos" / "red.png"
+    code, said, _ = descry(home, "similar", photo, "--max-megapixels", "0.000001")
+    assert code == 2
+    assert "--max-megapixels raises it" in said
+    assert descry(home, "similar", photo, "--max-megapixels", 1)[0] == 0
+
+
+def test_status_names_the_files_with_which_something_is_amiss(tmp_path: Path) -> None:
+    texts = tmp_path / "captions.jsonl"
+    texts.write_text('{"caption": "red"}\nnonsense\n')
+    with Library.create(tmp_path / "library", color_encoder()) as library:
+        index_sources(library, [texts], color_encoder())
+    rows = json.loads(descry(tmp_path, "status", "--json")[2])
+    assert {row["what"]: row["is"] for row in rows}["indexed, with something amiss"] == 1
+    assert json.loads(descry(tmp_path, "status", "--failed", "--json")[2]) == []
+    ((path, reason),) = (row.values() for row in json.loads(descry(tmp_path, "status", "--notes", "--json")[2]))
+    assert path == str(texts)
+    assert reason.startswith("passed over line 2: not JSON")

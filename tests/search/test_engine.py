@@ -286,6 +286,14 @@ def test_a_file_that_is_no_photo_is_refused_with_the_reason(engine: Engine, tmp_
         engine.search(like(tmp_path / "fake.jpg"))
 
 
+def test_a_photo_whose_pixels_are_broken_is_named_too(engine: Engine, tmp_path: Path) -> None:
+    paint(tmp_path / "cut.png", (255, 0, 0))
+    content = (tmp_path / "cut.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(content[:45])
+    with pytest.raises(QueryError, match=r"cut\.png cannot be searched with: "):
+        engine.search(like(tmp_path / "cut.png"))
+
+
 def test_an_empty_library_answers_with_nothing(tmp_path: Path) -> None:
     encoder = color_encoder()
     with Library.create(tmp_path / "empty", encoder) as library:

@@ -6,7 +6,7 @@ import pytest
 
 from indexer.errors import QueryError
 from search import Query, Term, parse
-from search.query import STORED, like
+from search.query import STORED, like, parse_terms
 
 
 def text(value: str, weight: float = 1.0) -> Term:
@@ -184,3 +184,12 @@ def test_a_file_that_cannot_be_asked_about_is_named_with_the_reason(tmp_path: Pa
         like("a" * 5000 + ".jpg")
     with pytest.raises(QueryError, match="Say which file"):
         like()
+
+
+def test_a_word_that_is_also_the_name_of_a_file_of_no_kind_stays_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dog").touch()
+    assert parse_terms(["dog"]) == (Term("text", "dog"),)
+    assert parse_terms(["a", "dog", "-", "2:dog"]) == (Term("text", "a dog"), Term("text", "dog", -2.0))

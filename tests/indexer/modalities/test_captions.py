@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from indexer.modalities.captions import PhotoFinder, read_captions
+from indexer.modalities.captions import PhotoFinder, is_table, read_captions
 
 PHOTOS = ("a.jpg", "b.jpg")
 
@@ -39,6 +39,8 @@ TABLES = {
     "turned": "caption,extra,image\none dog,1,a.jpg\ntwo dogs,2,b.jpg\n",
     "without a header": "a.jpg,one dog\nb.jpg,two dogs\n",
     "without a header, by tabs": "a.jpg#0\tone dog\nb.jpg#0\ttwo dogs\n",
+    "of two languages": "image,caption_en,caption_de\na.jpg,one dog,ein Hund\nb.jpg,two dogs,zwei Hunde\n",
+    "with titles": "image,title,description\na.jpg,A,one dog\nb.jpg,B,two dogs\n",
     "without a header, turned": "one dog;a.jpg\ntwo dogs;b.jpg\n",
     "without a header, with more": "a.jpg|0|one dog\nb.jpg|0|two dogs\n",
 }
@@ -133,6 +135,35 @@ def test_karpathys_splits_and_visual_genome_are_read(tmp_path: Path) -> None:
     assert read(path) == [("val/a.jpg", ("one", "two")), ("b.jpg", ("three dogs",))]
     genome = [{"id": 7, "regions": [{"phrase": "one"}, {"phrase": "two"}, {"phrase": "one"}]}]
     assert read(wrote(tmp_path / "b.json", json.dumps(genome))) == [("7.jpg", ("one", "two"))]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"a.jpg": "one dog", "b.jpg": ["two dogs"]},
+        {"a.jpg": {"caption": "one dog"}, "b.jpg": {"text": "two dogs", "width": 3}},
+        {"captions": [{"image": "a.jpg", "caption": "one dog"}, {"image": "b.jpg", "caption": "two dogs"}]},
+    ],
+)
+@pytest.mark.parametrize("is_strict", [True, False])
+def test_a_document_may_be_by_photo_or_by_any_name(document: dict, is_strict: bool, tmp_path: Path) -> None:
+    extra = {} if is_strict else {"version": float("nan")}  # what is no JSON is read by another parser
+    path = wrote(tmp_path / "a.json", json.dumps({**document, **extra}))
+    assert read(path) == [("a.jpg", ("one dog",)), ("b.jpg", ("two dogs",))]
+    assert problems(path) == []
+
+
+@pytest.mark.parametrize(
+    "document", [{"https://x.y/a.jpg": {"title": "A"}}, {"bookmarks": [{"title": "A", "url": "b"}]}]
+)
+def test_other_documents_hold_no_captions(document: dict, tmp_path: Path) -> None:
+    assert read(wrote(tmp_path / "a.json", json.dumps(document))) == []
+
+
+def test_flickr8ks_odd_photo_is_one(tmp_path: Path) -> None:
+    path = wrote(tmp_path / "Flickr8k.token.txt", "a.jpg#0\tone dog\nb.jpg.1#0\ttwo dogs\n")
+    assert is_table(path)
+    assert read(path) == [("a.jpg", ("one dog",)), ("b.jpg.1", ("two dogs",))]
 
 
 def test_a_document_is_never_in_memory_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

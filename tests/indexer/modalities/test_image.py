@@ -3,14 +3,12 @@
 from datetime import datetime
 from pathlib import Path
 
-import pytest
 from make_photos import with_exif
 
-from indexer.errors import SourceError
 from indexer.modalities.base import ReadOptions
 from indexer.modalities.image import IMAGE
 
-OPTIONS = ReadOptions(lambda _: True, 1_000_000)
+OPTIONS = ReadOptions(lambda _: True)
 
 
 def test_a_photo_is_one_item_with_its_facts_and_pixels(tmp_path: Path) -> None:
@@ -19,12 +17,6 @@ def test_a_photo_is_one_item_with_its_facts_and_pixels(tmp_path: Path) -> None:
     assert (item.modality, item.path, item.part, item.text, item.id) == ("image", path, "", "", None)
     assert item.facts == {"width": 160, "height": 106, "taken": "2020-02-29T01:02:03"}
     assert picture.size == (160, 106)
-
-
-def test_the_limit_on_pixels_is_the_options(tmp_path: Path) -> None:
-    path = with_exif(tmp_path / "a.jpg")
-    with pytest.raises(SourceError, match="megapixels"):
-        list(IMAGE.read(path, OPTIONS._replace(max_pixels=1000)))
 
 
 def test_reading_leaves_no_file_open(tmp_path: Path) -> None:

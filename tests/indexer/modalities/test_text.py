@@ -22,7 +22,7 @@ def five_words(piece: str) -> bool:
 
 def read(path: Path, fits: Callable[[Any], bool] = five_words) -> list[Item]:
     items = []
-    for item, value in TEXT.read(path, ReadOptions(fits, 0)):
+    for item, value in TEXT.read(path, ReadOptions(fits)):
         assert value == item.text
         assert (item.modality, item.path) == ("text", path)
         items.append(item)
@@ -32,7 +32,7 @@ def read(path: Path, fits: Callable[[Any], bool] = five_words) -> list[Item]:
 def notes(path: Path) -> list[str]:
     """What is said to be amiss with a file that is read."""
     said: list[str] = []
-    list(TEXT.read(path, ReadOptions(five_words, 0, note=said.append)))
+    list(TEXT.read(path, ReadOptions(five_words, note=said.append)))
     return said
 
 
@@ -130,6 +130,13 @@ def test_a_text_beyond_all_bounds_is_refused_with_a_reason(tmp_path: Path, monke
 def test_prose_is_numbered_by_passage(tmp_path: Path) -> None:
     items = read(wrote(tmp_path / "a.txt", "One.\n\nTwo."))
     assert [(item.part, item.text, item.facts) for item in items] == [("p1", "One.", {}), ("p2", "Two.", {})]
+
+
+def test_of_a_long_document_the_rest_is_read_as_plain_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("indexer.modalities.text.LARGEST_MARKDOWN", 40)
+    path = tmp_path / "long.md"
+    path.write_text("# One\n\nTwo *three* [four](five).\n\nSix *seven*.\n\n# Eight\n")
+    assert texts(path) == ["One", "Two three four.", "Six *seven*.", "# Eight"]
 
 
 def test_markdown_is_read_without_its_marks(tmp_path: Path) -> None:

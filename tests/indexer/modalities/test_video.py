@@ -21,7 +21,6 @@ from indexer.encoders.ensemble import JoinedTower
 from indexer.errors import PathError, SourceError
 from indexer.modalities import MODALITIES, picture, video
 from indexer.modalities.base import ReadOptions
-from indexer.photos.opening import MAX_PIXELS
 from indexer.reembedding import reembed
 from indexer.testing import PictureColors, WordColors
 from search.engine import Engine
@@ -37,7 +36,7 @@ COLORS = ("red", "green", "blue")
 
 def look(path: Path, **options: object) -> list[tuple[str, tuple[int, ...]]]:
     """The looks at a film: their parts, and the colour in the middle to the nearest 32."""
-    asked = ReadOptions(lambda _: True, MAX_PIXELS)._replace(**options)
+    asked = ReadOptions(lambda _: True)._replace(**options)
     return [(item.part, colour(value)) for item, value in video.read(path, asked)]
 
 
@@ -51,7 +50,7 @@ RED, GREEN, BLUE = (2, 0, 0), (0, 1, 0), (0, 0, 2)
 
 
 def facts(path: Path, **options: object) -> dict[str, object]:
-    asked = ReadOptions(lambda _: True, MAX_PIXELS)._replace(**options)
+    asked = ReadOptions(lambda _: True)._replace(**options)
     item, _ = next(video.read(path, asked))
     return dict(item.facts)
 
@@ -118,7 +117,7 @@ def test_no_film_is_looked_at_too_often(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_every_part_can_be_shown_by_itself(tmp_path: Path) -> None:
     path = film(tmp_path / "film.mp4", COLORS, [5.1, 3.3, 6], keys=17)
-    for item, value in video.read(path, ReadOptions(lambda _: True, MAX_PIXELS)):
+    for item, value in video.read(path, ReadOptions(lambda _: True)):
         assert np.array_equal(np.asarray(picture(path, item.part)), np.asarray(value)), item.part
     with pytest.raises(SourceError, match="no picture at 99 seconds"):
         picture(path, "t99")
@@ -297,10 +296,11 @@ def test_damage_in_the_middle_costs_what_is_damaged(tmp_path: Path) -> None:
 
 def test_a_film_of_too_many_pixels_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = film(tmp_path / "film.mp4", ["red"])
-    with pytest.raises(SourceError, match="--max-megapixels raises it"):
-        look(path, max_pixels=10_000)
     monkeypatch.setattr(video.BUDGET, "total", 1000)
     with pytest.raises(SourceError, match="--max-memory raises it"):
+        look(path)
+    monkeypatch.setattr(video.BUDGET, "pixels", 10_000)
+    with pytest.raises(SourceError, match="--max-megapixels raises it"):
         look(path)
 
 

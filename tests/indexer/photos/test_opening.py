@@ -11,25 +11,29 @@ from PIL import Image
 
 from indexer.errors import SourceError
 from indexer.photos.facts import photo_facts
+from indexer.photos.memory import BUDGET
 from indexer.photos.opening import open_photo
 from indexer.photos.pixels import upright_rgb
 from indexer.photos.recipe import ImageRecipe
 from indexer.photos.suffixes import SUFFIXES
 
 
-def test_a_bomb_is_refused_by_its_header(tmp_path: Path) -> None:
+def test_a_bomb_is_refused_by_its_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bomb = BAD_FILES["decompression_bomb"](tmp_path)
     assert bomb is not None
     with pytest.raises(SourceError, match="900 megapixels, the limit is 250; --max-megapixels raises it"):
         open_photo(bomb.path)
-    assert open_photo(bomb.path, max_pixels=900_000_000).size == (30000, 30000)
+    monkeypatch.setattr(BUDGET, "pixels", 900_000_000)
+    assert open_photo(bomb.path).size == (30000, 30000)
 
 
-def test_the_limit_itself_is_allowed(tmp_path: Path) -> None:
+def test_the_limit_itself_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cat().save(tmp_path / "cat.png")
-    assert open_photo(tmp_path / "cat.png", max_pixels=160 * 106)
+    monkeypatch.setattr(BUDGET, "pixels", 160 * 106)
+    assert open_photo(tmp_path / "cat.png")
+    monkeypatch.setattr(BUDGET, "pixels", 160 * 106 - 1)
     with pytest.raises(SourceError):
-        open_photo(tmp_path / "cat.png", max_pixels=160 * 106 - 1)
+        open_photo(tmp_path / "cat.png")
 
 
 @pytest.mark.parametrize("name", [name for name in BAD_FILES if name.split("_")[0] not in ("unreadable", "zeros")])
