@@ -60,12 +60,15 @@ def load(name: str, *, device: str = "auto") -> Encoder:
     folder = Path(name.partition(":")[2]) if ":" in name else shipped("models", "embedded")
     config = read_config(folder)
     with _readable(folder):
+        dimension = config["dimension"]
+        if dimension != config["image"]["dimension"]:
+            raise ValueError(f"vectors of {dimension} and of {config['image']['dimension']} numbers")
         image = _refusing(folder, partial(_torch_image_tower, folder, config["image"], device))
-        text = _refusing(folder, lambda: TextTower(folder / TOKENIZER, read_weights(folder, "text.")))
+        text = _refusing(folder, lambda: TextTower(folder / TOKENIZER, read_weights(folder, "text."), dimension))
         light = {"image": _refusing(folder, partial(_numpy_image_tower, folder, config["image"], image))}
         return Encoder(
             name=name,
-            dimension=int(config["dimension"]),
+            dimension=int(dimension),
             checksum=str(config["checksum"]),
             makers={"image": image, "text": text},
             light=light if device in LIGHT_ON else {},
@@ -121,7 +124,7 @@ def read_weights(folder: Path, prefix: str) -> dict[str, npt.NDArray[Any]]:
 
 
 def _numpy_image_tower(folder: Path, config: dict[str, Any], torch_tower: Callable[[], ImageTower]) -> NumpyImageTower:
-    model = ImageModel(read_shape(config["blocks"]), read_weights(folder, "image."))
+    model = ImageModel(read_shape(config["blocks"]), read_weights(folder, "image."), config["dimension"])
     return NumpyImageTower(_recipe(config), model, torch_tower)
 
 
@@ -150,11 +153,11 @@ def _recipe(config: dict[str, Any]) -> ImageRecipe:
 class TextTower:
     """Embeds sentences."""
 
-    def __init__(self, tokenizer: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    def __init__(self, tokenizer: Path, arrays: Mapping[str, npt.NDArray[Any]], dimension: int) -> None:
         """`arrays` by their names in the file, without `text.`. Raises `KeyError`, `ValueError`."""
         self._word_pieces = WordPieces(tokenizer)
         self._transformer = MiniLM(_below(arrays, TRANSFORMER))
-        self._head = Head(_below(arrays, HEAD))
+        self._head = Head(_below(arrays, HEAD), dimension)
         if self._head.width != self._transformer.width:
             raise ValueError(
                 f"a head for {self._head.width} numbers, a transformer that gives {self._transformer.width}"
@@ -243,7 +246,7 @@ class ImageModel:
     `[h, w, channels]`, so that a convolution is one product of two matrices.
     """
 
-    def __init__(self, shape: Sequence[BlockShape], arrays: Arrays) -> None:
+    def __init__(self, shape: Sequence[BlockShape], arrays: Arrays, dimension: int) -> None:
         """`arrays` by their names in the file, without `image.`. Raises `KeyError`, `ValueError`."""
         self._blocks: list[tuple[bool, list[Convolution]]] = []
         for row, block in enumerate(shape):
@@ -253,7 +256,7 @@ class ImageModel:
                 for conv, name in zip(block.convs, names, strict=True)
             ]
             self._blocks.append((block.residual, convs))
-        self._head = Head(_below(arrays, HEAD))
+        self._head = Head(_below(arrays, HEAD), dimension)
 
     def __call__(self, photo: npt.NDArray[np.uint8]) -> Float32Array:
         """A photo `[3, s, s]` -> its vector `[dimension]`, not yet of unit length."""

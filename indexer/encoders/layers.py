@@ -70,10 +70,10 @@ class Head:
     `embedded_image.Head` is the same in torch.
     """
 
-    def __init__(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Raises `KeyError` or `ValueError` if an array is missing or they do not fit each other."""
+    def __init__(self, arrays: Mapping[str, npt.NDArray[Any]], dimension: int) -> None:
+        """Raises `KeyError` or `ValueError` if an array is missing or they do not fit each other, or the dimension."""
         hidden, self.width = arrays["into.weight"].shape
-        self.dimension = len(arrays["direct.bias"])
+        self.dimension = dimension
         shapes = {
             "norm.weight": (self.width,),
             "norm.bias": (self.width,),

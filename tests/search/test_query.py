@@ -6,7 +6,7 @@ import pytest
 
 from indexer.errors import QueryError
 from search import Query, Term, parse
-from search.query import STORED, like, parse_terms
+from search.query import STORED, like
 
 
 def text(value: str, weight: float = 1.0) -> Term:
@@ -191,5 +191,5 @@ def test_a_word_that_is_also_the_name_of_a_file_of_no_kind_stays_a_word(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "dog").touch()
-    assert parse_terms(["dog"]) == (Term("text", "dog"),)
-    assert parse_terms(["a", "dog", "-", "2:dog"]) == (Term("text", "a dog"), Term("text", "dog", -2.0))
+    assert parse(["dog"]).terms == (Term("text", "dog"),)
+    assert parse(["a", "dog", "-", "2:dog"]).terms == (Term("text", "a dog"), Term("text", "dog", -2.0))

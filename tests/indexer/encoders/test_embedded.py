@@ -138,6 +138,18 @@ def test_every_damaged_file_is_refused_in_one_line(name, damage, tmp_path):
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("wrong", [128, True, "256", None])
+@pytest.mark.parametrize("everywhere", [False, True])
+def test_a_config_whose_dimension_is_not_that_of_the_weights_is_refused(wrong, everywhere, tmp_path):
+    copy = shutil.copytree(FOLDER, tmp_path / "copy")
+    config = json.loads((copy / CONFIG).read_text()) | {"dimension": wrong}
+    if everywhere:
+        config["image"]["dimension"] = wrong
+    (copy / CONFIG).write_text(json.dumps(config))
+    with pytest.raises(EncoderUnavailable, match="damaged or do not fit each other"):
+        load_encoder(f"embedded:{copy}", device="cpu").tower("text")
+
+
 def test_a_device_that_is_not_there_is_refused_and_those_that_are_named():
     with pytest.raises(EncoderUnavailable, match="cpu"):
         load_encoder("embedded", device="abacus").tower("image")
