@@ -173,6 +173,7 @@ class _Run:
         window: deque[tuple[Source, Work[Chunk]]] = deque()
 
         def load(source: Source, read: Callable[[], Chunk]) -> None:
+            self.encoder.tower(MODALITIES[source.modality].tower)  # loaded here: it may take longer than a file may
             if source in GIVEN_UP:
                 read = partial(_given_up, source)
             window.append((source, loaders.submit(read, size=source.size)))

@@ -197,8 +197,10 @@ class _Run:
         ]
         self.report.unchanged += len(ids) - len(items)
         self.watcher.advance(len(ids) - len(items))
-        for file, own in groupby(items, key=lambda item: files[item.id or 0]):
-            yield file, list(own)
+        for file, group in groupby(items, key=lambda item: files[item.id or 0]):
+            own = list(group)
+            self.encoder.tower(MODALITIES[own[0].modality].tower)  # loaded here: it may take longer than a file may
+            yield file, own
 
     def _prepared(self, work: tuple[StoredFile, list[Item]]) -> _Ready | Failure:
         """Makes items of one file ready to be embedded, on loader threads."""

@@ -26,8 +26,8 @@ Result = TypeVar("Result")
 AHEAD = 16
 
 # Seconds that the work on a file may take, and more for each megabyte: the slowest photo within the limits takes 5 of
-# an idle core.
-PATIENCE, A_MEGABYTE = 60.0, 1.0
+# an idle core, and machines are seen twenty times as busy.
+PATIENCE, A_MEGABYTE = 120.0, 1.0
 
 # Seconds between two looks at the time; on Windows Ctrl-C is heard only between them.
 LOOK = 0.5
