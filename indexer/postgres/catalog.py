@@ -99,6 +99,7 @@ class PostgresFiles(Files):
 
     # The last file when this indexer began: what has come since is another's, and no business of this one's survey.
     last: int | None = None
+    noted_from = 0
 
     def put(self, source: Source, fingerprint: bytes | None = None, error: str | None = None) -> int:
         """The file's id, its state recorded, with the local time at which it was written."""

@@ -171,7 +171,9 @@ END
 $$;
 """
 
-STEPS = (FIRST,)
+NOTES = "ALTER TABLE files ADD COLUMN note text"
+
+STEPS = (FIRST, NOTES)
 
 # Whoever migrates has this advisory lock: any number that nobody else uses.
 MIGRATING = 0x64657363

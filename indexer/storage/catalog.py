@@ -191,7 +191,7 @@ class Catalog(Database):
     def damaged(self) -> Int64Array:
         """The ids of the vectors that are damaged."""
         ids = np.array(self.all_ids(), np.int64)
-        return self.stored.damaged(ids) if self.version >= migrations.SEALED else self.stored.unsound(ids)
+        return self.stored.damaged(ids)
 
     def all_ids(self) -> list[int]:
         """The ids of all vectors, the oldest first."""

@@ -91,6 +91,9 @@ class Settings:
 class Files:
     """What is known of roots, folders and files. What changes a file works inside `Database.atomic`."""
 
+    # the version of a catalog that keeps notes
+    noted_from = NOTED
+
     def __init__(self, database: Database) -> None:
         self._database = database
         self._connection = database.connection
@@ -161,7 +164,7 @@ class Files:
 
     def notes(self) -> list[Failure]:
         """The files with which something is amiss, though they were read, by path; none of an old catalog."""
-        if self._database.version < NOTED:
+        if self._database.version < self.noted_from:
             return []
         rows = self._connection.execute(
             "SELECT folders.path, name, note FROM files JOIN folders ON folders.id = folder_id "
@@ -218,7 +221,7 @@ class Files:
 
     def set_note(self, file_id: int, note: str | None) -> None:
         """Records what is amiss with a file that can be read all the same; None for nothing."""
-        self._connection.execute("UPDATE files SET note = ? WHERE id = ? AND note IS NOT ?", (note, file_id, note))
+        self._connection.execute("UPDATE files SET note = ? WHERE id = ?", (note, file_id))
 
     def doubt(self, item_ids: Int64Array) -> None:
         """Makes the files of items count as changed, and their vectors as those of no content."""

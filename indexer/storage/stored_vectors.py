@@ -191,7 +191,8 @@ class StoredVectors:
         if not len(ids):
             return ids
         self.check(int(ids.max()))
-        return self._among(self._seals(None), ids)
+        seals = list(self._seals(None))
+        return self._among(seals, ids) if seals else self.unsound(ids)
 
     def unsound(self, ids: Int64Array) -> Int64Array:
         """Those of the ids whose vectors are not of unit length, which the damaged ones of a file without seals are."""
