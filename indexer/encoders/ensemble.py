@@ -53,7 +53,7 @@ class JoinedTower:
         self._towers = list(towers)
         self._scales = [math.sqrt(weight / sum(weights)) for weight in weights]
         self._order = list(first_to_last) if first_to_last is not None else list(range(len(self._towers)))
-        tellers = [getattr(tower, "is_whole", None) for tower in self._towers]
+        tellers: list[Any] = [getattr(tower, "is_whole", None) for tower in self._towers]
         self.is_whole: Callable[[str], bool] | None = partial(_any_knows, tellers) if all(tellers) else None
 
     def fits(self, value: Any) -> bool:
