@@ -3,7 +3,8 @@
 Three questions to a library of captioned photos. *Folders*: the photos lie in folders named after places that they do
 not show, and "a dog in germany" means the dogs of that folder. *Rare words*: captions are indexed as texts, and a word
 of one to five photos' captions means those photos. *Sentences*: one caption of each photo is kept out and asked for,
-with the others indexed, and without any: there, words can only do harm.
+with the others indexed, and without any, and once more after the words in the photos were read (where `descry[ocr]` is
+there): there, words can only do harm.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,6 +23,7 @@ from evaluation.arithmetic import naming
 from evaluation.datasets import DataError, Example
 from indexer.encoders import Encoder
 from indexer.library import Library
+from indexer.ocr import read_words
 from indexer.pipeline import index_sources
 from search.engine import Engine
 from search.query import Query, Term
@@ -46,6 +49,9 @@ def hybrid(encoder: Encoder, examples: Sequence[Example]) -> dict[str, Any]:
                 "folders": _measured(engine, dict(_folder_questions(examples, places))),
                 "sentences, no captions indexed": _measured(engine, _sentences(examples, places)),
             }
+            if find_spec("ocrust"):
+                read_words(library)
+                table["sentences, words in photos read"] = _measured(engine, _sentences(examples, places))
             _write_captions(root / "captions.jsonl", examples, places)
             index_sources(library, [root / "captions.jsonl"], encoder)
             table |= {

@@ -29,6 +29,7 @@ EXTRAS = {
     "map": ("sklearn", "`descry map`"),
     "mcp": ("mcp", "`descry mcp`"),
     "multilingual": ("transformers", "the SigLIP 2 encoders"),
+    "ocr": ("ocrust", "the words in photos"),
     "parquet": ("pyarrow", "export and import as Parquet"),
     "postgres": ("psycopg", "a library on a PostgreSQL server"),
     "previews": ("textual_image", "photos in the terminal"),

@@ -41,6 +41,8 @@ def status(library: Library) -> Rows:
         "changes not yet in a saved index": library.indexes.behind(),
         "other languages": f"by descry[{EXTRA}]" if is_here() else f"as far as the encoder goes; {REMEDY} adds them",
     }
+    if any(words := catalog.words.counts()):
+        facts["words in photos"] = f"read in {words[1]} of the {words[0]} that were looked at"
     if passed_over := of_no_kind(catalog.files.passed_over()):
         facts["passed over"] = passed_over
     if change:

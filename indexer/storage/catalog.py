@@ -24,6 +24,7 @@ from indexer.storage import full_text, migrations
 from indexer.storage.database import Database
 from indexer.storage.files import LIMBO, Files
 from indexer.storage.listing import Listing
+from indexer.storage.read_words import ReadWords
 from indexer.storage.stored_vectors import Seal, StoredVectors, vectors_file
 from indexer.storage.tags import Tags
 
@@ -32,6 +33,14 @@ READ_AHEAD = 8192
 
 # Whether a condition is about files and where they are, and not only about items.
 OF_FILES = re.compile(r"\b(files|folders|path)\b").search
+
+
+# Facts anew, and with them what was read in the picture: that is the same as long as the content is.
+KEEP_WORDS = """
+UPDATE items SET facts = CASE WHEN words IS NULL THEN ?1
+    ELSE json_set(?1, '$.words', words, '$.boxes', json(json_extract(facts, '$.boxes'))) END
+WHERE file_id = ?2 AND part = ?3
+"""
 
 
 class StoredFile(NamedTuple):
@@ -44,7 +53,8 @@ class StoredFile(NamedTuple):
 
 
 class Catalog(Database):
-    """The database of a library: `files` are what the disk holds, `tags` what fits, `listing` reads without a question.
+    """The database of a library: `files` are what the disk holds, `tags` what fits, `words` what pictures say,
+    `listing` reads without a question.
 
     It keeps items and vectors.
     """
@@ -53,6 +63,7 @@ class Catalog(Database):
         super().__init__(path, readonly=readonly)
         self.files = Files(self)
         self.tags = Tags(self)
+        self.words = ReadWords(self)
         self.listing = Listing(self)
         self._stored: StoredVectors | None = None
 
@@ -149,7 +160,7 @@ class Catalog(Database):
         if not self.files.move(file_id, source):
             return False
         self.connection.executemany(
-            "UPDATE items SET facts = ? WHERE file_id = ? AND part = ?",
+            KEEP_WORDS,
             [(facts_json(item.facts), file_id, item.part) for item in items],
         )
         return True

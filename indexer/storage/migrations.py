@@ -257,11 +257,39 @@ def _seal(connection: sqlite3.Connection) -> None:
             connection.executemany(PUT_SEAL, stored.seal(1, int(ids[-1]) + 1, doubtful))
 
 
+# Words that were read in photos lie in their facts; any three signs in a row find them, as people ask for codes by
+# parts of these. `read_items` are the photos that were looked at.
+READ_WORDS = """
+ALTER TABLE items ADD COLUMN words TEXT AS (nullif(json_extract(facts, '$.words'), '')) VIRTUAL;
+CREATE TABLE read_items (id INTEGER PRIMARY KEY REFERENCES items(id) ON DELETE CASCADE);
+CREATE VIRTUAL TABLE read_words USING fts5(
+    words, content = 'items', content_rowid = 'id', tokenize = '{tokenizer}', columnsize = 0
+);
+CREATE TRIGGER read_words_added AFTER INSERT ON items WHEN new.words IS NOT NULL BEGIN
+    INSERT INTO read_words (rowid, words) VALUES (new.id, new.words);
+END;
+CREATE TRIGGER read_words_removed AFTER DELETE ON items WHEN old.words IS NOT NULL BEGIN
+    INSERT INTO read_words (read_words, rowid, words) VALUES ('delete', old.id, old.words);
+END;
+CREATE TRIGGER read_words_changed AFTER UPDATE OF facts ON items WHEN old.words IS NOT new.words BEGIN
+    INSERT INTO read_words (read_words, rowid, words) SELECT 'delete', old.id, old.words WHERE old.words IS NOT NULL;
+    INSERT INTO read_words (rowid, words) SELECT new.id, new.words WHERE new.words IS NOT NULL;
+END;
+"""
+
+
+def _read_words(connection: sqlite3.Connection) -> None:
+    """Room for words; an SQLite from before trigrams finds whole ones only."""
+    tokenizer = "trigram" if sqlite3.sqlite_version_info >= (3, 34) else "unicode61"
+    for statement in _statements(READ_WORDS.format(tokenizer=tokenizer)):
+        connection.execute(statement)
+
+
 Step = str | Callable[[sqlite3.Connection], None]
 
 STEPS: tuple[Step, ...] = (
     *(FIRST, WORDS, TAGS, BY_FACTS, _vectors_into_a_file, BY_COLUMNS, FACTS_VERSION, DESCRIPTIONS),
-    *(NOTES_AND_SEALS, _seal),
+    *(NOTES_AND_SEALS, _seal, _read_words),
 )
 
 # The last step without which a catalog cannot be read at all; those from which on it keeps notes and seals.

@@ -6,6 +6,7 @@ from __future__ import annotations
 # looks after.
 COMMANDS = {
     "index": "index",
+    "ocr": "index",
     "watch": "index",
     "search": "search",
     "similar": "search",

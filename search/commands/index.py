@@ -10,13 +10,20 @@ from typing import TYPE_CHECKING
 
 import click
 
+<<<<<<< HEAD
 from indexer.errors import LibraryNotFound, PathError
 from indexer.stores import is_address
 from search.options import Finite, PlacePath, device_option, limit_options, model_option
+=======
+from indexer.errors import EncoderUnavailable, LibraryNotFound, PathError
+from indexer.storage.files import as_stored
+from search.options import Finite, PlacePath, device_option, model_option
+>>>>>>> c2a84c8 (Words in photos: read by an extra, kept as facts, found whole and by parts)
 from search.terminal import INTERRUPTED, leave, say, write
 
 if TYPE_CHECKING:
     from indexer import Encoder, Library
+    from indexer.ocr import WordsReport
 
 # How nice `descry watch` is to whatever else the machine does.
 NICE = 10
@@ -39,6 +46,11 @@ NICE = 10
     help="Follow links to folders, or not; remembered for PATHS.",
 )
 @click.option(
+    "--ocr/--no-ocr",
+    default=None,
+    help="Read the words in photos too, or not; remembered for PATHS. See `descry ocr`.",
+)
+@click.option(
     "--thumbnails/--no-thumbnails",
     default=True,
     show_default=True,
@@ -52,6 +64,7 @@ def index(
     device: str,
     exclude: tuple[str, ...],
     follow_links: bool | None,
+    ocr: bool | None,
     thumbnails: bool,
 ) -> None:
     """Add folders and files, or bring them up to date.
@@ -65,6 +78,15 @@ def index(
     from indexer.pipeline import index_sources
     from search.progress import summary, watcher
 
+<<<<<<< HEAD
+=======
+    if ocr:
+        from indexer.ocr import load_reader
+
+        load_reader()  # what is missing is said before any work
+    if max_memory is not None:
+        BUDGET.total = int(max_memory * 1e9)
+>>>>>>> c2a84c8 (Words in photos: read by an extra, kept as facts, found whole and by parts)
     library, encoder = _for_indexing(ctx.obj, paths, model, device)
     with library:
         roots = paths or tuple(library.catalog.files.roots())
@@ -82,6 +104,60 @@ def index(
             say("Interrupted. What is done is kept: run the same command again to go on.")
             leave(INTERRUPTED)
         _renew(library)
+        failed = bool(report.failures) | _read_words(library, roots, ocr)
+    ctx.exit(1 if failed else 0)
+
+
+def _read_words(library: Library, roots: Sequence[Path], ocr: bool | None) -> bool:
+    """Reads the words in the photos of roots for which that is wished; whether some could not be read."""
+    from indexer.ocr import read_wished, remember
+    from search.progress import watcher
+
+    if ocr is not None:
+        remember(library, roots, ocr)
+    try:
+        report = read_wished(library, watcher=watcher())
+    except EncoderUnavailable as error:  # it was there when it was asked for
+        say(f"note: {error}")
+        return False
+    if report is not None:
+        _tell(report)
+    return report is not None and bool(report.failures)
+
+
+def _tell(report: WordsReport) -> None:
+    told = [f"{report.with_words} of {report.looked_at} photos hold words"] if report.looked_at else []
+    told += [f"{report.copied} copied from photos of the same content"] if report.copied else []
+    write(f"{', '.join(told)} in {report.seconds:.1f} s\n" if told else "no photo is left whose words were not read\n")
+    if report.interrupted:
+        say("Interrupted. What is done is kept: run the same command again to go on.")
+        leave(INTERRUPTED)
+
+
+@click.command()
+@click.argument("paths", nargs=-1, type=PlacePath(path_type=Path))
+@click.pass_context
+def ocr(ctx: click.Context, paths: tuple[Path, ...]) -> None:
+    """Read the words in the photos of a library that is there; nothing is embedded again.
+
+    Each photo is read once. Its words are looked up like names and captions, also by parts: "RE16" finds "RE16TGK".
+    Needs pip install 'descry[ocr]'.
+
+    \b
+    descry ocr
+    descry ocr ~/Photos/receipts
+    """
+    from indexer.library import Library
+    from indexer.ocr import load_reader, read_words
+    from search.progress import watcher
+
+    with Library.open(ctx.obj, readonly=False) as library:
+        reader = load_reader()
+        for path in paths:
+            if not library.catalog.files.knows(as_stored(path)):
+                raise PathError(f"The library {library.path} holds nothing at {path}: `descry index` adds it.")
+        report = read_words(library, paths, reader=reader, watcher=watcher())
+        _tell(report)
     ctx.exit(1 if report.failures else 0)
 
 

@@ -75,6 +75,9 @@ def facts_of(item: Item) -> Iterator[str]:
         yield f"{facts['latitude']:.4f}, {facts['longitude']:.4f}"
     if {"width", "height"} <= facts.keys():
         yield f"{facts['width']} \N{MULTIPLICATION SIGN} {facts['height']}"
+    if facts.get("words"):
+        said = " ".join(str(facts["words"]).split())
+        yield f"says “{said if len(said) <= TEXT_SHOWN else said[: TEXT_SHOWN - 1] + '…'}”"
     if facts.get("duration"):
         yield f"{clock(facts['duration'])} long"
 
