@@ -10,15 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-<<<<<<< HEAD
-from indexer.errors import LibraryNotFound, PathError
-from indexer.stores import is_address
-from search.options import Finite, PlacePath, device_option, limit_options, model_option
-=======
 from indexer.errors import EncoderUnavailable, LibraryNotFound, PathError
 from indexer.storage.files import as_stored
-from search.options import Finite, PlacePath, device_option, model_option
->>>>>>> c2a84c8 (Words in photos: read by an extra, kept as facts, found whole and by parts)
+from indexer.stores import is_address
+from search.options import Finite, PlacePath, device_option, limit_options, model_option
 from search.terminal import INTERRUPTED, leave, say, write
 
 if TYPE_CHECKING:
@@ -78,15 +73,10 @@ def index(
     from indexer.pipeline import index_sources
     from search.progress import summary, watcher
 
-<<<<<<< HEAD
-=======
     if ocr:
         from indexer.ocr import load_reader
 
         load_reader()  # what is missing is said before any work
-    if max_memory is not None:
-        BUDGET.total = int(max_memory * 1e9)
->>>>>>> c2a84c8 (Words in photos: read by an extra, kept as facts, found whole and by parts)
     library, encoder = _for_indexing(ctx.obj, paths, model, device)
     with library:
         roots = paths or tuple(library.catalog.files.roots())
@@ -210,6 +200,7 @@ def watch(
             if report.interrupted:
                 leave(INTERRUPTED)
             _renew(library)
+            _read_words(library, (), None)
 
 
 def _renew(library: Library) -> None:
