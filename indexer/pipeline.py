@@ -270,9 +270,8 @@ class _Run:
             self.catalog.files.set_note(donor.file_id, chunk.note)
             self.survey.vanished.discard(donor.file_id)
             return "unchanged" if donor.path == source.path else "moved"
-        file_id, last = self.unfinished.pop(source.path, None) or Unfinished(
-            self.catalog.files.put(source, chunk.fingerprint), None
-        )
+        begun = self.unfinished.pop(source.path, None)
+        file_id, last = begun or Unfinished(self.catalog.files.put(source, chunk.fingerprint), None)
         if chunk.rows is not None:
             if (same := MODALITIES[source.modality].same_item) and not donor:
                 chunk.keep(distinct(chunk.rows, last, same))

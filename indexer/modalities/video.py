@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from itertools import chain, islice
@@ -222,7 +222,8 @@ class _Film:
         width, height = self._size(frame)
         scale = min(1.0, SIDE / max(1, min(width, height)))
         size = max(1, round(width * scale)), max(1, round(height * scale))
-        picture = frame.reformat(width=size[0], height=size[1], format="rgb24", interpolation="AREA").to_image()
+        scaled = frame.reformat(width=size[0], height=size[1], format="rgb24", interpolation="AREA")
+        picture: Image.Image = scaled.to_image()  # type: ignore[no-untyped-call]
         return picture.rotate(frame.rotation, expand=True) if frame.rotation % 360 else picture
 
     def _size(self, frame: VideoFrame) -> tuple[int, int]:
@@ -290,7 +291,7 @@ def _degrees(sign: str, degrees: str, minutes: str | None, seconds: str | None, 
     """Degrees with a sign; the rest is that of the last number that is there."""
     numbers = [number for number in (degrees, minutes, seconds) if number]
     numbers[-1] += rest or ""
-    total = sum(float(number) / 60**power for power, number in enumerate(numbers))
+    total = sum(float(number) / 60.0**power for power, number in enumerate(numbers))
     return round(-total if sign == "-" else total, 6)
 
 

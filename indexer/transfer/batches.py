@@ -231,6 +231,10 @@ def _is_local_time(fact: Any) -> bool:
     return False
 
 
+def _is_box(fact: Any) -> bool:
+    return isinstance(fact, list) and len(fact) == 4 and all(_is_number(edge, 0, 1) for edge in fact)
+
+
 _CHECKS: Mapping[str, Callable[[Any], bool]] = {
     "width": lambda fact: _is_integer(fact, 1, LONGEST_SIDE),
     "height": lambda fact: _is_integer(fact, 1, LONGEST_SIDE),
@@ -240,7 +244,9 @@ _CHECKS: Mapping[str, Callable[[Any], bool]] = {
     "latitude": lambda fact: _is_number(fact, -90, 90),
     "longitude": lambda fact: _is_number(fact, -180, 180),
     "keywords": lambda fact: isinstance(fact, list) and _is_plain(fact),
-    **dict.fromkeys(("camera", "lens", "photo", "caption", "url", "description", "city", "country"), _is_text),
+    "duration": lambda fact: _is_number(fact, 0, LARGEST_INTEGER),
+    "boxes": lambda fact: isinstance(fact, list) and all(map(_is_box, fact)),
+    **dict.fromkeys(("camera", "lens", "photo", "caption", "url", "description", "city", "country", "words"), _is_text),
 }
 
 

@@ -160,7 +160,7 @@ def test_a_photo_that_has_changed_is_read_anew_and_one_that_is_gone_is_found_no_
     filled: Library, photos: Path, encoder: Encoder
 ) -> None:
     ocr.read_words(filled, reader=written)
-    paint(photos / "red.png", "blue")
+    Image.new("RGB", (9, 9), "blue").save(photos / "red.png")
     later(photos / "red.png")
     (photos / "blue.png").unlink()
     index_sources(filled, [photos], encoder)
