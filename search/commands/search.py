@@ -254,9 +254,9 @@ def _notes(engine: Engine, query: Query, hits: Sequence[Hit], *, many: bool) -> 
     if '"' in query.words or not query.words.isascii():
         from search.understood import quoted
 
-        if texts := quoted(query.words):
+        if (texts := quoted(query.words)) and not any(engine.library.catalog.words.counts()):
             named = "what is quoted" if many else _named(texts)
-            yield f"{named} is looked for by meaning, in names and in captions: text in photos cannot be read"
+            yield f"{named} is looked for by meaning, in names and in captions: `descry ocr` reads text in photos"
     if words := [word for word in engine.not_understood(query) if word not in looked_up]:
         named = "many words" if many else _named(words)
         from search.languages import advice
