@@ -23,7 +23,7 @@ INDEXER = (
     ("encoders", "modalities"),
     ("walk", "report", "testing", "thumbnails"),
     ("survey", "chunks", "library"),
-    ("pipeline", "transfer", "postgres"),
+    ("pipeline", "transfer", "postgres", "ocr"),
     ("reembedding", "watching"),
 )
 INSIDE = {
@@ -33,7 +33,7 @@ INSIDE = {
         ("stored_vectors",),
         ("migrations",),
         ("database",),
-        ("files", "listing", "tags", "full_text"),
+        ("files", "listing", "read_words", "tags", "full_text"),
         ("catalog",),
     ),
     "nearest": (
