@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from indexer.chunks import reason
-from indexer.errors import EncoderUnavailable, SourceError
+from indexer.errors import EncoderUnavailable, LibraryError, SourceError
 from indexer.library import Library
 from indexer.modalities import picture
 from indexer.photos.pixels import upright_rgb
@@ -165,7 +165,7 @@ def remember(library: Library, paths: Sequence[Path | str], wanted: bool) -> Non
 def read_wished(library: Library, *, watcher: Watcher | None = None) -> WordsReport | None:
     """Reads the words in new photos of the roots for which that is remembered; None if there is nothing to read."""
     settings = library.catalog.files.settings()
-    if not any(own.ocr for own in settings.values()):
+    if not library.catalog.words.is_there or not any(own.ocr for own in settings.values()):
         return None
 
     def is_wished(path: Path) -> bool:
@@ -188,6 +188,8 @@ def read_words(
     package reads words, `LibraryLocked` while another process writes.
     """
     places = list(map(as_stored, paths))
+    if not library.catalog.words.is_there:
+        raise LibraryError(f"The library {library.path} lies on a server, where words in photos are not kept yet.")
     reader = reader or load_reader()
     waiting = [
         photo

@@ -27,6 +27,7 @@ from indexer.storage.files import Files
 from indexer.storage.full_text import MOST_CAPTIONS, SHORTEST_PREFIX
 from indexer.storage.listing import Listing
 from indexer.storage.packing import pack, unpack
+from indexer.storage.read_words import ReadWords
 from indexer.storage.stored_vectors import StoredVectors
 from indexer.storage.tags import Tags
 
@@ -146,6 +147,7 @@ class PostgresCatalog(Catalog):
         self.connection = cast(Any, self.server)
         self.files = PostgresFiles(self)
         self.tags = Tags(self)
+        self.words = ReadWords(self, is_server=True)
         self.listing = Listing(self)
         self._stored = None
         self._kept: dict[tuple[str, ...], tuple[int, Any]] = {}

@@ -160,7 +160,7 @@ class Catalog(Database):
         if not self.files.move(file_id, source):
             return False
         self.connection.executemany(
-            KEEP_WORDS,
+            KEEP_WORDS if self.words.is_there else "UPDATE items SET facts = ? WHERE file_id = ? AND part = ?",
             [(facts_json(item.facts), file_id, item.part) for item in items],
         )
         return True
@@ -323,8 +323,8 @@ class Catalog(Database):
         return _as_ids(self.scalar(sql, (modality, *values)))
 
     def match_word(self, word: str, modality: str) -> set[int]:
-        """The ids of a modality's items that hold the word, see `full_text.match_word`."""
-        return full_text.match_word(self, word, modality)
+        """The ids of a modality's items that hold the word, see `full_text.match_word`, or in which it was read."""
+        return full_text.match_word(self, word, modality) | self.words.holding(word, modality)
 
     def count(self, modality: str) -> int:
         """How many vectors there are of a modality."""

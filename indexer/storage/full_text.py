@@ -73,7 +73,7 @@ def match_word(catalog: Database, word: str, modality: str) -> set[int]:
     """The ids of a modality's items that hold the word.
 
     An item does so by its text (up to the word's ending: "dogs" is "dog"), by the name of its file or of a folder
-    that it lies in, by a description or a caption of its photo, and by what was read in it.
+    that it lies in, and by a description or a caption of its photo.
     """
     text = f'"{word}"'
     asked = {"text": text, "name": f"{text}*" if len(word) >= SHORTEST_PREFIX else text, "modality": modality}
@@ -82,7 +82,7 @@ def match_word(catalog: Database, word: str, modality: str) -> set[int]:
     if 0 < count <= MOST_CAPTIONS:
         places = json.dumps([*_captioned(catalog, text)])
         found |= {id for (id,) in catalog.connection.execute(AT_PLACES, {"places": places, "modality": modality})}
-    return found | catalog.words.holding(word, modality)
+    return found
 
 
 def _captioned(catalog: Database, text: str) -> Iterator[Sequence[str]]:

@@ -39,14 +39,18 @@ class Unread(NamedTuple):
 class ReadWords:
     """What was read in pictures: the facts `words`, lines of text, and `boxes`, one of each line."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, is_server: bool = False) -> None:
         self._database = database
         self._connection = database.connection
+        self._is_server = is_server
 
     @property
     def is_there(self) -> bool:
-        """Whether the catalog has room for words: one that is only read may be of an earlier version."""
-        return self._database.scalar("SELECT 1 FROM sqlite_master WHERE name = 'read_words'") is not None
+        """Whether the catalog has room for words: one that is only read may be an earlier version's, a server has none."""
+        return (
+            not self._is_server
+            and self._database.scalar("SELECT 1 FROM sqlite_master WHERE name = 'read_words'") is not None
+        )
 
     def unread(self, modality: str) -> list[Unread]:
         """The items of a modality that nobody looked at, by path."""
