@@ -46,7 +46,7 @@ class ReadWords:
 
     @property
     def is_there(self) -> bool:
-        """Whether the catalog has room for words: one that is only read may be an earlier version's, a server has none."""
+        """Whether the catalog has room for words: an earlier version's that is only read has none, nor has a server."""
         return (
             not self._is_server
             and self._database.scalar("SELECT 1 FROM sqlite_master WHERE name = 'read_words'") is not None
