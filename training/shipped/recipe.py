@@ -40,7 +40,9 @@ class Stage:
 
     `captions` sentences a photo and step; `wrong_captions` of other photos and `wrong_photos` of earlier steps are
     further wrong answers; `names` weighs what the ImageNet classifier says. Where the trunk learns, `frozen` blocks of
-    it do not, and photos have each of `sizes` for an equal part of the steps. `noise` is relative, on stored features.
+    it do not, and photos have each of `sizes` for an equal part of the steps. It runs as often as `runs` has numbers,
+    which say what the weights of each run count in their mean (Wortsman et al., 2022, "Model soups"). `noise` is
+    relative, on stored features.
     """
 
     plan: Plan
@@ -49,6 +51,7 @@ class Stage:
     wrong_photos: int = 0
     names: float = 0.0
     frozen: int = 0
+    runs: tuple[float, ...] = (1.0,)
     sizes: tuple[int, ...] = ()
     noise: float = 0.0
 

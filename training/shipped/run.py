@@ -102,9 +102,9 @@ class Run:
             self.out.mkdir(parents=True, exist_ok=True)
             save_atomic(make(), self.out / name)
 
-    def sampler(self, stage: Stage) -> Sampler:
-        """A sampler for a stage; different stages draw differently."""
-        seed = self.recipe.seed + stage.plan.steps
+    def sampler(self, stage: Stage, number: int = 0) -> Sampler:
+        """A sampler for a stage's run of that number; different stages and runs draw differently."""
+        seed = self.recipe.seed + stage.plan.steps + number
         return Sampler(self.corpus, batch=stage.plan.batch, captions=stage.captions, seed=seed)
 
     def new_heads(self) -> tuple[Head, Head]:

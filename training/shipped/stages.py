@@ -2,7 +2,7 @@
 
 prepare   photos decoded, sentences' vectors, features of the untouched trunk
 begin     both heads learn from those features
-finetune  trunk and heads learn from photos
+finetune  trunk and heads learn from photos, more than once; the mean of the weights
 join      what the heads say and canonical correlations of the new features, as one answer that new heads are taught
 export    the folder that `indexer.encoders.embedded` reads
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -139,7 +139,28 @@ def begin(run: Run) -> None:
 
 
 def finetune(run: Run) -> None:
-    """Trunk and heads, from photos."""
+    """Trunk and heads, from photos: the mean of the weights of runs that draw differently."""
+    shares = run.recipe.finetune.runs
+    names = [f"finetune_{number}" for number in range(len(shares))]
+    for number, name in enumerate(names):
+        _finetune(run, name, number)
+    run.once("finetune.pt", lambda: {"modules": _mean([run.stored(f"{name}.pt", name) for name in names], shares)})
+
+
+def _mean(runs: Sequence[dict[str, Any]], shares: Sequence[float]) -> dict[str, dict[str, Tensor]]:
+    """The weighted mean of the weights of several runs' modules, by module and name."""
+    modules = [one["modules"] for one in runs]
+    return {
+        module: {
+            key: torch.stack([share * one[module][key] for share, one in zip(shares, modules, strict=True)]).sum(dim=0)
+            for key in weights
+        }
+        for module, weights in modules[0].items()
+    }
+
+
+def _finetune(run: Run, name: str, number: int) -> None:
+    """One run, that leaves the file of its name."""
     stage = run.recipe.finetune
     trunk = Trunk(run.start.shape)
     trunk.load_state_dict(run.start.weights)
@@ -148,11 +169,11 @@ def finetune(run: Run) -> None:
     use_matrix_depthwise(trunk)
     image, text = run.new_heads()
     begun = run.stored("begin.pt", "begin")["modules"]
-    sampler = run.sampler(stage)
-    objective = Objective(run, stage, np.random.default_rng(run.recipe.seed))
+    sampler = run.sampler(stage, number)
+    objective = Objective(run, stage, np.random.default_rng(run.recipe.seed + number))
     modules = {"trunk": trunk, "image": image, "text": text, "objective": objective}
-    for name, weights in begun.items():
-        modules[name].load_state_dict(weights)
+    for module, weights in begun.items():
+        modules[module].load_state_dict(weights)
     ahead = Ahead(sampler, lambda step: _with_photos(run, stage, sampler.batch(), step, sampler.draw))
 
     def losses(step: int) -> dict[str, Tensor]:
@@ -166,7 +187,7 @@ def finetune(run: Run) -> None:
     def check() -> dict[str, float]:
         return run.measure([_embedded(run, trunk, image, rows) for rows in run.shown()], text)
 
-    Loop(modules, stage.plan, run.out, name="finetune").run(losses, check=check, sampler=ahead)
+    Loop(modules, stage.plan, run.out, name=name).run(losses, check=check, sampler=ahead)
 
 
 def _with_photos(run: Run, stage: Stage, batch: Batch, step: int, draw: np.random.Generator) -> tuple[Batch, Tensor]:

@@ -50,6 +50,7 @@ check_every = 4
 report_every = 2
 rates = { image = 1e-2, text = 1e-2, objective = 1e-2 }
 [finetune]
+runs = [0.75, 0.25]
 captions = 2
 wrong_captions = 6
 wrong_photos = 12

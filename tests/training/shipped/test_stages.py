@@ -30,7 +30,7 @@ def test_one_command_makes_an_encoder_with_its_log_and_curve(world, capsys):
     encoder = load_encoder(f"embedded:{folder}", device="cpu")
     photos = encoder.embed("image", [Image.new("RGB", (50, 40), "red")])
     assert photos.shape == encoder.embed("text", ["a red photo"]).shape == (1, 12)
-    assert {line["stage"] for line in log(world / "out")} == {"begin", "finetune", "answer", "join"}
+    assert {line["stage"] for line in log(world / "out")} == {"begin", "finetune_0", "finetune_1", "answer", "join"}
     assert "seconds_a_step" in capsys.readouterr().out
 
 
@@ -67,10 +67,22 @@ def test_frozen_blocks_stay_as_they_were_and_the_others_learn(world):
     from training.features import read_mobilenet
 
     start = read_mobilenet(world / "models" / "image").weights
-    learnt = torch.load(world / "out" / "finetune.pt", weights_only=False)["modules"]["trunk"]
+    learnt = torch.load(world / "out" / "finetune_0.pt", weights_only=False)["modules"]["trunk"]
     changed = {name for name, value in learnt.items() if not torch.equal(value, start[name])}
     assert changed
     assert not any(name.startswith("blocks.0.") for name in changed)
+
+
+def test_what_is_learned_from_photos_is_the_mean_of_runs_that_drew_differently(world):
+    for stage in ("prepare", "begin", "finetune"):
+        assert train(world, stage) == 0
+    first, second, mean = (
+        torch.load(world / "out" / f"{name}.pt", weights_only=False)["modules"]["image"]
+        for name in ("finetune_0", "finetune_1", "finetune")
+    )
+    assert not torch.equal(first["out.weight"], second["out.weight"])
+    for key, value in mean.items():
+        torch.testing.assert_close(value, 0.75 * first[key] + 0.25 * second[key])
 
 
 @pytest.mark.parametrize(("stage", "before"), [("begin", "prepare"), ("finetune", "begin"), ("join", "finetune")])
