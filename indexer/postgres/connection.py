@@ -80,7 +80,7 @@ def glob_as_regex(pattern: str) -> str:
     r"""A pattern of SQLite's GLOB as a regular expression of PostgreSQL.
 
     >>> glob_as_regex("*/IMG[0-9?]_?.jpg")
-    '^.*/IMG[0-9?]_.\\.jpg$'
+    '^.*\\/IMG[0-9?]_.\\.jpg$'
     """
     pieces = re.findall(r"\[\^?\]?[^\]]*\]|.", pattern, re.DOTALL)
     return f"^{''.join(map(_piece_as_regex, pieces))}$"
