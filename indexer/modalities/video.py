@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from itertools import chain, islice
@@ -115,7 +115,7 @@ def picture(path: Path, part: str) -> Image.Image:
     raise SourceError(f"it has no picture at {part.removeprefix('t')} seconds")
 
 
-def _looks(path: Path, apart: float, after: float | None) -> Iterator[Look]:
+def _looks(path: Path, apart: float, after: float | None) -> Generator[Look, None, None]:
     """The times of key frames, at least `apart` seconds, and of a grid between them, `after` one, with pictures."""
     last, key = after, 0.0
     with _Film(path) as film, _Film(path) as between:
