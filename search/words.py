@@ -14,7 +14,9 @@ how many of the first ten could be and are: by meaning alone, with words that fe
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from itertools import chain
 
 from indexer.storage.catalog import Catalog
 from indexer.storage.full_text import words_of
@@ -22,6 +24,11 @@ from search.query import Query
 
 # Where nobody said whether words count, those do that at most so many of the items hold.
 SURE_OF = 1 / 5
+
+# The share of a question's words that have to stand in a picture for what was read there to count unasked. On 300
+# photos of Flickr8k val, words read, `python -m evaluation hybrid`: a caption finds its photo first in .430, as without
+# words; in .403 where one word is enough.
+READ_SHARE = 1 / 2
 
 
 def found_by_words(catalog: Catalog, query: Query, total: int) -> dict[int, float]:
@@ -47,8 +54,23 @@ def words_that_count(catalog: Catalog, query: Query, total: int) -> list[str]:
 def _telling(catalog: Catalog, query: Query, total: int) -> dict[str, tuple[float, set[int]]]:
     """The words that tell something, each with the weight of its terms and the ids of the items that hold it."""
     most = total * (SURE_OF if query.by_words is None else 1 / 2)
-    held = {word: (weight, catalog.match_word(word, query.wanted)) for word, weight in _weighed_words(query).items()}
+    weights = _weighed_words(query)
+    read = _read(catalog, query, list(weights))
+    held = {word: (weight, catalog.match_word(word, query.wanted) | read[word]) for word, weight in weights.items()}
     return {word: (weight, ids) for word, (weight, ids) in held.items() if 0 < len(ids) < most}
+
+
+def _read(catalog: Catalog, query: Query, words: Sequence[str]) -> dict[str, set[int]]:
+    """The ids of the items in whose pictures the words were read.
+
+    Where nobody said that words count, `READ_SHARE` of the question has to stand in a picture: else that a shirt says
+    "white" would place it before what is white.
+    """
+    read = {word: catalog.words.holding(word, query.wanted) for word in words}
+    if query.by_words is None:
+        counts = Counter(chain.from_iterable(read.values()))
+        read = {word: {id for id in ids if counts[id] >= READ_SHARE * len(words)} for word, ids in read.items()}
+    return read
 
 
 def _weighed_words(query: Query) -> dict[str, float]:

@@ -323,8 +323,8 @@ class Catalog(Database):
         return _as_ids(self.scalar(sql, (modality, *values)))
 
     def match_word(self, word: str, modality: str) -> set[int]:
-        """The ids of a modality's items that hold the word, see `full_text.match_word`, or in which it was read."""
-        return full_text.match_word(self, word, modality) | self.words.holding(word, modality)
+        """The ids of a modality's items that hold the word, see `full_text.match_word`."""
+        return full_text.match_word(self, word, modality)
 
     def count(self, modality: str) -> int:
         """How many vectors there are of a modality."""
