@@ -37,12 +37,13 @@ def status(library: Library) -> Rows:
         "size": f"{library.size() / 1e6:.1f} MB",
         "of which thumbnails": f"{their_size / 1e6:.1f} MB ({small} photos)",
         "failed": len(catalog.files.failures()),
-        "indexed, with something amiss": len(catalog.files.notes()),
         "changes not yet in a saved index": library.indexes.behind(),
         "other languages": f"by descry[{EXTRA}]" if is_here() else f"as far as the encoder goes; {REMEDY} adds them",
     }
     if any(words := catalog.words.counts()):
         facts["words in photos"] = f"read in {words[1]} of the {words[0]} that were looked at"
+    if noted := len(catalog.files.notes()):
+        facts["indexed, with something amiss"] = noted
     if passed_over := of_no_kind(catalog.files.passed_over()):
         facts["passed over"] = passed_over
     if change:
