@@ -261,15 +261,16 @@ class Descry(Engine):
         self._library = library = Library.open(folder / "library")
         self._index, chosen = library.index("image"), library.indexes.parameters("image")
         self.chosen = f"{chosen.nprobe} of {chosen.nlist} lists" if chosen else "exact"
+        self._added: dict[int, int] = {}
 
     def search(self, question: Float32Array, k: int) -> Sequence[int]:
-        ids: list[int] = (self._index.search(question[np.newaxis], k)[1][0] - 1).tolist()
-        return ids
+        return [self._added.get(id, id - 1) for id in self._index.search(question[np.newaxis], k)[1][0].tolist()]
 
     def add(self, id: int, row: Float32Array) -> None:
-        ids = np.array([id + 1], np.int64)
-        self._library.catalog.stored.write(ids, row[np.newaxis])
-        self._index.add(ids)
+        place = len(self._library.catalog.stored)  # behind the texts, whose checksums the catalog keeps
+        self._added[place] = id
+        self._library.catalog.stored.write(np.array([place]), row[np.newaxis])
+        self._index.add(np.array([place]))
 
     def remove(self, id: int) -> None:
         self._index.remove(np.array([id + 1], np.int64))

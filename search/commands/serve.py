@@ -79,6 +79,9 @@ def mcp(library: Path, device: str) -> None:
 
     \b
     {"mcpServers": {"photos": {"command": "descry", "args": ["mcp"]}}}
+
+    \b
+    descry mcp --device cpu
     """
     from indexer.errors import QueryError
 

@@ -341,7 +341,7 @@ def test_a_disk_that_fills_up_costs_nothing_that_was_committed(
     paint_many(folder, 1000)
     filler = small_disk / "filler"
     with Library.create(place, encoder) as library:
-        filler.write_bytes(bytes(8 * 2**20 - 1_000_000))
+        filler.write_bytes(bytes(8 * 2**20 - 1_500_000))
         with pytest.raises(LibraryFull, match=str(place)):
             index_sources(library, [folder], encoder)
     kept = assert_sound(place)

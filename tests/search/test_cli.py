@@ -113,7 +113,7 @@ def test_photos_from_a_file_are_answered_too(library: Path) -> None:
 
 # What takes longer to import than a first question takes, or is for what few questions hold.
 NOT_ASKED = {"torch", "torchvision", "open_clip", "faiss", "tokenizers", "ftfy", "regex", "scipy", "psycopg"}
-NOT_ASKED |= {"huggingface_hub", "filelock", "tqdm", "xxhash", "imagehash", "prompt_toolkit", "pillow_heif"}
+NOT_ASKED |= {"huggingface_hub", "filelock", "tqdm", "imagehash", "prompt_toolkit", "pillow_heif"}
 
 
 def asked(library: Path, *questions: list[str]) -> tuple[list[str], set[str]]:
