@@ -50,7 +50,11 @@ def running_server() -> Iterator[Server]:
     folder = Path(tempfile.mkdtemp(prefix="descry-pg-"))
     as_user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
     if as_user:
-        os.chown(folder, NOBODY, NOBODY)
+        try:
+            os.chown(folder, NOBODY, NOBODY)
+            subprocess.run([programs / "initdb", "--version"], cwd=folder, capture_output=True, check=True, **as_user)
+        except (OSError, subprocess.SubprocessError) as error:
+            pytest.skip(f"nobody may not run PostgreSQL there: {error}")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
