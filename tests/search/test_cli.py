@@ -103,7 +103,9 @@ def test_queries_from_a_file_are_answered_a_line_each(library: Path) -> None:
     answer = run(library, "search", "--queries-from", "-", "-k", 2, stdin="a cat\n\na cup of coffee\n")
     first, second = [json.loads(line) for line in answer.stdout.splitlines()]
     assert (first["query"], second["query"]) == ("a cat", "a cup of coffee")
-    assert first["hits"] == hits(run(library, "search", "a cat", "-k", 2, "--format", "json"))
+    alone = hits(run(library, "search", "a cat", "-k", 2, "--format", "json"))
+    assert [hit.pop("score") for hit in first["hits"]] == pytest.approx([hit.pop("score") for hit in alone], abs=1e-4)
+    assert first["hits"] == alone  # scores aside: sums of several questions at once round otherwise on some processors
 
 
 def test_photos_from_a_file_are_answered_too(library: Path) -> None:

@@ -21,7 +21,7 @@ const heat = signal(null);
 
 // Shows the photo of an id, or none.
 export function show(id) {
-  if (!id) return viewer?.close();
+  if (!id) return viewer && leave(viewer);
   if (viewer) {
     const place = shown.value?.ids.indexOf(id) ?? -1;
     if (current.value !== id && place >= 0) viewer.goTo(place);
@@ -234,7 +234,7 @@ function jump(id) {
   if (place >= 0 && viewer.getNumItems() > 1) return viewer.goTo(place);
   const old = viewer;
   old.on("destroy", () => setTimeout(() => ask({ open: id }), 0));
-  return old.close();
+  return leave(old);
 }
 
 function HeatForm({ id, usual }) {
@@ -257,3 +257,9 @@ function HeatForm({ id, usual }) {
 }
 
 const bytesOf = (bytes) => (bytes > 1e6 ? `${(bytes / 1e6).toFixed(1)} MB` : `${Math.max(1, Math.round(bytes / 1e3))} kB`);
+
+// Closes a viewer: PhotoSwipe hears no close while it opens.
+function leave(open) {
+  if (open.opener.isOpen || open.isDestroying) return open.close();
+  return open.on("openingAnimationEnd", () => open.close());
+}

@@ -310,9 +310,13 @@ def test_the_viewer_tells_leads_on_and_is_a_link(opened: Open, photos: Path) -> 
     page.wait_for_selector(".chip.minus")
     page.goto(link)
     page.wait_for_selector(".panel h2:has-text('red.png')")
-    page.wait_for_timeout(1000)  # PhotoSwipe hears no click while it opens
-    page.get_by_role("button", name="Close").click()
-    page.wait_for_selector(".pswp", state="detached")
+    for _ in range(60):  # PhotoSwipe hears no click while it opens
+        page.wait_for_timeout(1000)
+        if not page.query_selector(".pswp"):
+            break
+        if page.query_selector(".pswp--open"):
+            page.get_by_role("button", name="Close").click()
+    assert not page.query_selector(".pswp")
 
 
 def test_months_are_headed_and_the_scrubber_goes_to_them(
