@@ -25,9 +25,9 @@ from benchmarks.machine import machine
 from benchmarks.plot import plot, require_matplotlib
 from benchmarks.setting import Setting, sizes_of
 from evaluation.datasets import DataError
+from indexer import shipped
 from indexer.encoders import DEFAULT, load_encoder
 from indexer.errors import DescryError
-from indexer.shipped import shipped
 
 Options = argparse.Namespace
 

@@ -20,13 +20,13 @@ from benchmarks.figures import Aim, Figure
 from benchmarks.machine import BASE, Command, base, best_seconds, by_turns, descry, one_core
 from benchmarks.setting import RECALL, Setting, short
 from benchmarks.synthetic import CAMERAS, SENTENCES, named_only
+from indexer import shipped
 from indexer.encoders import load_encoder
 from indexer.encoders.base import Tower
 from indexer.items import Float32Array, Int64Array, Vectors
 from indexer.library import Library
 from indexer.nearest.index import VectorIndex
 from indexer.nearest.tuning import K, recall_of
-from indexer.shipped import shipped
 from indexer.threads import processors
 from search import Engine
 from search.filters import Filter, to_sql

@@ -23,9 +23,9 @@ from evaluation.languages import languages
 from evaluation.organising import tagging, words
 from evaluation.pointing import pointing
 from evaluation.questions import HERE, Found, demo, everyday, held_out_photos, kinds
+from indexer import shipped
 from indexer.encoders import DEFAULT, Encoder, load_encoder
 from indexer.errors import DescryError
-from indexer.shipped import shipped
 from search.organise.vocabulary import keep, kept_beside_models
 from search.relevance import judge_for, table_path
 

@@ -17,8 +17,8 @@ from evaluation.classify import classify
 from evaluation.datasets import READERS, Example, embed_photos, held_out
 from evaluation.metrics import retrieval
 from evaluation.questions import demo
+from indexer import shipped
 from indexer.encoders import ALIASES, Encoder
-from indexer.shipped import shipped
 
 Column = dict[str, float]
 

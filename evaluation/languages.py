@@ -20,7 +20,7 @@ from indexer.encoders import Encoder
 from indexer.items import Float32Array
 from search.languages import embed_questions, is_foreign, is_here
 from search.organise.vocabulary import RIVALS_EVERY, shipped_words
-from search.prompts import embed_texts
+from search.prompt_templates import embed_texts
 from search.query import NORMALLY
 from search.relevance import judge_for
 

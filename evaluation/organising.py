@@ -14,7 +14,7 @@ from evaluation.datasets import Example, embed_photos
 from indexer.encoders import Encoder
 from indexer.items import Float32Array, Int64Array
 from search.organise.vocabulary import RIVALS_EVERY, Vocabulary, distinct, shipped_words
-from search.prompts import embed_texts
+from search.prompt_templates import embed_texts
 from search.query import STRICTNESS
 from search.relevance import WITNESSES, Judge, judge_for
 

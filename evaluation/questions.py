@@ -25,7 +25,7 @@ from evaluation.datasets import DataError, Example, embed_photos, read_captioned
 from indexer.encoders import Encoder
 from indexer.items import Int64Array
 from indexer.photos.opening import open_photo
-from search.prompts import embed_texts
+from search.prompt_templates import embed_texts
 
 HERE = Path(__file__).parent
 

@@ -28,7 +28,7 @@ from evaluation.scenes import Scene
 from indexer.encoders import Encoder
 from indexer.items import Float32Array
 from search.organise.vocabulary import RIVALS_EVERY, shipped_words
-from search.prompts import embed_texts
+from search.prompt_templates import embed_texts
 from search.query import NORMALLY
 from search.relevance import BY_LEAD, PHOTOS, WITNESSES, Cut, Judge, as_plain, either_fits, log_odds
 

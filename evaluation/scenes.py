@@ -22,7 +22,7 @@ from evaluation.judgements import READ, Judgements, read_judgements
 from evaluation.questions import HERE, Captions, held_out_photos
 from indexer.encoders import Encoder
 from indexer.items import Float32Array, Int64Array
-from search.prompts import embed_texts
+from search.prompt_templates import embed_texts
 from search.relevance import Judge
 from search.rerank import penalties
 

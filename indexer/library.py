@@ -9,14 +9,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from indexer.backends import backend_of, is_address
 from indexer.encoders import DEFAULT, load_encoder
 from indexer.encoders.base import Encoder
 from indexer.errors import EncoderMismatch, LibraryError, LibraryLocked, LibraryNotFound, PathError, cannot_write
-from indexer.manifest import holds, write_manifest
 from indexer.nearest.cache import IndexCache
 from indexer.storage.catalog import Catalog
 from indexer.storage.files import as_stored
-from indexer.stores import is_address, store_of
 
 if TYPE_CHECKING:
     from indexer.nearest.index import VectorIndex
@@ -27,6 +26,9 @@ LOCK = "lock"
 # A library may lie in a folder that it indexes: what looks like texts has names that the walk passes over.
 TEXT_TOWER = ".text_tower"
 LOCK_HOLDER = ".lock-holder.json"
+
+# In a folder of a library's: sizes and checksums of its files, and for what it was made.
+MANIFEST = "manifest.json"
 
 
 class Removal(NamedTuple):
@@ -48,7 +50,7 @@ class Library:
     def open(cls, path: Path | str, *, readonly: bool = True) -> Library:
         """The library in a folder or at an address. Raises `LibraryNotFound`, `LibraryTooNew` or `LibraryDamaged`."""
         if is_address(path):
-            library: Library = store_of(path).open(path, readonly=readonly)
+            library: Library = backend_of(path).open(path, readonly=readonly)
             return library
         path = Path(path).expanduser().absolute()
         try:
@@ -70,7 +72,7 @@ class Library:
         Raises `EncoderMismatch` if its vectors are another encoder's, and what `open` raises.
         """
         if is_address(path):
-            made: Library = store_of(path).create(path, encoder)
+            made: Library = backend_of(path).create(path, encoder)
             return made
         path = Path(path).expanduser().absolute()
         try:
@@ -107,13 +109,13 @@ class Library:
             try:
                 encoder.store_text(folder)
                 if folder.is_dir():
-                    write_manifest(folder, encoder.checksum)
+                    _write_manifest(folder, encoder.checksum)
             except OSError as error:
                 raise cannot_write(self.path, TEXT_TOWER, error) from error
 
     def has_text_tower(self, *, whole: bool = False) -> bool:
         """Whether a light text tower of the library's encoder is stored, as it was written; byte by byte if `whole`."""
-        return holds(self.path / TEXT_TOWER, str(self.catalog.meta()["checksum"]), whole=whole)
+        return _holds(self.path / TEXT_TOWER, str(self.catalog.meta()["checksum"]), whole=whole)
 
     def has(self, encoder: Encoder) -> bool:
         """Whether the library's vectors are this encoder's."""
@@ -243,3 +245,35 @@ class Library:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _write_manifest(folder: Path, purpose: str) -> None:
+    """Writes down what the folder holds, and its purpose. Raises `OSError`."""
+    from indexer.atomic import atomic_write  # late: a question writes nothing
+
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path != folder / MANIFEST]
+    files = {str(path.relative_to(folder)): _state(path) for path in paths}
+    with atomic_write(folder / MANIFEST) as new:
+        new.write_text(json.dumps({"purpose": purpose, "files": files}, indent=1) + "\n", encoding="utf-8")
+
+
+def _holds(folder: Path, purpose: str, *, whole: bool = False) -> bool:
+    """Whether the folder was made for this purpose and its files have their sizes; their bytes too, if `whole`."""
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if manifest["purpose"] != purpose:
+            return False
+        if whole:
+            return all(_state(folder / name) == state for name, state in manifest["files"].items())
+        return all((folder / name).stat().st_size == size for name, (size, _) in manifest["files"].items())
+    return False
+
+
+def _state(path: Path) -> list[int | str]:
+    import xxhash
+
+    digest = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return [path.stat().st_size, digest.hexdigest()]

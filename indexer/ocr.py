@@ -22,7 +22,7 @@ from indexer.modalities import picture
 from indexer.photos.pixels import upright_rgb
 from indexer.report import Watcher
 from indexer.storage.files import Failure, Settings, as_stored
-from indexer.storage.read_words import Line, Unread
+from indexer.storage.full_text import Line, Unread
 from indexer.threads import ahead
 from indexer.walk import mount_point
 

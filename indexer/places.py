@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from indexer import shipped
 from indexer.items import Float32Array
-from indexer.shipped import shipped
 
 EARTH_RADIUS_KM = 6371.0
 

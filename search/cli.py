@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 
 import click
 
+from indexer.backends import is_address
 from indexer.errors import DescryError, LibraryError
-from indexer.stores import is_address
 from search.commands import COMMANDS
 from search.terminal import BROKEN_PIPE, INTERRUPTED, say
 
@@ -207,6 +207,6 @@ def main(ctx: click.Context, library: Path | str | None) -> None:
         raise click.exceptions.NoArgsIsHelpError(ctx)
     if isinstance(ctx.obj, str):
         raise LibraryError("The prompt needs a library in a folder: `descry search` asks one on a server.")
-    from search.prompt import converse
+    from search.interactive import converse
 
     converse(ctx.obj)

@@ -183,8 +183,8 @@ def _shipped_checksum() -> str:
     """The checksum that the shipped weights have; as `training.models.embedded` computes it."""
     import hashlib
 
+    from indexer import shipped
     from indexer.encoders.embedded import WEIGHTS
-    from indexer.shipped import shipped
 
     return hashlib.sha256(shipped("models", "embedded", WEIGHTS).read_bytes()).hexdigest()[:16]
 

@@ -15,12 +15,12 @@ from indexer.errors import QueryError, SourceError
 from indexer.items import Float32Array, Int64Array
 from indexer.library import Library
 from indexer.storage.files import as_stored
-from search.candidates import FUSED, WEIGHED, Candidates, reach_of
 from search.filters import FUNCTIONS, SAME_TYPE, Filter, to_sql
 from search.hits import Candidate, Hit
-from search.languages import embed_questions, is_foreign, is_to_be_made
+from search.languages import embed_questions, is_foreign, is_to_be_made, not_understood
 from search.query import STORED, Order, Query, Term, parse
 from search.rerank import diverse, rocchio, unique, weighted
+from search.retrieval import FUSED, WEIGHED, Candidates, reach_of
 
 if TYPE_CHECKING:
     from search.relevance import Judge
@@ -106,8 +106,6 @@ class Engine:
         is_whole = getattr(self.encoder.tower("text"), "is_whole", None) if sentences else None
         if is_whole is None:
             return []
-        from search.understood import not_understood
-
         return [word for sentence in sentences for word in not_understood(sentence, is_whole)]
 
     # vectors of questions
@@ -222,7 +220,7 @@ class Engine:
         """The ids of items that hold words of the query, with their weights; none where words do not count."""
         if not query.by_words and (query.by_words is not None or query.is_cut):
             return {}
-        from search.words import found_by_words
+        from search.lexical import found_by_words
 
         return found_by_words(self.library.catalog, query, total)
 
@@ -230,7 +228,7 @@ class Engine:
         """The words that are looked up because few items hold them, though nobody said so."""
         if query.by_words is not None or query.is_cut:
             return []
-        from search.words import words_that_count
+        from search.lexical import words_that_count
 
         return words_that_count(self.library.catalog, query, self.library.catalog.count(query.wanted))
 

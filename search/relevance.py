@@ -23,8 +23,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from indexer import shipped
 from indexer.items import Float32Array
-from indexer.shipped import shipped
 from search.query import STRICTNESS
 
 FloatArray = npt.NDArray[np.float64]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from indexer.shipped import shipped
+from indexer import shipped
 
 # A transformer of one layer; twelve heads are what the published one has.
 WIDTH, HIDDEN, CONTEXT = 24, 16, 16

@@ -16,9 +16,8 @@ LAYERS = ("indexer", "search", "descry", "evaluation", "training", "benchmarks")
 
 # Inside `indexer`, what stands higher may import what stands lower, never the other way round.
 INDEXER = (
-    ("errors", "items", "shipped", "stores", "threads", "allocator", "places"),
+    ("errors", "items", "backends", "threads", "allocator", "places"),
     ("storage", "photos", "atomic", "texts"),
-    ("manifest",),
     ("nearest",),
     ("encoders", "modalities"),
     ("walk", "report", "testing", "thumbnails"),
@@ -33,11 +32,11 @@ INSIDE = {
         ("stored_vectors",),
         ("migrations",),
         ("database",),
-        ("files", "listing", "read_words", "tags", "full_text"),
+        ("files", "listing", "tags", "full_text"),
         ("catalog",),
     ),
     "nearest": (
-        ("parameters", "gpu"),
+        ("ivf_parameters", "gpu"),
         ("prefilter",),
         ("exact",),
         ("saved",),

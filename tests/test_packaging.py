@@ -43,7 +43,7 @@ def test_the_installed_packages_are_the_wheels_own(installed: Path) -> None:
 
 def test_the_wheel_indexes_and_searches_its_own_demo(installed: Path, tmp_path: Path) -> None:
     descry = ("-m", "descry", "--library", str(tmp_path / "library"))
-    photos = python(installed, "-c", "from indexer.shipped import shipped; print(shipped('photos'))").strip()
+    photos = python(installed, "-c", "from indexer import shipped; print(shipped('photos'))").strip()
     assert photos.startswith(str(installed))
     python(installed, *descry, "index", photos)
     found = json.loads(python(installed, *descry, "search", "a cup of coffee", "-k", "1", "--format", "json"))

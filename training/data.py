@@ -19,7 +19,7 @@ from evaluation.classify import phrases
 from evaluation.datasets import READERS, DataError, Example, held_out
 from indexer.errors import SourceError
 from indexer.photos.opening import ALL_FORMATS, open_photo
-from indexer.photos.recipe import ImageRecipe
+from indexer.photos.preprocessing import Preprocessing
 from training.settings import Augmentation, DataSource
 
 UInt8Array = npt.NDArray[np.uint8]
@@ -91,7 +91,7 @@ def _unreadable(example: Example) -> str:
 class Photos:
     """The photos of examples as squares, decoded on threads and kept while there is room."""
 
-    def __init__(self, examples: Sequence[Example], recipe: ImageRecipe, *, workers: int, megabytes: int) -> None:
+    def __init__(self, examples: Sequence[Example], recipe: Preprocessing, *, workers: int, megabytes: int) -> None:
         self._examples, self._recipe = examples, recipe
         self._threads = ThreadPoolExecutor(workers)
         self._room = megabytes * 1_000_000 // (3 * recipe.size**2)

@@ -17,19 +17,19 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
+from indexer import shipped
 from indexer.encoders.base import Encoder, PictureTower, Regions, unit_rows
 from indexer.encoders.layers import MIDDLE, SCALE, BlockShape, ConvShape, Head, read_shape
 from indexer.encoders.minilm import MiniLM, WordPieces, tokens
 from indexer.encoders.weights import map_arrays
 from indexer.errors import DescryError, EncoderUnavailable, first_line
 from indexer.items import Float32Array, Int64Array
-from indexer.shipped import shipped
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from indexer.encoders.embedded_image import ImageTower
-    from indexer.photos.recipe import ImageRecipe
+    from indexer.photos.preprocessing import Preprocessing
 
 Made = TypeVar("Made")
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -142,12 +142,12 @@ def _torch_image_tower(folder: Path, config: dict[str, Any], device: str) -> Ima
     return ImageTower(_recipe(config), model, chosen)
 
 
-def _recipe(config: dict[str, Any]) -> ImageRecipe:
+def _recipe(config: dict[str, Any]) -> Preprocessing:
     # late: it imports Pillow, which a search by sentence does without
-    from indexer.photos.recipe import ImageRecipe
+    from indexer.photos.preprocessing import Preprocessing
 
     grey, unit = (0.5, 0.5, 0.5), (1.0, 1.0, 1.0)  # the model scales bytes itself
-    return ImageRecipe(config["size"], grey, unit, interpolation="bilinear", mode=config["mode"])
+    return Preprocessing(config["size"], grey, unit, interpolation="bilinear", mode=config["mode"])
 
 
 class TextTower:
@@ -273,7 +273,7 @@ class ImageModel:
 class NumpyImageTower(PictureTower):
     """Embeds a photo or a few in numpy, and many, or parts of a photo, with the tower that `torch_tower` makes."""
 
-    def __init__(self, recipe: ImageRecipe, model: ImageModel, torch_tower: Callable[[], ImageTower]) -> None:
+    def __init__(self, recipe: Preprocessing, model: ImageModel, torch_tower: Callable[[], ImageTower]) -> None:
         self.recipe = recipe
         self._model = model
         self._torch_tower = cache(torch_tower)

@@ -17,9 +17,9 @@ from indexer.encoders.base import PictureTower, Regions, unit_rows
 from indexer.encoders.devices import TorchTower, pick_dtype, runner
 from indexer.encoders.layers import MIDDLE, SCALE, BlockShape, ConvShape
 from indexer.encoders.onednn import fuse_convolutions, runs_convolutions
-from indexer.encoders.resizing import TorchRecipe, channels_last
+from indexer.encoders.resizing import TorchPreprocessing, channels_last
 from indexer.photos.pixels import upright_size
-from indexer.photos.recipe import ImageRecipe
+from indexer.photos.preprocessing import Preprocessing
 
 # How a photo's parts are looked at: so many times larger than when it is embedded whole, and each cell as the mean of
 # so many across. How often the warmest part lies on the caption's photo, of two and of four of Flickr8k's side by side:
@@ -128,8 +128,8 @@ class ImageModel(nn.Module):
 class ImageTower(PictureTower, TorchTower):
     """Embeds pictures with the shipped weights: the recipe's squares on loader threads, the model on the device."""
 
-    def __init__(self, recipe: ImageRecipe, model: ImageModel, device: torch.device) -> None:
-        self.recipe = TorchRecipe.of(recipe)
+    def __init__(self, recipe: Preprocessing, model: ImageModel, device: torch.device) -> None:
+        self.recipe = TorchPreprocessing.of(recipe)
         self.device, self.dimension = device, model.head.direct.out_features
         model.eval().requires_grad_(False)
         # The trunk in the device's fast format, the head in float32: it costs nothing and is where vectors are made.

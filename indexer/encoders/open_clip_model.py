@@ -14,18 +14,18 @@ import open_clip
 import torch
 from PIL import Image
 
+from indexer import shipped
 from indexer.encoders.base import PictureTower, Regions, unit_rows
 from indexer.encoders.devices import TorchTower, pick_dtype, runner
 from indexer.encoders.onednn import pack_linear, quantize_linear, runs_int8, runs_linear
 from indexer.encoders.open_clip_source import Source, quiet
-from indexer.encoders.resizing import TorchRecipe, channels_last
+from indexer.encoders.resizing import TorchPreprocessing, channels_last
 from indexer.encoders.stored import store_text_tower
 from indexer.errors import EncoderUnavailable, first_line
 from indexer.items import Float32Array, Int64Array
 from indexer.photos.opening import open_photo
 from indexer.photos.pixels import upright_size
-from indexer.photos.recipe import ImageRecipe
-from indexer.shipped import shipped
+from indexer.photos.preprocessing import Preprocessing
 
 # A tower runs in bfloat16 only if its vectors stay this near to those of float32.
 LEAST_COSINE = 0.999
@@ -94,14 +94,14 @@ class Model:
         )
 
 
-def recipe_of(network: Any, name: str) -> ImageRecipe:
+def recipe_of(network: Any, name: str) -> Preprocessing:
     """How the model wants its pictures, from open_clip's own record of it."""
     config = network.visual.preprocess_cfg
     size = config["size"]
     height, width = (size, size) if isinstance(size, int) else size
     if height != width:
         raise EncoderUnavailable(f"{name} wants pictures of {width} x {height}; choose a model with square ones.")
-    return ImageRecipe(
+    return Preprocessing(
         size=height,
         mean=tuple(config["mean"]),
         std=tuple(config["std"]),
@@ -117,9 +117,9 @@ class ImageTower(PictureTower, TorchTower):
     It runs in bfloat16 where the device multiplies that in hardware, unless the model does not bear it.
     """
 
-    def __init__(self, network: Any, recipe: ImageRecipe, device: torch.device, dimension: int) -> None:
+    def __init__(self, network: Any, recipe: Preprocessing, device: torch.device, dimension: int) -> None:
         self._network, self._device, self.dimension = network, device, dimension
-        self.recipe = TorchRecipe.of(recipe)
+        self.recipe = TorchPreprocessing.of(recipe)
         self.dtype = torch.float32
         # byte * scale + shift = (byte / 255 - mean) / std, [3, 1, 1] each
         mean, std = (torch.tensor(values, device=device).view(3, 1, 1) for values in (recipe.mean, recipe.std))

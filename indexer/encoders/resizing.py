@@ -29,7 +29,7 @@ from indexer.photos.pixels import (
     upright_rgb,
     upright_size,
 )
-from indexer.photos.recipe import ImageRecipe
+from indexer.photos.preprocessing import Preprocessing
 
 # The methods that torch has for 8-bit photos; Pillow keeps the others.
 METHODS = ("bilinear", "bicubic")
@@ -43,11 +43,11 @@ ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class TorchRecipe(ImageRecipe):
+class TorchPreprocessing(Preprocessing):
     """The recipe, resized by torch."""
 
     @classmethod
-    def of(cls, recipe: ImageRecipe) -> TorchRecipe:
+    def of(cls, recipe: Preprocessing) -> TorchPreprocessing:
         """The same recipe."""
         return cls(**{field.name: getattr(recipe, field.name) for field in fields(recipe)})
 
@@ -57,7 +57,7 @@ class TorchRecipe(ImageRecipe):
         scaled = self._scaled(whole)
         if self.interpolation not in METHODS or max(scaled) > LONGEST * self.size:
             # called by its name: slots make dataclasses anew, and `super()` looks for the old one
-            return ImageRecipe.prepare(self, image)
+            return Preprocessing.prepare(self, image)
         with source_errors(), memory_for(image, decoding_scale(image, self.size)):
             square = self._middle(self._upright(image, whole, scaled), scaled)
             return srgb_pixels(square, image).transpose(2, 0, 1)

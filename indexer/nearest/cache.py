@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from indexer.errors import LibraryError, cannot_write
 from indexer.items import Float32Array
 from indexer.nearest.index import VectorIndex
-from indexer.nearest.parameters import IVFParameters
+from indexer.nearest.ivf_parameters import IVFParameters
 from indexer.nearest.saved import MappedIVF, Sealed
 from indexer.storage.catalog import Catalog
 

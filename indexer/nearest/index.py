@@ -13,7 +13,7 @@ import numpy as np
 
 from indexer.items import Float32Array, Int64Array
 from indexer.nearest.exact import MANY, Exact, best, nearest_stored
-from indexer.nearest.parameters import READ_ALL, REFINE_FACTOR
+from indexer.nearest.ivf_parameters import READ_ALL, REFINE_FACTOR
 from indexer.nearest.saved import DamagedIndex, MappedIVF, Sealed
 from indexer.storage.stored_vectors import StoredVectors
 

@@ -20,7 +20,7 @@ import numpy as np
 from indexer.atomic import atomic_write
 from indexer.items import Float32Array, Int64Array, Vectors, spread
 from indexer.nearest.gpu import add_to_lists, gpus_for
-from indexer.nearest.parameters import FILTERED_REFINE, NPROBE, REFINE_K, nprobe_for
+from indexer.nearest.ivf_parameters import FILTERED_REFINE, NPROBE, REFINE_K, nprobe_for
 from indexer.nearest.prefilter import bitmap
 from indexer.nearest.saved import DamagedIndex, Float16Array, MappedIVF, Sealed, behind, seal
 

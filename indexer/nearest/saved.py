@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from indexer.items import Float32Array, Int64Array, spread
 from indexer.nearest.exact import best
-from indexer.nearest.parameters import nprobe_for
+from indexer.nearest.ivf_parameters import nprobe_for
 
 # Bytes of a block that has a checksum of its own: a list of a large index. 80 MB are checked in 8 ms.
 BLOCK = 1 << 16

@@ -16,7 +16,7 @@ import numpy as np
 from indexer.items import Float32Array, Int64Array
 from indexer.nearest.index import VectorIndex
 from indexer.nearest.ivf import IVF, TRAINED_ON, learn_centroids
-from indexer.nearest.parameters import NPROBE, REFINE_K, IVFParameters
+from indexer.nearest.ivf_parameters import NPROBE, REFINE_K, IVFParameters
 from indexer.storage.catalog import Catalog
 
 # The first so many answers are what recall is measured by.

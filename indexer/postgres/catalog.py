@@ -24,10 +24,9 @@ from indexer.postgres import schema
 from indexer.postgres.connection import Connection, HalfVector, as_array, half_vectors
 from indexer.storage.catalog import Catalog, facts_json
 from indexer.storage.files import Files
-from indexer.storage.full_text import MOST_CAPTIONS, SHORTEST_PREFIX
+from indexer.storage.full_text import MOST_CAPTIONS, SHORTEST_PREFIX, ReadWords
 from indexer.storage.listing import Listing
 from indexer.storage.packing import pack, unpack
-from indexer.storage.read_words import ReadWords
 from indexer.storage.stored_vectors import StoredVectors
 from indexer.storage.tags import Tags
 

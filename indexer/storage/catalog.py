@@ -23,8 +23,8 @@ from indexer.items import Float32Array, Int64Array, Item, Source, Vectors
 from indexer.storage import full_text, migrations
 from indexer.storage.database import Database
 from indexer.storage.files import LIMBO, Files
+from indexer.storage.full_text import ReadWords
 from indexer.storage.listing import Listing
-from indexer.storage.read_words import ReadWords
 from indexer.storage.stored_vectors import Seal, StoredVectors, vectors_file
 from indexer.storage.tags import Tags
 

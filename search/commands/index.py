@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from indexer.backends import is_address
 from indexer.errors import EncoderUnavailable, LibraryNotFound, PathError
 from indexer.storage.files import as_stored
-from indexer.stores import is_address
 from search.options import Finite, PlacePath, device_option, limit_options, model_option
 from search.terminal import INTERRUPTED, leave, say, write
 

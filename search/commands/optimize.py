@@ -50,7 +50,7 @@ def renew(library: Library) -> Iterator[Optimized]:
 def _questions(library: Library, modality: str) -> tuple[Float32Array, str]:
     """Unit rows `[q, dim]` that ask for items of a modality, and what they are."""
     from search.organise.vocabulary import shipped_words
-    from search.prompts import embed_texts
+    from search.prompt_templates import embed_texts
 
     other = ASKED_BY.get(modality, "text")
     if library.catalog.counts().get(other, 0) >= QUESTIONS:

@@ -122,8 +122,7 @@ def words(library: Path, photo: str, k: int, form: str, device: str) -> None:
     descry words dog.jpg
     """
     from search.engine import Engine
-    from search.organise.vocabulary import rivals, vocabulary
-    from search.organise.words import words_of
+    from search.organise.vocabulary import rivals, vocabulary, words_of
     from search.query import like
     from search.relevance import judge_for
 

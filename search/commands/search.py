@@ -156,8 +156,8 @@ def list_(
     descry list --camera "pixel 6" --on 2023-05
     descry list --sort name -k 100 --format paths
     """
-    from search.empty import holds_none, nothing_passes
     from search.engine import Engine
+    from search.no_results import holds_none, nothing_passes
 
     question = " ".join(f"{filter.field} {filter.value}".strip() for filter in filters) or "everything"
     with open_sinks(sinks) as opened_sinks, Library.open(library) as held:
@@ -252,7 +252,7 @@ def _notes(engine: Engine, query: Query, hits: Sequence[Hit], *, many: bool) -> 
     if engine.in_other_languages(query):
         yield "read as another language than English"
     if '"' in query.words or not query.words.isascii():
-        from search.understood import quoted
+        from search.lexical import quoted
 
         if (texts := quoted(query.words)) and not any(engine.library.catalog.words.counts()):
             named = "what is quoted" if many else _named(texts)
@@ -263,11 +263,11 @@ def _notes(engine: Engine, query: Query, hits: Sequence[Hit], *, many: bool) -> 
 
         yield f"the encoder does not know {named}: {advice()}; names and captions are looked up"
     if not hits:
-        from search.empty import why_empty
+        from search.no_results import why_empty
 
         yield why_empty(engine, query, brief=many)
     elif query.is_cut and len(hits) < query.k and not many:
-        from search.empty import few_fit
+        from search.no_results import few_fit
 
         yield from few_fit(engine, query, len(hits))
 

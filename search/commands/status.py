@@ -23,10 +23,10 @@ def status(library: Path, failed: bool, notes: bool, form: str) -> None:
     descry status --failed
     """
     from indexer.library import Library
-    from search import reports
+    from search import status as report
 
     with Library.open(library) as opened:
         files = opened.catalog.files
         named = [*(files.failures() if failed else ()), *(files.notes() if notes else ())]
-        report = reports.named(named) if failed or notes else reports.status(opened)
-    write(ROW_FORMATS[form](report))
+        rows = report.named(named) if failed or notes else report.status(opened)
+    write(ROW_FORMATS[form](rows))

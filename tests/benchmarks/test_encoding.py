@@ -15,8 +15,8 @@ from benchmarks import encoding
 from benchmarks.encoding import embedding, flops, from_files, multiplication, multiplying
 from benchmarks.machine import machine
 from benchmarks.setting import Setting
+from indexer import shipped
 from indexer.encoders import load_encoder
-from indexer.shipped import shipped
 from indexer.testing import color_encoder
 
 CPU = torch.device("cpu")

@@ -18,10 +18,9 @@ from benchmarks.machine import ProcessFailed, by_turns, taken
 from benchmarks.plot import distance, growth_of, plot
 from benchmarks.setting import Setting, sizes_of
 from evaluation.datasets import DataError
-from indexer import Library, index_sources
+from indexer import Library, index_sources, shipped
 from indexer.encoders import load_encoder
 from indexer.errors import DescryError
-from indexer.shipped import shipped
 from indexer.testing import color_encoder
 
 

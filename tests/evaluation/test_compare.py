@@ -11,7 +11,7 @@ from PIL import Image
 from evaluation.__main__ import main
 from evaluation.compare import labelled_sets, side_by_side, weights_of
 from evaluation.datasets import DataError
-from indexer.shipped import shipped
+from indexer import shipped
 
 
 @pytest.fixture

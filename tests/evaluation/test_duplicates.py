@@ -7,11 +7,11 @@ import pytest
 
 from evaluation.datasets import Example
 from evaluation.duplicates import CHANGES, COPIED, Truth, compared, measure, write
+from indexer import shipped
 from indexer.items import Item
 from indexer.photos.facts import photo_facts
 from indexer.photos.opening import open_photo
 from indexer.photos.pixels import upright_rgb
-from indexer.shipped import shipped
 from indexer.testing import color_encoder
 from search.organise.duplicates import BURST, EXACT, NEAR_EXACT, Copy, Group
 

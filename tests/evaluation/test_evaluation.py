@@ -11,7 +11,7 @@ from PIL import Image
 from evaluation.__main__ import main
 from evaluation.classify import Classification, phrases
 from evaluation.questions import HERE
-from indexer.shipped import shipped
+from indexer import shipped
 
 
 def measured(capsys, *arguments: object) -> dict:

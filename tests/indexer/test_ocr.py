@@ -19,7 +19,7 @@ from indexer import Encoder, Library, index_sources, load_encoder, ocr
 from indexer.errors import EncoderUnavailable, LibraryLocked
 from indexer.modalities import MODALITIES, image
 from indexer.reembedding import reembed
-from indexer.storage.read_words import Line
+from indexer.storage.full_text import Line
 from indexer.testing import color_encoder
 from search.engine import Engine
 from search.query import parse

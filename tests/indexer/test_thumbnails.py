@@ -11,11 +11,10 @@ from make_photos import PHOTOS, write_all
 from painting import paint_many
 from PIL import Image
 
-from indexer import Encoder, Library, index_sources, load_encoder
+from indexer import Encoder, Library, index_sources, load_encoder, shipped
 from indexer.encoders.base import Tower
 from indexer.photos.opening import open_photo
 from indexer.photos.pixels import upright_rgb
-from indexer.shipped import shipped
 from indexer.thumbnails import NAME, SIDES, Thumbnails, draw, held
 
 

@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from indexer import Library, index_sources, load_encoder
+from indexer import Library, index_sources, load_encoder, shipped
 from indexer.library import CATALOG
-from indexer.shipped import shipped
 from indexer.storage.stored_vectors import vectors_file
 from search import doctor
 from search.cli import main

@@ -11,10 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from evaluation.questions import HERE
-from indexer import Encoder, Library, index_sources, load_encoder
+from indexer import Encoder, Library, index_sources, load_encoder, shipped
 from indexer.encoders import unit_rows
 from indexer.items import Float32Array
-from indexer.shipped import shipped
 from search import Engine, languages, parse
 from search.cli import main
 from search.labels import ranker

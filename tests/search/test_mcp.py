@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from indexer import Library, index_sources, load_encoder
-from indexer.shipped import shipped
+from indexer import Library, index_sources, load_encoder, shipped
 
 pytest.importorskip("mcp", reason="mcp is not installed: pip install 'descry[mcp]'")
 

@@ -7,14 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexer import Library, index_sources, load_encoder
+from indexer import Library, index_sources, load_encoder, shipped
 from indexer.encoders import unit_rows
 from indexer.errors import QueryError
-from indexer.shipped import shipped
 from search import Engine, Query, parse, relevance
 from search.organise.tags import tag
-from search.organise.vocabulary import rivals, vocabulary
-from search.organise.words import words_of
+from search.organise.vocabulary import rivals, vocabulary, words_of
 from search.query import NORMALLY, STRICTNESS
 from search.relevance import BY_LEAD, BY_STANDING_OUT, RANKS, Cut, Judge, as_plain, from_plain, judge_for
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from evaluation.datasets import DataError, Example
-from indexer.photos.recipe import ImageRecipe
+from indexer.photos.preprocessing import Preprocessing
 from training.data import PairSampler, Photos, check_photos, fits_by_chance, read_source, remembered
 from training.settings import DataSource
 
@@ -66,8 +66,8 @@ def test_a_damaged_photo_is_named_when_it_is_decoded(gallery):
         photos([4, 5])
 
 
-def recipe(size: int) -> ImageRecipe:
-    return ImageRecipe(size, (0.5, 0.5, 0.5), (1.0, 1.0, 1.0), mode="squash")
+def recipe(size: int) -> Preprocessing:
+    return Preprocessing(size, (0.5, 0.5, 0.5), (1.0, 1.0, 1.0), mode="squash")
 
 
 def test_photos_are_kept_while_there_is_room_and_decoded_again_beyond(tmp_path):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from indexer.encoders import ALIASES
 from indexer.errors import UnknownEncoder
-from indexer.photos.recipe import ImageRecipe
+from indexer.photos.preprocessing import Preprocessing
 from training.settings import ModelChoice
 
 Free = int | str
@@ -38,7 +38,7 @@ class Trainable(Protocol):
     """
 
     dimension: int
-    recipe: ImageRecipe
+    recipe: Preprocessing
     image: nn.Module
     text: nn.Module
     similarity: Similarity | None

@@ -17,14 +17,14 @@ from safetensors.numpy import save
 from torch import Tensor, nn
 from torch.nn import functional
 
+from indexer import shipped
 from indexer.atomic import atomic_write
 from indexer.encoders.embedded import CONFIG, FORMAT, HEAD, TOKENIZER, TRANSFORMER, WEIGHTS, read_config, read_weights
 from indexer.encoders.embedded_image import Conv, Head, ImageModel
 from indexer.encoders.layers import BlockShape, read_shape
 from indexer.encoders.minilm import MiniLM, WordPieces, tokens
 from indexer.errors import EncoderUnavailable
-from indexer.photos.recipe import ImageRecipe
-from indexer.shipped import shipped
+from indexer.photos.preprocessing import Preprocessing
 from training.data import remembered
 from training.models import Free, Similarity, free_last
 
@@ -56,7 +56,7 @@ class EmbeddedModel:
         self._folder, image = folder, config["image"]
         self._blocks, self.dimension = read_shape(image["blocks"]), int(config["dimension"])
         grey, unit = (0.5, 0.5, 0.5), (1.0, 1.0, 1.0)  # the model scales bytes itself
-        self.recipe = ImageRecipe(image["size"], grey, unit, "bilinear", image["mode"])
+        self.recipe = Preprocessing(image["size"], grey, unit, "bilinear", image["mode"])
         self._arrays = read_weights(folder, "")
         beginning = f"text.{TRANSFORMER}"
         self._transformer = {k.removeprefix(beginning): v for k, v in self._arrays.items() if k.startswith(beginning)}

@@ -17,6 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
+from indexer import shipped
 from indexer.encoders import Encoder, load_encoder
 from indexer.encoders.embedded import CONFIG, FORMAT, MANY, WEIGHTS, Convolution, NumpyImageTower, read_config
 from indexer.encoders.embedded_image import Conv, ImageTower
@@ -24,7 +25,6 @@ from indexer.encoders.layers import ConvShape
 from indexer.errors import EncoderUnavailable
 from indexer.items import Float32Array
 from indexer.photos.opening import open_photo
-from indexer.shipped import shipped
 
 FOLDER = shipped("models", "embedded")
 
@@ -181,7 +181,9 @@ def test_vectors_are_those_of_torch_in_float32(
     light: Float32Array, pictures: list[Image.Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("indexer.encoders.embedded_image.pick_dtype", lambda _: torch.float32)
-    monkeypatch.setattr("indexer.encoders.embedded_image.TorchRecipe.of", lambda recipe: recipe)  # the same pixels
+    monkeypatch.setattr(
+        "indexer.encoders.embedded_image.TorchPreprocessing.of", lambda recipe: recipe
+    )  # the same pixels
     exact = load_encoder("embedded", device="cpu").embed("image", pictures)
     assert np.abs(light - exact).max() < 1e-5
 

@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from indexer import Library, index_sources, load_encoder
+from indexer import Library, index_sources, load_encoder, shipped
 from indexer.encoders import load_text_tower
 from indexer.encoders.embedded import CONFIG
 from indexer.encoders.ensemble import STORED, JoinedTower, Member, name_of, parse
 from indexer.errors import EncoderMismatch, EncoderUnavailable, UnknownEncoder
-from indexer.shipped import shipped
 
 SENTENCES = ["two dogs in the snow", "a cup of coffee", ""]
 

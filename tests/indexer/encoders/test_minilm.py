@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
+from indexer import shipped
 from indexer.encoders import minilm
 from indexer.encoders.minilm import MiniLM, WordPieces, tokens
 from indexer.encoders.weights import map_arrays
-from indexer.shipped import shipped
 
 LAYERS, WIDTH, HEADS, HIDDEN, WORDS, CONTEXT = 2, 24, 3, 40, 50, 16
 PUBLISHED = Path(__file__).parents[4] / "shared" / "models" / "minilm_l6_int8"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from indexer import shipped
 from indexer.encoders import ALIASES, DEFAULT, SCHEMES, load_encoder
 from indexer.encoders.models import MODELS, ModelCard, is_here
-from indexer.shipped import shipped
 
 PUBLISHED = [card for card in MODELS if card.repository]
 

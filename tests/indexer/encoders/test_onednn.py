@@ -15,7 +15,7 @@ import torch
 from open_clip.transformer import ResidualAttentionBlock, Transformer
 from torch import nn
 
-from indexer import Library, index_sources, pipeline
+from indexer import Library, index_sources, pipeline, shipped
 from indexer.encoders import embedded_image, load_encoder, open_clip_model, resizing
 from indexer.encoders.devices import pick_dtype
 from indexer.encoders.embedded_image import Trunk
@@ -34,7 +34,6 @@ from indexer.encoders.onednn import (
     runs_linear,
 )
 from indexer.photos.opening import open_photo
-from indexer.shipped import shipped
 
 CPU = torch.device("cpu")
 DTYPES = (torch.float32, torch.bfloat16)

@@ -10,14 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
+from indexer import shipped
 from indexer.encoders import Encoder, load_encoder
 from indexer.encoders.base import SeeingTower
 from indexer.encoders.embedded_image import CLOSER, NEIGHBOURS, ImageModel
 from indexer.encoders.open_clip_model import region_vectors
 from indexer.encoders.open_clip_source import quiet
 from indexer.errors import EncoderUnavailable
-from indexer.photos.recipe import ImageRecipe
-from indexer.shipped import shipped
+from indexer.photos.preprocessing import Preprocessing
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_each_cell_is_the_head_over_the_mean_of_its_neighbours(model: ImageModel
     ],
 )
 def test_a_recipe_says_what_of_a_photo_it_shows(mode: str, whole: tuple[int, int], box: tuple[float, ...]) -> None:
-    assert ImageRecipe(100, (0, 0, 0), (1, 1, 1), mode=mode).box(whole) == box
+    assert Preprocessing(100, (0, 0, 0), (1, 1, 1), mode=mode).box(whole) == box
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,11 @@ import pytest
 import torch
 from PIL import ExifTags, Image
 
-from indexer.encoders.resizing import TorchRecipe, channels_last
+from indexer import shipped
+from indexer.encoders.resizing import TorchPreprocessing, channels_last
 from indexer.photos.opening import open_photo
 from indexer.photos.pixels import SIDEWAYS
-from indexer.photos.recipe import ImageRecipe
-from indexer.shipped import shipped
+from indexer.photos.preprocessing import Preprocessing
 
 PHOTOS = sorted(shipped("photos").glob("*.jpg"))
 MODES = ("shortest", "longest", "squash")
@@ -23,14 +23,14 @@ def cosine(one: np.ndarray, other: np.ndarray) -> float:
     return float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
 
 
-def both(recipe: ImageRecipe, path: Path) -> tuple[np.ndarray, np.ndarray]:
-    return recipe.prepare(open_photo(path)), TorchRecipe.of(recipe).prepare(open_photo(path))
+def both(recipe: Preprocessing, path: Path) -> tuple[np.ndarray, np.ndarray]:
+    return recipe.prepare(open_photo(path)), TorchPreprocessing.of(recipe).prepare(open_photo(path))
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 def test_every_photo_is_prepared_as_pillow_does_to_one_step_of_a_byte(mode: str, interpolation: str) -> None:
-    recipe = ImageRecipe(224, (0.5,) * 3, (0.5,) * 3, interpolation, mode, fill=128)
+    recipe = Preprocessing(224, (0.5,) * 3, (0.5,) * 3, interpolation, mode, fill=128)
     for photo in PHOTOS:
         slow, fast = both(recipe, photo)
         assert fast.shape == (3, 224, 224)
@@ -45,7 +45,7 @@ def test_a_side_that_the_decoders_scale_does_not_divide_is_not_stretched(mode: s
     for width, height in ((1801, 1207), (1207, 1801), (899, 901)):
         with Image.open(PHOTOS[0]) as photo:
             photo.resize((width, height), Image.Resampling.BICUBIC).save(tmp_path / "odd.jpg", quality=90)
-        slow, fast = both(ImageRecipe(64, (0.5,) * 3, (0.5,) * 3, mode=mode), tmp_path / "odd.jpg")
+        slow, fast = both(Preprocessing(64, (0.5,) * 3, (0.5,) * 3, mode=mode), tmp_path / "odd.jpg")
         assert np.abs(slow.astype(int) - fast).max() <= 1
 
 
@@ -54,13 +54,13 @@ def test_a_side_that_the_decoders_scale_does_not_divide_is_not_stretched(mode: s
 def test_any_shape_becomes_the_square_of_pillow(mode: str, size: tuple[int, int], tmp_path: Path) -> None:
     bands = np.linspace(0, 255, size[0] * size[1] * 3).astype(np.uint8).reshape(size[1], size[0], 3)
     Image.fromarray(bands).save(tmp_path / "odd.png")
-    slow, fast = both(ImageRecipe(224, (0.5,) * 3, (0.5,) * 3, mode=mode), tmp_path / "odd.png")
+    slow, fast = both(Preprocessing(224, (0.5,) * 3, (0.5,) * 3, mode=mode), tmp_path / "odd.png")
     assert np.abs(slow.astype(int) - fast).max() <= 2
 
 
 @pytest.mark.parametrize("interpolation", ["lanczos", "nearest"])
 def test_what_torch_cannot_do_pillow_does(interpolation: str) -> None:
-    slow, fast = both(ImageRecipe(64, (0.5,) * 3, (0.5,) * 3, interpolation), PHOTOS[0])
+    slow, fast = both(Preprocessing(64, (0.5,) * 3, (0.5,) * 3, interpolation), PHOTOS[0])
     assert (slow == fast).all()
 
 
@@ -81,7 +81,7 @@ def test_a_jpeg_stands_upright_as_pillow_turns_it(turn: int, mode: str, tmp_path
     exif[ExifTags.Base.Orientation] = turn
     with Image.open(PHOTOS[0]) as photo:
         photo.resize((641, 479), Image.Resampling.BICUBIC).save(tmp_path / "turned.jpg", exif=exif, quality=90)
-    recipe = ImageRecipe(64, (0.5,) * 3, (0.5,) * 3, mode=mode, fill=128)
+    recipe = Preprocessing(64, (0.5,) * 3, (0.5,) * 3, mode=mode, fill=128)
     slow, fast = both(recipe, tmp_path / "turned.jpg")
     apart = np.abs(slow.astype(int) - fast)
     assert cosine(slow, fast) > 0.9999

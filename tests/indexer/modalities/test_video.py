@@ -436,7 +436,7 @@ def test_filters_and_lists_know_shots(library: Library, photos: Path, encoder: E
 def test_without_the_extra_films_are_passed_over_and_the_remedy_is_named(
     library: Library, photos: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from search.reports import of_no_kind
+    from search.status import of_no_kind
 
     monkeypatch.delitem(MODALITIES, "video")
     path = film(photos / "a.mp4", ["red"])

@@ -11,7 +11,7 @@ from indexer.nearest import index as index_module
 from indexer.nearest import ivf as ivf_module
 from indexer.nearest.index import VectorIndex
 from indexer.nearest.ivf import IVF, KEPT, learn_centroids
-from indexer.nearest.parameters import IVFParameters, nprobe_for
+from indexer.nearest.ivf_parameters import IVFParameters, nprobe_for
 from indexer.nearest.saved import DamagedIndex, MappedIVF, Sealed
 from indexer.nearest.tuning import recall_of
 

@@ -9,7 +9,7 @@ import pytest
 from indexer import Library
 from indexer.errors import LibraryError
 from indexer.items import Item, Source
-from indexer.nearest import parameters, tuning
+from indexer.nearest import ivf_parameters, tuning
 from indexer.nearest.index import VectorIndex
 from indexer.nearest.saved import Sealed
 from indexer.testing import color_encoder
@@ -76,7 +76,7 @@ def test_a_small_library_is_told_that_exact_is_best(library: Library) -> None:
 def test_a_large_one_gets_lists_and_a_depth_for_the_wished_recall(
     wished: float, large: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parameters, "LOOKED_AT", 0)  # the lists of so small an index are too short for ten answers
+    monkeypatch.setattr(ivf_parameters, "LOOKED_AT", 0)  # the lists of so small an index are too short for ten answers
     result = large.indexes.optimize("image", questions(), recall=wished)
     assert result.chosen is not None
     index = large.index("image")
@@ -95,7 +95,7 @@ def test_a_large_one_gets_lists_and_a_depth_for_the_wished_recall(
 def test_what_is_chosen_costs_at_most_a_stride_more_than_the_best_of_all(
     wished: float, large: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parameters, "LOOKED_AT", 0)
+    monkeypatch.setattr(ivf_parameters, "LOOKED_AT", 0)
     monkeypatch.setattr(tuning, "SURE", 0)
     index, true = tuning.build(large.catalog, "image", nlist=128), truth(large)
     costs = {}
@@ -113,7 +113,7 @@ def test_what_is_chosen_costs_at_most_a_stride_more_than_the_best_of_all(
 def test_what_few_questions_choose_surely_finds_as_much_for_others(
     large: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parameters, "LOOKED_AT", 0)
+    monkeypatch.setattr(ivf_parameters, "LOOKED_AT", 0)
     index, asked = tuning.build(large.catalog, "image", nlist=128), questions(400)
     true = nearest(large, asked)
     reached = []
@@ -132,7 +132,7 @@ def test_what_few_questions_choose_surely_finds_as_much_for_others(
 def test_where_too_many_lists_would_have_to_be_scanned_exact_is_best(
     large: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parameters, "LOOKED_AT", 0)
+    monkeypatch.setattr(ivf_parameters, "LOOKED_AT", 0)
     monkeypatch.setattr(tuning, "WORTH_IT", 0.01)
     result = large.indexes.optimize("image", questions(), recall=1.0)
     assert result.chosen is None

@@ -9,12 +9,12 @@ import pytest
 from make_photos import cat
 from PIL import Image, ImageCms
 
-from indexer.encoders.resizing import TorchRecipe
+from indexer.encoders.resizing import TorchPreprocessing
 from indexer.photos import colours
 from indexer.photos.colours import srgb, srgb_pixels
 from indexer.photos.opening import open_photo
 from indexer.photos.pixels import upright_rgb
-from indexer.photos.recipe import ImageRecipe
+from indexer.photos.preprocessing import Preprocessing
 
 # Primaries as XYZ under D50, as profiles have them: Lindbloom's for Adobe RGB, ProPhoto and sRGB, Apple's for P3.
 ADOBE = ((0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457))
@@ -113,8 +113,8 @@ def test_the_fast_path_of_jpegs_sees_the_same(name: str, tmp_path: Path) -> None
     exif = Image.Exif()
     exif[0x0112] = 6
     in_colours_of(profile).rotate(90, expand=True).save(path, icc_profile=profile, quality=95, exif=exif)
-    recipe = ImageRecipe(64, (0.5,) * 3, (0.5,) * 3, interpolation="bilinear")
-    slow, fast = (made.prepare(open_photo(path)).astype(int) for made in (recipe, TorchRecipe.of(recipe)))
+    recipe = Preprocessing(64, (0.5,) * 3, (0.5,) * 3, interpolation="bilinear")
+    slow, fast = (made.prepare(open_photo(path)).astype(int) for made in (recipe, TorchPreprocessing.of(recipe)))
     assert np.abs(slow - fast).mean() < 2
     cat().save(path, quality=95)
     assert np.abs(fast - recipe.prepare(open_photo(path))).mean() < 6
@@ -128,7 +128,7 @@ def test_grey_by_its_profile(gamma: float, suffix: str, tmp_path: Path) -> None:
     stored = Image.fromarray(np.round(255 * linear ** (1 / gamma)).astype(np.uint8))
     stored.save(path, icc_profile=profile, quality=95)
     assert off(upright_rgb(open_photo(path)), cat().convert("L")) < 4
-    recipe = TorchRecipe(64, (0.5,) * 3, (0.5,) * 3)
+    recipe = TorchPreprocessing(64, (0.5,) * 3, (0.5,) * 3)
     plain = recipe.prepare(open_photo(path)).astype(int)
     cat().convert("L").save(path, quality=95)
     assert np.abs(plain - recipe.prepare(open_photo(path))).mean() < 5

@@ -15,9 +15,9 @@ from indexer.photos import memory
 from indexer.photos.memory import Budget, machine_memory, needed
 from indexer.photos.opening import open_photo
 from indexer.photos.pixels import upright_rgb
-from indexer.photos.recipe import ImageRecipe
+from indexer.photos.preprocessing import Preprocessing
 
-RECIPE = ImageRecipe(224, (0.5,) * 3, (0.5,) * 3)
+RECIPE = Preprocessing(224, (0.5,) * 3, (0.5,) * 3)
 
 
 def huge_webp(folder: Path) -> Path:

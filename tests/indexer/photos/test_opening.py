@@ -14,7 +14,7 @@ from indexer.photos.facts import photo_facts
 from indexer.photos.memory import BUDGET
 from indexer.photos.opening import open_photo
 from indexer.photos.pixels import upright_rgb
-from indexer.photos.recipe import ImageRecipe
+from indexer.photos.preprocessing import Preprocessing
 from indexer.photos.suffixes import SUFFIXES
 
 
@@ -64,7 +64,7 @@ def test_a_jpeg_that_lacks_its_last_bytes_is_seen_as_far_as_it_goes(
     assert photo_facts(opened)["incomplete"] is True
     seen = np.asarray(upright_rgb(opened), int)
     assert np.abs(seen - truth)[: len(truth) * 3 // 4].mean() < 4
-    recipe = ImageRecipe(64, (0.5,) * 3, (0.5,) * 3)
+    recipe = Preprocessing(64, (0.5,) * 3, (0.5,) * 3)
     assert recipe.prepare(open_photo(path)).shape == (3, 64, 64)
 
 

@@ -8,11 +8,11 @@ import pytest
 from make_photos import PHOTOS, SIZE, cat, over_white
 from PIL import Image, ImageOps
 
+from indexer import shipped
 from indexer.photos.facts import photo_facts
 from indexer.photos.opening import open_photo
 from indexer.photos.pixels import jpeg_pixels, upright, upright_rgb
 from indexer.photos.suffixes import SUFFIXES
-from indexer.shipped import shipped
 
 LOSSLESS = (".png", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
 

@@ -13,7 +13,7 @@ from PIL import Image, ImageCms
 from indexer.errors import SourceError
 from indexer.photos.opening import open_photo
 from indexer.photos.pixels import upright_rgb
-from indexer.photos.recipe import ImageRecipe
+from indexer.photos.preprocessing import Preprocessing
 from indexer.photos.tiffs import eight_bits
 
 RGB = np.asarray(cat())
@@ -247,7 +247,7 @@ def test_a_deep_tiff_is_prepared_turned_and_knows_its_size_without_being_decoded
     photo = open_photo(path)
     assert photo.size == turned.shape[1::-1]
     assert_shows(path, RGB)
-    assert ImageRecipe(64, (0.5,) * 3, (0.5,) * 3).prepare(open_photo(path)).shape == (3, 64, 64)
+    assert Preprocessing(64, (0.5,) * 3, (0.5,) * 3).prepare(open_photo(path)).shape == (3, 64, 64)
 
 
 def test_numbers_become_bytes_by_the_bits_that_they_use() -> None:

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from painting import paint
 
 from indexer import Encoder, Library, index_sources, ocr
-from indexer.storage.read_words import Line
+from indexer.storage.full_text import Line
 from search.cli import main
 from search.commands import index as command
 

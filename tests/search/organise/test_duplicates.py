@@ -11,8 +11,7 @@ from click.testing import CliRunner
 from painting import later
 from PIL import ExifTags, Image, ImageOps
 
-from indexer import Encoder, Library, index_sources
-from indexer.shipped import shipped
+from indexer import Encoder, Library, index_sources, shipped
 from search.cli import main
 from search.commands.organise import KINDS as OFFERED
 from search.organise import hashes

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from indexer import Library
+from indexer import Library, shipped
 from indexer.encoders.base import unit_rows
 from indexer.items import Float32Array, Int64Array, Item, Source
-from indexer.shipped import shipped
 from search.organise import duplicates as neighbours
 from search.organise.duplicates import grouped, near_pairs
 from search.organise.hashes import distances, hash_all, hashes_of

@@ -12,7 +12,7 @@ from indexer.encoders import unit_rows
 from indexer.errors import QueryError
 from search.organise.groups import all_vectors, groups, rows
 from search.organise.vocabulary import Vocabulary
-from search.prompts import embed_texts
+from search.prompt_templates import embed_texts
 
 COLORS = ("red", "green", "blue", "yellow", "a blue sea", "a red rose")
 

@@ -9,9 +9,8 @@ from painting import WatchedEncoder, paint
 from indexer import Encoder, Library
 from indexer.errors import QueryError
 from indexer.photos.opening import open_photo
-from search.organise.vocabulary import CACHE, RIVALS_EVERY, Vocabulary, rivals, shipped_words, vocabulary
-from search.organise.words import words_of
-from search.prompts import embed_texts
+from search.organise.vocabulary import CACHE, RIVALS_EVERY, Vocabulary, rivals, shipped_words, vocabulary, words_of
+from search.prompt_templates import embed_texts
 from search.relevance import BY_STANDING_OUT
 
 COLORS = ("red", "green", "blue", "yellow", "dark red", "white")

@@ -12,9 +12,8 @@ from click.testing import CliRunner
 from painting import Watched
 from PIL import ExifTags, Image
 
-from indexer import Encoder
+from indexer import Encoder, shipped
 from indexer.errors import EncoderUnavailable, PathError, QueryError
-from indexer.shipped import shipped
 from indexer.testing import PictureColors
 from search.cli import main
 from search.present.heatmap import Heat, heats, inferno, picture, place_for, save, warmed

@@ -7,7 +7,7 @@ from painting import paint, paint_many
 
 from indexer import Encoder, Library, index_sources
 from search import Engine, parse
-from search.words import found_by_words, words_that_count
+from search.lexical import found_by_words, words_that_count
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ import pytest
 
 from evaluation.questions import HERE
 from indexer.encoders import load_encoder
-from search.understood import not_understood, quoted
+from search.languages import not_understood
+from search.lexical import quoted
 
 FLICKR8K = Path(__file__).parents[3] / "shared" / "data" / "flickr8k" / "captions.jsonl"
 

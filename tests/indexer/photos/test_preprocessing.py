@@ -9,12 +9,12 @@ from make_photos import CAT
 from PIL import Image, ImageOps
 
 from indexer.photos.opening import open_photo
-from indexer.photos.recipe import ImageRecipe
+from indexer.photos.preprocessing import Preprocessing
 
 RECIPES = {
-    "shortest": ImageRecipe(224, (0.5,) * 3, (0.5,) * 3),
-    "longest": ImageRecipe(224, (0.5,) * 3, (0.5,) * 3, mode="longest", fill=128),
-    "squash": ImageRecipe(224, (0.5,) * 3, (0.5,) * 3, mode="squash", interpolation="bilinear"),
+    "shortest": Preprocessing(224, (0.5,) * 3, (0.5,) * 3),
+    "longest": Preprocessing(224, (0.5,) * 3, (0.5,) * 3, mode="longest", fill=128),
+    "squash": Preprocessing(224, (0.5,) * 3, (0.5,) * 3, mode="squash", interpolation="bilinear"),
 }
 
 
@@ -28,7 +28,7 @@ def enlarged(path: Path, megapixels: float, folder: Path) -> Path:
     return folder / f"{megapixels}-{path.name}"
 
 
-def plainly(path: Path, recipe: ImageRecipe) -> np.ndarray:
+def plainly(path: Path, recipe: Preprocessing) -> np.ndarray:
     """The slow truth: all pixels decoded, then resized and cut or padded as the words say. `[3, size, size]`."""
     with Image.open(path) as photo:
         photo = ImageOps.exif_transpose(photo).convert("RGB")

@@ -30,7 +30,7 @@ INTERPOLATIONS = {
 
 
 @dataclass(frozen=True, slots=True)
-class ImageRecipe:
+class Preprocessing:
     """How one model wants its photos: resize -> crop or pad -> `[3, size, size]`, later scaled by mean and std.
 
     `mode` is open_clip's: "shortest" scales the short side to `size` and crops the middle, "longest" scales the

@@ -17,9 +17,9 @@ from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
 from indexer.errors import DescryError, QueryError
 from indexer.library import Library
-from search.empty import why_empty
 from search.engine import Engine
 from search.hits import why_unseen
+from search.no_results import why_empty
 from search.present.formats import table
 from search.present.sinks import open_sinks
 from search.refine import REFINEMENTS, Conversation, breadcrumb, continuations, step

@@ -9,19 +9,19 @@ from typing import Any
 from indexer.errors import LibraryError
 
 # The module whose `STORE` opens the libraries of a scheme.
-STORES = {"postgresql": "indexer.postgres.library", "postgres": "indexer.postgres.library"}
+BACKENDS = {"postgresql": "indexer.postgres.library", "postgres": "indexer.postgres.library"}
 
 
 def is_address(place: Path | str) -> bool:
     """Whether a library's place is the address of a server, and not a folder."""
     scheme, separator, _ = str(place).partition("://")
-    return bool(separator) and scheme in STORES
+    return bool(separator) and scheme in BACKENDS
 
 
-def store_of(address: Path | str) -> Any:
+def backend_of(address: Path | str) -> Any:
     """The class of the libraries at such an address. Raises `LibraryError` where a package is missing."""
     try:
-        return import_module(STORES[str(address).partition(":")[0]]).STORE
+        return import_module(BACKENDS[str(address).partition(":")[0]]).STORE
     except ImportError as error:
         if (error.name or "").startswith("indexer"):
             raise

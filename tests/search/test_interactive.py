@@ -21,7 +21,7 @@ from prompt_toolkit.document import Document
 
 from indexer import Library, index_sources, load_encoder
 from search.cli import main
-from search.prompt import Completions
+from search.interactive import Completions
 
 PHOTOS = Path(__file__).parent.parent.parent / "data" / "photos"
 

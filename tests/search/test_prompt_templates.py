@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from indexer.encoders import load_encoder
-from search.prompts import embed_texts, prompted
+from search.prompt_templates import embed_texts, prompted
 
 
 @pytest.mark.parametrize(
