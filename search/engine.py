@@ -20,7 +20,7 @@ from search.hits import Candidate, Hit
 from search.languages import embed_questions, is_foreign, is_to_be_made, not_understood
 from search.query import STORED, Order, Query, Term, parse
 from search.rerank import diverse, rocchio, unique, weighted
-from search.retrieval import FUSED, WEIGHED, Candidates, reach_of
+from search.retrieval import FUSED, WEIGHED, Retrieval, reach_of
 
 if TYPE_CHECKING:
     from search.relevance import Judge
@@ -169,18 +169,18 @@ class Engine:
         """The hits of a query whose terms are the rows of `terms`: nearest, then what the query wishes of them."""
         index = self.library.index(query.wanted)
         rows = self._rows(query, terms)
-        candidates = Candidates(index, rows, allowed, set() if query.include_self else self._own_ids(query))
+        retrieval = Retrieval(index, rows, allowed, set() if query.include_self else self._own_ids(query))
         held, reach = self._held_words(query, len(index)), reach_of(query)
-        found = candidates.nearest(max(reach, FUSED * bool(held), WEIGHED * query.takes_away))
+        found = retrieval.nearest(max(reach, FUSED * bool(held), WEIGHED * query.takes_away))
         sample = index.sample(SAMPLE) if found and (query.takes_away or query.is_cut) else None
         if sample is not None and query.takes_away:
             weights = np.array([term.weight for term in query.terms], np.float32)
             taken = weights < 0
-            found = candidates.without(found, terms[taken], -weights[taken] / weights.max(), sample)
+            found = retrieval.without(found, terms[taken], -weights[taken] / weights.max(), sample)
         if sample is not None and query.is_cut:
-            found = candidates.fitting(found, self._judge(query), query.fits, sample, self._vectors)
+            found = retrieval.fitting(found, self._judge(query), query.fits, sample, self._vectors)
         if held:
-            found = candidates.fused(found, held)
+            found = retrieval.fused(found, held)
         found = found[:reach]
         if query.unique:
             found = unique(found, self._vectors)

@@ -37,7 +37,7 @@ def reach_of(query: Query) -> int:
     return max(query.k, SORTED * query.is_sorted, *(max(least, each * query.k) for least, each in steps))
 
 
-class Candidates:
+class Retrieval:
     """What an index holds for one query. `rows` `[r, dim]` are its vectors, an item's score being its greatest cosine.
 
     `allowed` are the ids that may be found, None for all; those in `own` may not.

@@ -1,4 +1,4 @@
-"""The commands that look after a library: `descry remove`, `reembed`, `export`, `import`; and `models`."""
+"""Looking after a library: `descry status`, `doctor`, `models`, `remove`, `export`, `import` and `reembed`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,45 @@ from search.terminal import INTERRUPTED, leave, say, write
 
 if TYPE_CHECKING:
     from search.filters import Filter
+
+
+@click.command()
+@click.option("--failed", is_flag=True, help="List the files that could not be indexed, and why.")
+@click.option("--notes", is_flag=True, help="List the files with which something is amiss, though they were indexed.")
+@format_option(ROW_FORMATS)
+@click.pass_obj
+def status(library: Path, failed: bool, notes: bool, form: str) -> None:
+    """Show what the library holds, where it comes from, and what failed.
+
+    \b
+    descry status --failed
+    """
+    from search import status as report
+
+    with Library.open(library) as opened:
+        files = opened.catalog.files
+        named = [*(files.failures() if failed else ()), *(files.notes() if notes else ())]
+        rows = report.named(named) if failed or notes else report.status(opened)
+    write(ROW_FORMATS[form](rows))
+
+
+@click.command()
+@format_option(ROW_FORMATS)
+@click.pass_context
+def doctor(ctx: click.Context, form: str) -> None:
+    """Look at what Descry needs: GPU, photo formats, encoder, library, disk; say what to do about the rest.
+
+    Each line is OK, a note (something is missing that one can do without) or a problem. Ends with 0 if Descry
+    can be used, else with 1.
+
+    \b
+    descry doctor
+    """
+    from search.doctor import as_lines, examine, is_usable
+
+    rows = examine(ctx.obj)
+    write(as_lines(rows) + "\n" if form == "table" else ROW_FORMATS[form](rows))
+    ctx.exit(0 if is_usable(rows) else 1)
 
 
 @click.command()
