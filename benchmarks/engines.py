@@ -1,10 +1,10 @@
 """What a vector engine has to do here, how that is timed, and the engines; runs inside a peer's own environment.
 
-`python -m benchmarks.engines build|search|change ENGINE DATA FOLDER` prints JSON. Only numpy and the standard library
-are imported here, and a peer where it is used: its environment holds no Descry. Building, searching and changing are
-processes of their own, so that the memory of one is not counted for the other, and what is changed is a copy: some
-engines store at once what is added to them. Searching keeps to one core, one question at a time. A scan by numpy of the
-same float32 vectors, timed in the same process, is the measure that carries over from machine to machine.
+`python -m benchmarks.engines build|search ENGINE DATA FOLDER` prints JSON. Only numpy and the standard library are
+imported here, and a peer where it is used: its environment holds no Descry. Building and searching are processes of
+their own, so that the memory of one is not counted for the other; what is built is changed last. Searching keeps to one
+core, one question at a time. A scan by numpy of the same float32 vectors, timed in the same process, is the measure
+that carries over from machine to machine.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def build(engine: Engine, data: Data, folder: Path) -> dict[str, Any]:
 
 
 def search(engine: Engine, data: Data, folder: Path) -> dict[str, Any]:
-    """Recalls, milliseconds a question, the same in scans by numpy, and memory."""
+    """Recalls, milliseconds a question, the same in scans by numpy, memory, and whether it takes and gives vectors."""
     engine.open(folder)
     questions, truth = data.questions("aside")
     knob = _tuned(engine, questions[::2], truth[::2])
@@ -133,25 +133,37 @@ def search(engine: Engine, data: Data, folder: Path) -> dict[str, Any]:
         (_taken(lambda row: engine.search(row, K), timed), _taken(lambda row: rows @ row, questions[:FEWEST]))
         for _ in range(ROUNDS)
     ]
-    searches, scans = (_typical(column) for column in zip(*rounds, strict=True))
+    # the median question, each taken at its quickest round: by the clock, and of the processor
+    searches, scans = (1000 * np.median(np.min(column, axis=0), axis=1) for column in zip(*rounds, strict=True))
     near, near_truth = data.questions("near")
     return {
-        **dict(zip(("milliseconds", "cpu milliseconds"), searches, strict=True)),
-        **dict(zip(("numpy scan milliseconds", "numpy scan cpu milliseconds"), scans, strict=True)),
+        **dict(zip(("milliseconds", "cpu milliseconds"), searches.tolist(), strict=True)),
+        **dict(zip(("numpy scan milliseconds", "numpy scan cpu milliseconds"), scans.tolist(), strict=True)),
         "recall, questions aside": recall(engine, questions[1::2], truth[1::2]),
         "recall, questions near": recall(engine, near, near_truth),
         "chosen": str(getattr(engine, "chosen", knob) or ""),
         "megabytes": memory,
+        **changed(engine, data, questions[0]),
     }
 
 
-def change(engine: Engine, data: Data, folder: Path) -> dict[str, Any]:
+def changed(engine: Engine, data: Data, question: Float32Array) -> dict[str, str]:
     """Whether a vector can be added and removed without a rebuild; the folder is not as it was afterwards."""
-    engine.open(folder)
     if engine.knobs:
         engine.turn(engine.knobs[-1])
-    questions, _ = data.questions("aside")
-    return {"add": _can(lambda: _adds(engine, data)), "remove": _can(lambda: _removes(engine, questions))}
+    far = np.random.default_rng(7).standard_normal(data.dimension).astype(np.float32)  # its own question finds it first
+    far /= np.linalg.norm(far)
+
+    def add() -> bool:
+        engine.add(data.count, far)
+        return int(engine.search(far, K)[0]) == data.count
+
+    def remove() -> bool:
+        found = int(engine.search(question, K)[0])
+        engine.remove(found)
+        return found not in map(int, engine.search(question, K))
+
+    return {"add": _can(add), "remove": _can(remove)}
 
 
 def one_core() -> None:
@@ -211,35 +223,11 @@ def _taken(call: Callable[[Float32Array], object], questions: Float32Array) -> F
     return np.array(times).T
 
 
-def _typical(rounds: Sequence[Float64Array]) -> list[float]:
-    """The milliseconds of the median question, each taken at its quickest round: by the clock, and of the processor."""
-    milliseconds: list[float] = (1000 * np.median(np.min(rounds, axis=0), axis=1)).tolist()
-    return milliseconds
-
-
 def _can(change: Callable[[], bool]) -> str:
     try:
         return "yes" if change() else "no: it is not seen"
     except NotImplementedError:
         return "no"
-
-
-def _stranger(data: Data) -> Float32Array:
-    """A vector far from all others, which its own question must find first."""
-    row = np.random.default_rng(7).standard_normal(data.dimension).astype(np.float32)
-    unit: Float32Array = row / np.float32(np.linalg.norm(row))
-    return unit
-
-
-def _adds(engine: Engine, data: Data) -> bool:
-    engine.add(data.count, _stranger(data))
-    return int(engine.search(_stranger(data), K)[0]) == data.count
-
-
-def _removes(engine: Engine, questions: Float32Array) -> bool:
-    found = int(engine.search(questions[0], K)[0])
-    engine.remove(found)
-    return found not in map(int, engine.search(questions[0], K))
 
 
 # the engines
@@ -509,15 +497,13 @@ class LancedbIvf(Lancedb):
 # inside the environment
 
 
-STEPS: dict[str, Callable[[Engine, Data, Path], dict[str, Any]]] = {"build": build, "search": search, "change": change}
-
-
 def main(step: str, engine: str, data: str, folder: str) -> None:
     """One step of an engine, "module:class"; the last line on stdout is its result."""
     if step != "build":
         one_core()  # before the peer is imported, which may start threads
     module, _, kind = engine.partition(":")
-    print(json.dumps(STEPS[step](getattr(import_module(module), kind)(), Data(Path(data)), Path(folder))), flush=True)
+    made = getattr(import_module(module), kind)()
+    print(json.dumps((build if step == "build" else search)(made, Data(Path(data)), Path(folder))), flush=True)
 
 
 if __name__ == "__main__":

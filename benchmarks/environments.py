@@ -101,10 +101,5 @@ def _run(*command: str) -> str:
     except subprocess.TimeoutExpired as error:
         raise CannotRun(f"installing took more than {TIMEOUT} s") from error
     if done.returncode:
-        raise CannotRun(f"pip: {_last_line(done.stderr)}")
+        raise CannotRun(f"pip: {(done.stderr.strip() or 'no message').splitlines()[-1].strip()}")
     return done.stdout
-
-
-def _last_line(text: str) -> str:
-    lines = [line for line in text.strip().splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "no message"

@@ -226,7 +226,3 @@ def _moments(ids: Int64Array) -> list[str]:
 def _folder(number: int) -> str:
     (first,) = _moments(np.array([number * FOLDER], np.int64))
     return f"{TREE}/{first[:4]}/{first[:10]} {PLACES[number % len(PLACES)]} {number}"
-
-
-def _fingerprint(id: int) -> bytes:
-    return xxhash.xxh3_128(b"%d" % id).digest()

@@ -1,4 +1,4 @@
-"""Vector search beside its peers: each engine builds, searches and is changed in processes of its own environment.
+"""Vector search beside its peers: each engine builds and searches in processes of its own environment.
 
 The engines are in `benchmarks.engines`; a peer is a class there and a row here.
 """
@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import xxhash
 
 from benchmarks import engines
 from benchmarks.engines import PIECE, Data, Float32Array, Int64Array, K
@@ -47,9 +45,6 @@ LIMIT = 600
 LIBRARIES = ("OMP", "OPENBLAS", "MKL", "RAYON")
 ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in LIBRARIES}
 
-# What building took, in the folder of what was built.
-TOLD = "built.json"
-
 # Questions of each kind.
 QUESTIONS = 400
 
@@ -61,7 +56,7 @@ Result = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Where environments, vectors and built indexes are kept, how much is done, and the seconds a step may take."""
+    """Where environments and vectors are kept, how much is done, and the seconds a step may take."""
 
     folder: Path
     count: int
@@ -86,65 +81,18 @@ def run(work: Work, names: Sequence[str], tell: Callable[[str], None]) -> Iterat
 
 
 def measured(work: Work, name: str) -> Result:
-    """Builds, unless that was done before, searches, and changes a copy. Raises `CannotRun`."""
+    """Builds, searches and changes. Raises `CannotRun`."""
     row = PEERS[name]
     environment = Environment.below(work.folder, row.packages)
-    index = work.data / "built" / name.replace(" ", "-")
-    took = _built(work, row, environment, index)
-    searched = _step("search", work, row, environment, index)
-    with _copy(index) as copy:
-        changed = _step("change", work, row, environment, copy)
-    return {**row.told(), **took, **searched, **changed, "versions": environment.versions()}
-
-
-def _built(work: Work, row: Row, environment: Environment, index: Path) -> Result:
-    """What building took, now or before.
-
-    An index gets its name when it is whole: one that was cut off, or made by another version, is begun anew.
-    """
-    maker = made_by(row)
-    if (index / TOLD).is_file():
-        took: Result = json.loads((index / TOLD).read_text(encoding="utf-8"))
-        if took.get("made by") == maker:
-            return took
-    part = index.with_name(f"part-{index.name}")
-    for old in (part, index):
-        shutil.rmtree(old, ignore_errors=True)
-    took = _step("build", work, row, environment, part) | {"made by": maker}
-    (part / TOLD).write_text(json.dumps(took), encoding="utf-8")
-    part.rename(index)
-    return took
-
-
-def made_by(row: Row) -> str:
-    """What an index depends on: a peer's pinned packages; of Descry, the code that makes a library."""
-    if row.packages:
-        return " ".join(row.packages)
-    sources = sorted([*(ROOT / "indexer").glob("*.py"), ROOT / "benchmarks" / "synthetic.py"])
-    return "descry " + xxhash.xxh3_64_hexdigest(b"".join(path.read_bytes() for path in sources))
-
-
-@contextmanager
-def _copy(index: Path) -> Iterator[Path]:
-    """A copy that goes again. Raises `CannotRun`."""
-    copy = index.with_name(f"changed-{index.name}")
-    shutil.rmtree(copy, ignore_errors=True)
-    try:
-        try:
-            shutil.copytree(index, copy)
-        except (OSError, shutil.Error) as error:
-            raise CannotRun(f"no copy to change could be made: {error}") from error
-        yield copy
-    finally:
-        shutil.rmtree(copy, ignore_errors=True)
-
-
-def _home(row: Row) -> str:
-    return f"{row.kind.__module__}:{row.kind.__name__}"
+    environment.make()  # now, and not within the limit of a step
+    with TemporaryDirectory(dir=work.data) as folder:
+        built, searched = (_step(step, work, row, environment, Path(folder, "index")) for step in ("build", "search"))
+    return {**row.told(), **built, **searched, "versions": environment.versions()}
 
 
 def _step(step: str, work: Work, row: Row, environment: Environment, index: Path) -> Result:
-    command = [str(environment.python), "-m", "benchmarks.engines", step, _home(row), str(work.data), str(index)]
+    kind = f"{row.kind.__module__}:{row.kind.__name__}"
+    command = [str(environment.python), "-m", "benchmarks.engines", step, kind, str(work.data), str(index)]
     settings: Mapping[str, str] = {} if step == "build" else ONE_THREAD
     try:
         done = subprocess.run(

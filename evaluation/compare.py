@@ -1,29 +1,19 @@
-"""Several encoders side by side: what each finds, how large it is and how fast, measured on the same photos."""
+"""Several encoders side by side on the same photos; how fast they are, `python -m benchmarks --model` measures."""
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from io import BytesIO
-from itertools import islice
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from evaluation.classify import classify
 from evaluation.datasets import READERS, Example, embed_photos, held_out
 from evaluation.metrics import retrieval
 from evaluation.questions import demo
-from indexer import shipped
-from indexer.encoders import ALIASES, Encoder
+from indexer.encoders import Encoder
 
 Column = dict[str, float]
-
-BATCH, BATCHES, ASKED = 32, 8, 20
-QUERY = "two dogs playing in the snow"
 
 WAYS = {"text_to_image": "text->image", "image_to_text": "image->text"}
 
@@ -38,21 +28,14 @@ def compare(
 
     `captioned` are photos to retrieve; of each set in `labelled` the held-out tenth is classified.
     """
-    return {name: measured(encoder, captioned, labelled, demo_photos) for name, encoder in encoders.items()}
-
-
-def measured(
-    encoder: Encoder, captioned: Sequence[Example], labelled: Mapping[str, Sequence[Example]], demo_photos: Path
-) -> Column:
-    """All measures of one encoder, by the names of the table's rows."""
     return {
-        **_recalls(encoder, captioned),
-        **{f"{name} top-1": _top_1(encoder, examples) for name, examples in labelled.items()},
-        "demo right": float(sum(one.rank == 1 for one in demo(encoder, demo_photos))),
-        "dimension": float(encoder.dimension),
-        "megabytes": sum(path.stat().st_size for path in weights_of(encoder.name)) / 1e6,
-        "photos/s": photos_a_second(encoder, demo_photos),
-        "ms a query": 1000 * statistics.median(_seconds(lambda: encoder.embed("text", [QUERY])) for _ in range(ASKED)),
+        name: {
+            **_recalls(encoder, captioned),
+            **{f"{one} top-1": _top_1(encoder, examples) for one, examples in labelled.items()},
+            "demo right": float(sum(one.rank == 1 for one in demo(encoder, demo_photos))),
+            "dimension": float(encoder.dimension),
+        }
+        for name, encoder in encoders.items()
     }
 
 
@@ -73,65 +56,9 @@ def _top_1(encoder: Encoder, examples: Sequence[Example]) -> float:
     return 100 * classify(encoder, held_out(examples)[1], classes).measures()["top-1"]
 
 
-def photos_a_second(encoder: Encoder, photos: Path) -> float:
-    """Photos embedded from 640x480 JPEGs, decoding included."""
-    files = []
-    for path in sorted(photos.glob("*.jpg")):
-        Image.open(path).convert("RGB").resize((640, 480)).save(jpeg := BytesIO(), "JPEG", quality=85)
-        files.append(jpeg.getvalue())
-    tower = encoder.tower("image")
-
-    def embed(batches: int) -> None:
-        with ThreadPoolExecutor(2) as threads:
-            numbers = range(batches * BATCH)
-            prepared = threads.map(lambda at: tower.prepare(Image.open(BytesIO(files[at % len(files)]))), numbers)
-            for _ in range(batches):
-                tower.embed(list(islice(prepared, BATCH)))
-
-    embed(1)  # the first batch compiles kernels
-    return BATCHES * BATCH / _seconds(lambda: embed(BATCHES))
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    call()
-    return time.perf_counter() - began
-
-
 def labelled_sets(data: Path) -> dict[str, list[Example]]:
     """The labelled sets below the data folder, by name; none where there is no folder of them."""
     return {path.stem: READERS["labelled_tar"](path) for path in sorted((data / "labelled").glob("*.tar"))}
-
-
-def weights_of(name: str) -> list[Path]:
-    """The files that hold an encoder's weights, those of an ensemble's members together. Raises `UnknownEncoder`."""
-    name = ALIASES.get(name, name)
-    return [path for path in FILES[name.partition(":")[0]](name) if path.is_file()]
-
-
-def _embedded_files(name: str) -> Iterator[Path]:
-    folder = Path(name.partition(":")[2]) if ":" in name else shipped("models", "embedded")
-    yield from (folder / file for file in ("config.json", "model.safetensors", "tokenizer.json"))
-
-
-def _open_clip_files(name: str) -> Iterator[Path]:
-    from indexer.encoders.open_clip_source import find  # late: it imports open_clip, and with it torch
-
-    yield from find(name).files
-
-
-def _ensemble_files(name: str) -> Iterator[Path]:
-    from indexer.encoders.ensemble import parse
-
-    yield from dict.fromkeys(path for member in parse(name) for path in weights_of(member.name))
-
-
-# Scheme -> the files of an encoder's name.
-FILES: dict[str, Callable[[str], Iterator[Path]]] = {
-    "embedded": _embedded_files,
-    "open_clip": _open_clip_files,
-    "ensemble": _ensemble_files,
-}
 
 
 def side_by_side(columns: Mapping[str, Column]) -> str:
