@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -111,15 +111,12 @@ class ChunkReader:
     def _donated(self, file: ReadFile, donor: Donor) -> Chunk | None:
         """The whole file with the donor's vectors; None if they do not fit (prose that has become a caption)."""
         with self._turn:
-            vectors = self._catalog.vectors_of_file(donor.file_id)
-        if file.modality.same_item is None:
-            items = [item for item, _ in file.values()]
-        else:  # which of its parts are items was told by their vectors
-            items = [replace(item, part=part) for item, _ in islice(file.values(), 1) for part in vectors]
-        if not items or any(item.part not in vectors for item in items) or len(items) != len(vectors):
+            stored = self._catalog.parts_of_file(donor.file_id)
+        items = file.items_of_copy({part: text for part, (text, _) in stored.items()})
+        if not items or any(item.part not in stored for item in items) or len(items) != len(stored):
             return None
         file.check_unchanged()
-        rows = np.stack([vectors[item.part] for item in items])
+        rows = np.stack([stored[item.part].row for item in items])
         return Chunk(file.source, file.fingerprint, items, rows=rows, donor=donor, note=file.note)
 
 
@@ -138,12 +135,23 @@ class ReadFile:
                 self._content = whole_file(source.path)
         self.fingerprint = fingerprint(source.path, self._content)
 
+        self._notes: list[str] = []
+
     def values(self) -> Iterator[tuple[Item, Any]]:
         """The items, each with the value that its tower prepares."""
-        self._notes: list[str] = []
+        return self.modality.read(self.source.path, self._options())
+
+    def items_of_copy(self, parts: Mapping[str, str]) -> list[Item]:
+        """The items, where a file of the same content has these parts, each with its text; those may not be its own."""
+        if self.modality.facts is None:
+            return [item for item, _ in self.values()]
+        path, facts = self.source.path, self.modality.facts(self.source.path, self._options())
+        return [] if facts is None else [Item(self.modality.name, path, *part, facts) for part in parts.items()]
+
+    def _options(self) -> ReadOptions:
+        self._notes.clear()
         note = self._notes.append
-        options = ReadOptions(self._tower.fits, self._content, self.source.sidecars, note)
-        return self.modality.read(self.source.path, options)
+        return ReadOptions(self._tower.fits, self._content, self.source.sidecars, note, self.source.reader)
 
     @property
     def note(self) -> str | None:

@@ -18,7 +18,7 @@ class Source(NamedTuple):
     """A file as the folder walk saw it; size and mtime decide whether it is unchanged.
 
     `facts_version` decides whether its facts are: it names the version of their reader and the state of `sidecars`,
-    the files beside it that tell about it.
+    the files beside it that tell about it. `reader` names what reads it, where its root's settings say so.
     """
 
     path: Path
@@ -27,6 +27,7 @@ class Source(NamedTuple):
     mtime_ns: int
     facts_version: str = ""
     sidecars: tuple[Path, ...] = ()
+    reader: str = ""
 
 
 @dataclass(frozen=True, slots=True)

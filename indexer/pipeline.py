@@ -23,7 +23,7 @@ import numpy as np
 from indexer.allocator import keep_freed_memory
 from indexer.chunks import Chunk, ChunkReader, distinct
 from indexer.encoders.base import Encoder
-from indexer.errors import TookTooLong
+from indexer.errors import EncoderUnavailable, TookTooLong
 from indexer.items import Float32Array, Source
 from indexer.library import Library
 from indexer.modalities import MODALITIES
@@ -58,13 +58,15 @@ def index_sources(
     *,
     exclude: Sequence[str] | None = None,
     follow_links: bool | None = None,
+    speech: str | None = None,
     thumbnails: bool = False,
     watcher: Watcher | None = None,
 ) -> Report:
     """Brings the library up to date with the folders and files at `paths`.
 
-    `exclude` are gitignore's rules of what to leave out, `follow_links` says whether links to folders are followed:
-    both are remembered of each path; None leaves it at what is remembered. With `thumbnails`, photos that are read are
+    `exclude` are gitignore's rules of what to leave out, `follow_links` says whether links to folders are followed,
+    `speech` is the model that hears what is said ("" for none): all are remembered of each path; None leaves it at what
+    is remembered. With `thumbnails`, photos that are read are
     kept small as well, for whoever looks at them.
 
     A file that cannot be read is not an error of the run, it is in the report. On Ctrl-C what is done is
@@ -77,7 +79,9 @@ def index_sources(
     watcher = watcher or Watcher()
     report = Report()
     limits = {"max_pixels": BUDGET.pixels, "max_memory": BUDGET.total}
-    survey = Survey(library.catalog, report, watcher, limits=limits, exclude=exclude, follow_links=follow_links)
+    survey = Survey(
+        library.catalog, report, watcher, limits=limits, exclude=exclude, follow_links=follow_links, speech=speech
+    )
     with library.lock(), closing(Thumbnails(library.path)) if thumbnails else nullcontext() as small:
         run = _Run(library, encoder, survey, report, watcher, small)
         try:
@@ -172,10 +176,19 @@ class _Run:
         reader = ChunkReader(self.catalog, self.encoder, self.thumbnails)
         window: deque[tuple[Source, Work[Chunk]]] = deque()
 
+        unavailable: dict[tuple[str, str], str] = {}  # why, by modality and reader
+
         def load(source: Source, read: Callable[[], Chunk]) -> None:
-            self.encoder.tower(MODALITIES[source.modality].tower)  # loaded here: it may take longer than a file may
-            if source in GIVEN_UP:
-                read = partial(_given_up, source)
+            modality = MODALITIES[source.modality]
+            self.encoder.tower(modality.tower)  # loaded here, as readers are: it may take longer than a file may
+            reader = source.modality, source.reader
+            if modality.load and reader not in unavailable:
+                try:
+                    modality.load(source.reader)
+                except EncoderUnavailable as error:
+                    unavailable[reader] = str(error)
+            if why := GIVEN_UP.get(source) or unavailable.get(reader):
+                read = partial(_given_up, source, why)
             window.append((source, loaders.submit(read, size=source.size)))
 
         def oldest() -> Chunk:
@@ -185,7 +198,7 @@ class _Run:
                 chunk = loaders.result(loading)
             except TookTooLong as error:
                 GIVEN_UP[source] = str(error)
-                chunk = _given_up(source)
+                chunk = _given_up(source, str(error))
             window.popleft()
             if not chunk.is_last:
                 load(source, partial(reader.next, chunk))  # behind the others: a long file does not hold them up
@@ -297,5 +310,5 @@ class _Run:
             self.report.removed = len(vanished)
 
 
-def _given_up(source: Source) -> Chunk:
-    return Chunk(source._replace(mtime_ns=UNSEEN), error=GIVEN_UP[source])
+def _given_up(source: Source, why: str) -> Chunk:
+    return Chunk(source._replace(mtime_ns=UNSEEN), error=why)

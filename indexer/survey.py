@@ -11,7 +11,7 @@ from pathlib import Path
 
 from indexer.errors import PathError
 from indexer.items import Source
-from indexer.modalities import MODALITIES, modality_of
+from indexer.modalities import MODALITIES, modalities_of
 from indexer.modalities.captions import folded
 from indexer.photos.suffixes import of_no_kind
 from indexer.report import Report, Watcher
@@ -53,7 +53,8 @@ def _vanished(folder: Folder, known: dict[Key, FileState], there: Iterable[Key])
     if folder.path in folder.unseen:
         return []
     kept = {*there, *((path.name, modality) for path in folder.unseen for modality in MODALITIES)}
-    return [state.id for key, state in known.items() if key not in kept]
+    # what an extra read that is not here now may come back with it
+    return [state.id for key, state in known.items() if key not in kept and key[1] in MODALITIES]
 
 
 def _unsettled(differing: Iterable[Key], there: Iterable[Key]) -> set[Key]:
@@ -86,6 +87,7 @@ class Survey:
         limits: Mapping[str, float],
         exclude: Sequence[str] | None = None,
         follow_links: bool | None = None,
+        speech: str | None = None,
     ) -> None:
         self._files = catalog.files
         self._report = report
@@ -93,6 +95,7 @@ class Survey:
         self._limits = limits
         self._exclude = None if exclude is None else tuple(exclude)
         self._follow_links = follow_links
+        self._speech = speech
         # the roots that were on a drive that is not mounted now: what the library holds of them stays
         self._unmounted = [root for root, volume in self._files.roots().items() if not os.path.ismount(volume)]
         self.roots: list[Path] = []
@@ -103,7 +106,7 @@ class Survey:
     def look_at(self, paths: Iterable[Path | str]) -> None:
         """Looks at all that lies at or below the paths. Raises `PathError` for one of which nothing is known."""
         gitignore(self._exclude or ())
-        self.roots = [root for root in _roots(self._files, paths) if self._is_present(root)]
+        self.roots = [root for root in _roots(self._files, paths, self._speech) if self._is_present(root)]
         for root in self.roots:
             self._look_below(root)
         for passed_over in self._passed_over.values():
@@ -138,6 +141,7 @@ class Survey:
         own = settings.get(root, Settings())
         told = own if self._exclude is None else replace(own, exclude=self._exclude)
         told = told if self._follow_links is None else replace(told, follow_links=self._follow_links)
+        told = told if self._speech is None else replace(told, speech=self._speech)
         if root in settings or told != own or rules_above(root, settings) is None:
             self._files.add_root(root, mount_point(root))
             self._files.set_settings(root, told)
@@ -197,19 +201,20 @@ class Survey:
         return any(limit > nearest.limits.get(name, math.inf) for name, limit in self._limits.items())
 
 
-def _roots(files: Files, paths: Iterable[Path | str]) -> list[Path]:
+def _roots(files: Files, paths: Iterable[Path | str], speech: str | None) -> list[Path]:
     """The paths, absolute, without those that are come to from another."""
-    roots = set(map(as_stored, paths))
+    roots, settings = set(map(as_stored, paths)), files.settings()
     for root in roots:
         if not is_utf8(root):
             raise PathError(f"{str(root)!a} cannot be indexed: {NOT_UTF8}.")
-        if _exists(root) and root.is_file() and modality_of(root.name) is None:
+        around = settings.get(root) or rules_above(root, settings) or Settings()
+        reader = around.speech if speech is None else speech
+        if _exists(root) and root.is_file() and root not in settings and not modalities_of(root.name, reader=reader):
             raise PathError(f"{root} is {of_no_kind(root.suffix)}.")
         if _exists(root) and not root.is_file() and not root.is_dir():
             raise PathError(f"{root} is neither a folder nor a file.")
         if not _exists(root) and not files.knows(root):
             raise PathError(f"There is no folder or file {root}, or it may not be looked at.")
-    settings = files.settings()
     asked = {root: settings.get(root, Settings()) for root in roots}
     return sorted(root for root in roots if rules_above(root, asked) is None)
 

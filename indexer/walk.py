@@ -16,7 +16,7 @@ from pathspec import GitIgnoreSpec, PathSpec
 
 from indexer.errors import PathError, SourceError
 from indexer.items import Source
-from indexer.modalities import modality_of, sidecars
+from indexer.modalities import modalities_of, modality_of, sidecars
 from indexer.storage.files import LINK, Failure, Settings
 from indexer.texts import open_text, short_lines
 
@@ -62,13 +62,15 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What holds in a folder: gitignore's rules of it and those above, the nearest last, and whether to follow links.
+    """What holds in a folder: gitignore's rules of it and those above, the nearest last, whether to follow links, and
+    what hears speech.
 
     By themselves, hidden files and folders are left out, and the folders of `NOT_PEOPLES`; `!name` takes one in.
     """
 
     specs: tuple[tuple[Path, Gitignore], ...] = ()
     follow_links: bool = False
+    speech: str = ""
 
     def inside(self, folder: Path, settings: Mapping[Path, Settings]) -> Rules:
         """The rules within a folder, with those of the root that it may be, and of its `IGNORE_FILE`.
@@ -84,7 +86,8 @@ class Rules:
                     specs.append((folder, gitignore(line.rstrip("\r\n") for _, line in short_lines(text))))
             except (OSError, SourceError, PathError) as error:
                 raise SourceError(f"its {IGNORE_FILE} cannot be read: {error}") from error
-        return Rules((*self.specs, *specs), own.follow_links if own else self.follow_links)
+        links, speech = (own.follow_links, own.speech) if own else (self.follow_links, self.speech)
+        return Rules((*self.specs, *specs), links, speech)
 
     def leave_out(self, path: Path, *, is_folder: bool) -> bool:
         """Whether a file or folder of the rules' folder is passed over."""
@@ -143,7 +146,7 @@ def walk(root: Path, settings: Mapping[Path, Settings] | None = None, rules: Rul
     settings = settings or {}
     if not root.is_dir():
         folder = Folder(root.parent, unseen=[root.parent])
-        _look_at(root, root.stat(), folder)
+        _look_at(root, root.stat(), folder, settings.get(root, rules or Rules()).speech)
         with suppress(OSError):  # a folder that may not be listed
             _assign_sidecars(folder, _names_beside(root))
         yield folder
@@ -156,7 +159,7 @@ def walk(root: Path, settings: Mapping[Path, Settings] | None = None, rules: Rul
         try:
             inside = (*above, _key(path.stat()))
             rules = rules.inside(path, settings)
-            below = _look_into(folder, inside, rules)
+            below = _look_into(folder, inside, rules, settings)
         except OSError as error:
             folder.refuse(path, f"the folder cannot be read: {_reason(error)}")
         except SourceError as error:
@@ -165,7 +168,9 @@ def walk(root: Path, settings: Mapping[Path, Settings] | None = None, rules: Rul
         waiting += [(child, inside, rules) for child in reversed(below)]
 
 
-def _look_into(folder: Folder, inside: tuple[FolderKey, ...], rules: Rules) -> list[Path]:
+def _look_into(
+    folder: Folder, inside: tuple[FolderKey, ...], rules: Rules, settings: Mapping[Path, Settings]
+) -> list[Path]:
     """Fills `folder` from the disk and gives the folders below it; `inside` are the keys of it and those above."""
     with os.scandir(folder.path) as found:
         entries = sorted(found, key=lambda entry: entry.name)
@@ -188,7 +193,7 @@ def _look_into(folder: Folder, inside: tuple[FolderKey, ...], rules: Rules) -> l
             continue
         if not is_folder:
             names.append(entry.name)
-            _look_at(child, status, folder)
+            _look_at(child, status, folder, settings.get(child, rules).speech)
         elif entry.is_symlink() and not rules.follow_links:
             folder.passed_over[LINK] += 1
         elif _key(status) in inside:
@@ -201,18 +206,20 @@ def _look_into(folder: Folder, inside: tuple[FolderKey, ...], rules: Rules) -> l
     return below
 
 
-def _look_at(path: Path, status: os.stat_result, folder: Folder) -> None:
-    modality = modality_of(path.name)
+def _look_at(path: Path, status: os.stat_result, folder: Folder, reader: str) -> None:
+    modalities = modalities_of(path.name, reader=reader)
     if not stat.S_ISREG(status.st_mode):
         return
-    if modality is None:
+    if not modalities:
         if path.name.lower() not in NOT_MISSED:
             folder.passed_over[path.suffix] += 1
         return
     if not is_utf8(path):
         folder.refuse(path, NOT_UTF8)
         return
-    folder.sources.append(Source(path, modality.name, status.st_size, status.st_mtime_ns, modality.facts_version))
+    for modality in modalities:
+        source = Source(path, modality.name, status.st_size, status.st_mtime_ns, modality.facts_version)
+        folder.sources.append(source._replace(reader=reader) if modality.load else source)
 
 
 def _names_beside(file: Path) -> Collection[str]:

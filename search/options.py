@@ -136,7 +136,7 @@ def count_option(k: int, help: str = "Results at most.") -> Decorator:
 def modality_option(wanted: str) -> Decorator:
     """`--modality`, handed over as `wanted`."""
     return click.option(
-        "--modality", "wanted", default=wanted, show_default=True, metavar="KIND", help="image, text or video."
+        "--modality", "wanted", default=wanted, show_default=True, metavar="KIND", help="image, video, speech or text."
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from indexer.library import Library
-from indexer.photos.suffixes import EXTRAS
+from indexer.photos.suffixes import REMEDIES
 from indexer.storage.files import LINK, Failure, shown
 from indexer.thumbnails import held
 from search.hits import GONE, why_unseen
@@ -76,9 +76,9 @@ def of_no_kind(passed_over: Mapping[str, int]) -> str:
     links = passed_over.get(LINK, 0)
     files = sum(kinds.values())
     lines = [f"{_count(files, 'file')} of kinds that Descry does not read: {', '.join(told)}"] if files else []
-    for extra, suffixes in EXTRAS.items():
+    for remedy, suffixes in REMEDIES.items():
         if read := sorted(kinds.keys() & suffixes):
-            lines.append(f"`pip install 'descry[{extra}]'` gets what reads {', '.join(spelled[kind] for kind in read)}")
+            lines.append(f"{remedy} {', '.join(spelled[kind] for kind in read)}")
     if links:
         lines.append(f"links to folders, not followed (--follow-links does): {links}")
     return "; ".join(lines)

@@ -142,7 +142,7 @@ def test_only_the_edge_to_the_terminal_writes_to_it() -> None:
         ("search", {"numpy", "click"}),
         ("indexer", {"numpy", "sqlite3"}),
         ("search.cli", {"numpy", "faiss", "PIL", "platformdirs", "filelock"}),
-        ("search.engine", {"faiss", "torch", "PIL", "psycopg", "tqdm", "filelock", "tokenizers", "av"}),
+        ("search.engine", {"faiss", "torch", "PIL", "psycopg", "tqdm", "filelock", "tokenizers", "av", "ctranslate2"}),
         ("indexer.encoders.stored", {"torch", "open_clip", "torchvision", "ftfy"}),
     ],
 )

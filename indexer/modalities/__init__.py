@@ -7,26 +7,35 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from indexer.modalities import image, text, video
+from indexer.modalities import image, speech, text, video
 from indexer.modalities.base import Modality
 from indexer.photos.opening import open_photo
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["MODALITIES", "Modality", "modality_of", "picture", "sidecars"]
+__all__ = ["MODALITIES", "Modality", "modalities_of", "modality_of", "picture", "sidecars"]
 
 MODALITIES: dict[str, Modality] = {
     image.IMAGE.name: image.IMAGE,
     text.TEXT.name: text.TEXT,
     **({video.VIDEO.name: video.VIDEO} if find_spec("av") else {}),
+    **({speech.SPEECH.name: speech.SPEECH} if find_spec("faster_whisper") else {}),
 }
 
 
 def modality_of(name: str) -> Modality | None:
-    """The modality that reads files of that name, told by the suffix in any case; None where none does."""
+    """What a file of that name is first of all; None where nothing reads it."""
+    return next(iter(modalities_of(name, reader="any")), None)
+
+
+def modalities_of(name: str, *, reader: str = "") -> list[Modality]:
+    """The modalities that read files of that name, told by the suffix in any case.
+
+    Those that need a reader are left out where there is none.
+    """
     suffix = f".{name.rpartition('.')[2].lower()}" if "." in name else ""
-    return next((modality for modality in MODALITIES.values() if suffix in modality.suffixes), None)
+    return [one for one in MODALITIES.values() if suffix in one.suffixes and (reader or not one.load)]
 
 
 def picture(path: Path, part: str = "") -> Image.Image:

@@ -17,13 +17,15 @@ class ReadOptions(NamedTuple):
     """What reading a file depends on beside the file: whether a value fits the tower's context.
 
     `content` are the bytes of a file of a modality that `is_whole`, if they were read already; `sidecars` are the
-    files that tell about it. `note` is told what is amiss with a file that is read all the same.
+    files that tell about it. `note` is told what is amiss with a file that is read all the same. `reader` is
+    `Source.reader`.
     """
 
     fits: Callable[[Any], bool]
     content: bytes | None = None
     sidecars: Sequence[Path] = ()
     note: Callable[[str], None] = lambda _: None
+    reader: str = ""
 
 
 def _none(_names: Collection[str]) -> Mapping[str, Collection[str]]:
@@ -41,9 +43,14 @@ class Modality:
     of the same file: unchanged files are then read again, but not embedded. `sidecars` tells which of a folder's names
     are sidecar files, each with the names of the files that it tells about; they are no items of any modality.
 
-    Of consecutive items whose vectors have a cosine of `same_item` or more, only the first is kept; their facts are the
-    same. `picture` shows one of a file's parts, given its name; None where parts are no pictures. `at_once` items of
-    one file are prepared together: it bounds what a file of a million captions takes.
+    Of consecutive items whose vectors have a cosine of `same_item` or more, only the first is kept. `picture` shows one
+    of a file's parts, given its name; None where parts are no pictures. `at_once` items of one file are prepared
+    together: it bounds what a file of a million captions takes.
+
+    `facts` are those of all of a file's items, where that takes less than reading it: a copy of a known file then has
+    the items of that, with its own facts, or none where these are None. A modality with `load` is read only below roots
+    whose settings name a `reader`, also beside another modality of the same suffixes; `load` gets that reader ready,
+    which may take longer than a file may, and raises `EncoderUnavailable`.
     """
 
     name: str
@@ -57,3 +64,5 @@ class Modality:
     same_item: float | None = None
     picture: Callable[[Path, str], Image.Image] | None = None
     at_once: int = 256
+    facts: Callable[[Path, ReadOptions], Mapping[str, Any] | None] | None = None
+    load: Callable[[str], object] | None = None

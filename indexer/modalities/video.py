@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from datetime import datetime
 from itertools import chain, islice
 from pathlib import Path
@@ -28,6 +28,8 @@ from indexer.photos.suffixes import FILMS
 from indexer.places import place_names
 
 if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
     from PIL import Image
@@ -73,13 +75,10 @@ Look = tuple[float, "Image.Image"]
 def read(path: Path, options: ReadOptions) -> Iterator[tuple[Item, Image.Image]]:
     """The looks at a film, each with its picture; none at the film of a Live Photo, which belongs to its photo."""
     with _Film(path) as film:
-        facts, duration = film.facts(), film.duration
+        facts, duration = film.facts(options), film.duration
         held = BYTES_A_PIXEL * film.stream.width * film.stream.height
-    if duration and duration < LIVE_PHOTO and photo_beside(path):
+    if facts is None:
         return
-    for sidecar in options.sidecars:
-        facts = sidecar_facts(sidecar) | facts
-    facts |= place_names(facts)
     apart = max(LEAST_APART, (duration or 0) / MOST_LOOKS)
     count, end = 0, None
     while count < MOST_LOOKS:
@@ -94,6 +93,12 @@ def read(path: Path, options: ReadOptions) -> Iterator[tuple[Item, Image.Image]]
         yield Item("video", path, part_at(end), facts=facts), picture
     if duration and (end or 0) + apart + max(COARSEST, apart) < duration:
         options.note(f"its pictures end at {end:.0f} of {duration:.0f} seconds")
+
+
+def facts(path: Path, options: ReadOptions) -> dict[str, Any] | None:
+    """The facts of all shots of a film; None of that of a Live Photo."""
+    with _Film(path) as film:
+        return film.facts(options)
 
 
 def part_at(seconds: float) -> str:
@@ -151,12 +156,8 @@ class _Film:
     """A film that is open, for use in a `with`. Raises `SourceError` for what is none."""
 
     def __init__(self, path: Path) -> None:
-        import av  # late: it takes 80 ms, and is an extra
-
-        with _source_errors(path):
-            self._container = av.open(
-                str(path.absolute()), metadata_errors="replace", options={"format_whitelist": FORMATS}
-            )
+        self._path = path
+        self._container = opened(path, FORMATS, "a film")
         try:
             self.stream = self._pictures()
             check_pixels(self.stream.width, self.stream.height)
@@ -204,18 +205,10 @@ class _Film:
         self.stream.codec_context.skip_frame = skip
         with suppress(FFmpegError):  # there is no way back in some damaged ones
             self._container.seek(int((start + self._begin) / self._unit), stream=self.stream)
-        packets = self._container.demux(self.stream)
-        while True:
-            try:
-                frames = next(packets).decode()
-            except StopIteration:
-                return
-            except FFmpegError:
-                continue
-            for frame in frames:
-                stamp = frame.dts if frame.pts is None else frame.pts
-                if stamp is not None:
-                    yield float(stamp * self._unit) - self._begin, frame
+        for frame in decoded(self._container.demux(self.stream)):
+            stamp = frame.dts if frame.pts is None else frame.pts
+            if stamp is not None:
+                yield float(stamp * self._unit) - self._begin, frame
 
     def picture(self, frame: VideoFrame) -> Image.Image:
         """A frame as it is meant to be seen: its pixels square, upright, `SIDE` pixels on the shorter side at most."""
@@ -231,24 +224,33 @@ class _Film:
         shape = float(self.stream.sample_aspect_ratio or 1)
         return max(1, round(frame.width * shape)), frame.height
 
-    def facts(self) -> dict[str, Any]:
-        """Width and height (upright), duration, taken, camera, latitude and longitude, as far as the film tells."""
+    def facts(self, options: ReadOptions) -> dict[str, Any] | None:
+        """Width and height (upright), duration, taken, camera and place, as far as the film or a sidecar tells.
+
+        None where it is a Live Photo's.
+        """
+        if self.duration and self.duration < LIVE_PHOTO and photo_beside(self._path):
+            return None
         _, frame = next(self.frames("NONREF"), (0.0, None))
         if frame is None:
             raise SourceError("it holds no pictures that can be decoded")
         width, height = self._size(frame)[:: -1 if frame.rotation % 180 else 1]
         told = {**self.stream.metadata, **self._container.metadata}
-        facts = {
-            "width": width,
-            "height": height,
-            "duration": round(self.duration, 1) if self.duration else None,
-            **film_facts({name.lower(): value for name, value in told.items()}),
-        }
-        return {name: value for name, value in facts.items() if value not in (None, "")}
+        return recording_facts(told, self.duration, options) | {"width": width, "height": height}
 
 
-def film_facts(told: Mapping[str, str]) -> dict[str, Any]:
-    """What a film's metadata, by their names in lower case, say of when, with what and where it was taken."""
+def recording_facts(told: Mapping[str, str], duration: float | None, options: ReadOptions) -> dict[str, Any]:
+    """Duration, taken, camera and place of a recording, as its metadata or a sidecar tell."""
+    own = {"duration": round(duration, 1) if duration else None, **film_facts(told)}
+    facts = {name: value for name, value in own.items() if value not in (None, "")}
+    for sidecar in options.sidecars:
+        facts = sidecar_facts(sidecar) | facts
+    return facts | place_names(facts)
+
+
+def film_facts(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """What metadata say of when, with what and where a film was taken."""
+    told = {name.lower(): value for name, value in metadata.items()}
 
     def first(*names: str) -> str | None:
         return next((told[name] for name in names if told.get(name)), None)
@@ -295,18 +297,31 @@ def _degrees(sign: str, degrees: str, minutes: str | None, seconds: str | None, 
     return round(-total if sign == "-" else total, 6)
 
 
-@contextmanager
-def _source_errors(path: Path) -> Iterator[None]:
-    """Turns what FFmpeg raises on opening a file into a `SourceError` that says why."""
-    from av import FFmpegError
+def opened(path: Path, formats: str, what: str) -> InputContainer:
+    """A file of one of FFmpeg's formats, open. Raises `SourceError`, which says that it is not `what` it should be."""
+    import av  # late: it takes 80 ms, and is an extra
 
     try:
-        yield
+        return av.open(str(path.absolute()), metadata_errors="replace", options={"format_whitelist": formats})
     except OSError as error:
         raise SourceError((error.strerror or str(error)).lower()) from error
-    except (FFmpegError, ValueError) as error:
+    except (av.FFmpegError, ValueError) as error:
         is_empty = path.stat().st_size == 0
-        raise SourceError("it is empty" if is_empty else "it is not a film in any format that can be read") from error
+        raise SourceError("it is empty" if is_empty else f"it is not {what} in any format that can be read") from error
+
+
+def decoded(packets: Iterator[Packet[Any]]) -> Iterator[Any]:
+    """The frames of packets, without what is damaged."""
+    from av import FFmpegError
+
+    while True:
+        try:
+            frames = next(packets).decode()
+        except StopIteration:
+            return
+        except FFmpegError:
+            continue
+        yield from frames
 
 
 VIDEO = Modality(
@@ -320,4 +335,5 @@ VIDEO = Modality(
     same_item=SAME_SHOT,
     picture=picture,
     at_once=AT_ONCE,
+    facts=facts,
 )

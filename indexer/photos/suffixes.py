@@ -14,19 +14,33 @@ RARE_SUFFIXES = {
 # Films, which the extra `video` reads.
 FILMS = frozenset((".3gp", ".avi", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".webm", ".wmv"))
 
-# The extras that read more kinds of files than Descry does by itself, with their suffixes.
-EXTRAS = {"formats": frozenset(suffix for own in RARE_SUFFIXES.values() for suffix in own), "video": FILMS}
+# Sound files, which the extra `speech` hears.
+SOUNDS = frozenset(
+    [
+        *(".mp3", ".m4a", ".m4b", ".aac", ".wav", ".flac", ".ogg", ".oga", ".opus", ".amr", ".aif", ".aiff", ".caf"),
+        *(".weba", ".wma"),
+    ]
+)
+
+# What has more kinds of files read than Descry does by itself, with their suffixes.
+REMEDIES = {
+    "`pip install 'descry[formats]'` gets what reads": frozenset(
+        suffix for own in RARE_SUFFIXES.values() for suffix in own
+    ),
+    "`pip install 'descry[video]'` gets what reads": FILMS,
+    "`descry index --speech` hears what is said in": SOUNDS,
+}
 
 
 def of_no_kind(suffix: str) -> str:
-    """What a file of that suffix is, which nothing reads, and the extra that would.
+    """What a file of that suffix is, which nothing reads, and what would have it read.
 
     >>> of_no_kind(".exe"), of_no_kind(".MP4")
     ('neither a photo nor a text, by its name', "a .MP4, by its name: `pip install 'descry[video]'` gets what reads it")
     """
-    for extra, suffixes in EXTRAS.items():
+    for remedy, suffixes in REMEDIES.items():
         if suffix.lower() in suffixes:
-            return f"a {suffix}, by its name: `pip install 'descry[{extra}]'` gets what reads it"
+            return f"a {suffix}, by its name: {remedy} it"
     return "neither a photo nor a text, by its name"
 
 

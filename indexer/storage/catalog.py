@@ -52,6 +52,13 @@ class StoredFile(NamedTuple):
     mtime_ns: int | None
 
 
+class StoredPart(NamedTuple):
+    """What is stored of an item: its text and its vector `[dim]`."""
+
+    text: str
+    row: Float32Array
+
+
 class Catalog(Database):
     """The database of a library: `files` are what the disk holds, `tags` what fits, `words` what pictures say,
     `listing` reads without a question.
@@ -213,13 +220,13 @@ class Catalog(Database):
         """The length of the vectors."""
         return int(self.scalar("SELECT value FROM meta WHERE key = 'dimension'"))
 
-    def vectors_of_file(self, file_id: int) -> dict[str, Float32Array]:
-        """The vectors `[dim]` of a file's items, by part, in the order of the items."""
+    def parts_of_file(self, file_id: int) -> dict[str, StoredPart]:
+        """A file's items, by part, in their order."""
         found = self.connection.execute(
-            "SELECT part, id FROM items WHERE file_id = ? ORDER BY id", (file_id,)
+            "SELECT part, text, id FROM items WHERE file_id = ? ORDER BY id", (file_id,)
         ).fetchall()
-        rows = self.stored.read(np.array([id for _, id in found], np.int64))
-        return {part: row for (part, _), row in zip(found, rows, strict=True)}
+        rows = self.stored.read(np.array([id for *_, id in found], np.int64))
+        return {part: StoredPart(text, row) for (part, text, _), row in zip(found, rows, strict=True)}
 
     def vectors(self, ids: Sequence[int]) -> Vectors:
         """The vectors of items of any modality, in the order of `ids`; ids that are not there are left out."""

@@ -46,6 +46,16 @@ NICE = 10
     help="Read the words in photos too, or not; remembered for PATHS. See `descry ocr`.",
 )
 @click.option(
+    "--speech/--no-speech",
+    default=None,
+    help="Hear what is said in sound files and films, or forget it; remembered for PATHS.",
+)
+@click.option(
+    "--speech-model",
+    metavar="NAME|FOLDER",
+    help="Hear it by this Whisper model: tiny, base (the default), small ..., or the folder of one (CTranslate2).",
+)
+@click.option(
     "--thumbnails/--no-thumbnails",
     default=True,
     show_default=True,
@@ -60,6 +70,8 @@ def index(
     exclude: tuple[str, ...],
     follow_links: bool | None,
     ocr: bool | None,
+    speech: bool | None,
+    speech_model: str | None,
     thumbnails: bool,
 ) -> None:
     """Add folders and files, or bring them up to date.
@@ -77,6 +89,7 @@ def index(
         from indexer.ocr import load_reader
 
         load_reader()  # what is missing is said before any work
+    hearing = _hearing(speech, speech_model)
     library, encoder = _for_indexing(ctx.obj, paths, model, device)
     with library:
         roots = paths or tuple(library.catalog.files.roots())
@@ -86,6 +99,7 @@ def index(
             encoder,
             exclude=[rule for rule in exclude if rule] if exclude else None,
             follow_links=follow_links,
+            speech=hearing,
             thumbnails=thumbnails and not is_address(ctx.obj),
             watcher=watcher(),
         )
@@ -96,6 +110,19 @@ def index(
         _renew(library)
         failed = bool(report.failures) | _read_words(library, roots, ocr)
     ctx.exit(1 if failed else 0)
+
+
+def _hearing(wanted: bool | None, model: str | None) -> str | None:
+    """The model that is to hear speech, "" for none, None where nobody said. Raises `EncoderUnavailable`."""
+    if wanted is None and model is None:
+        return None
+    if wanted is False:
+        return ""
+    from indexer.modalities import speech
+
+    model = model or speech.DEFAULT
+    speech.load_transcriber(model)  # what is missing is said before any work
+    return str(as_stored(model)) if Path(model).expanduser().is_dir() else model
 
 
 def _read_words(library: Library, roots: Sequence[Path], ocr: bool | None) -> bool:

@@ -65,9 +65,15 @@ class Asking(click.Command):
 
 @click.command(cls=Asking)
 @click.argument("words", nargs=-1, metavar="QUERY...")
+@click.option(
+    "--spoken",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Ask what is said in a sound file; needs pip install 'descry[speech]'.",
+)
 @search_options(k=10, wanted="image")
 @click.pass_obj
-def search(library: Path, /, words: tuple[str, ...], output: Output, **asked: Any) -> None:
+def search(library: Path, /, words: tuple[str, ...], spoken: Path | None, output: Output, **asked: Any) -> None:
     """Find what fits a sentence, a photo, or several of both.
 
     Words in a row are one sentence; a file is what it shows, id:12 an earlier hit; + and - add and subtract what
@@ -78,9 +84,27 @@ def search(library: Path, /, words: tuple[str, ...], output: Output, **asked: An
     descry search beach + ./friend.jpg - 0.5:people
     descry search "the beach last summer"
     """
+    if spoken is not None:
+        words = (*words, _heard(library, spoken))
     # else a file's name may have blanks
     is_one = output.queries_from is None and (len(words) == 1 or not any(" " in word for word in words))
     answer(library, words, output, lambda words: _dated(words, **asked) if is_one else parse(words, **asked))
+
+
+def _heard(library: Path, recording: Path) -> str:
+    """What is said in a sound file, by the model that the library's roots name. Raises `QueryError`."""
+    from indexer.modalities.speech import transcript
+
+    with Library.open(library) as opened:
+        models = [own.speech for own in opened.catalog.files.settings().values() if own.speech]
+    try:
+        said = transcript(recording, next(iter(models), "")).rstrip(".")
+    except SourceError as error:
+        raise QueryError(f"{recording} cannot be asked: {error}.") from error
+    if not said:
+        raise QueryError(f"Nothing that can be understood is said in {recording}.")
+    say(f"note: heard {said!r}")
+    return said
 
 
 def _dated(words: Sequence[str], *, filters: tuple[Filter, ...], **asked: Any) -> Query:

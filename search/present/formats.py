@@ -94,7 +94,7 @@ def clock(seconds: float) -> str:
 
 
 def second(item: Item) -> float | None:
-    """The second of a film at which a shot begins, by its part; None for what is no shot."""
+    """The second of a recording at which an item begins, by its part; None for what is in none."""
     return float(item.part[1:]) if re.fullmatch(r"t\d+(\.\d+)?", item.part) else None
 
 
@@ -141,7 +141,8 @@ def _what(hit: Hit) -> str:
     if not item.text:
         return place
     text = item.text if len(item.text) <= TEXT_SHOWN else item.text[: TEXT_SHOWN - 1] + "…"
-    return f"{_shown(text)}  [{place} {_shown(item.part)}]"
+    part = "" if second(item) is not None else f" {_shown(item.part)}"
+    return f"{_shown(text)}  [{place}{part}]"
 
 
 def _shown(text: str) -> str:
