@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from indexer.errors import PathError
+from indexer.errors import PathError, reason_of
 
 # What temporary files are called; the indexer passes over hidden ones, and `remove_leftovers` knows them.
 PREFIX, SUFFIX = ".descry-", ".part"
@@ -23,7 +23,7 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise PathError(f"{path} cannot be written ({(error.strerror or str(error)).lower()}).") from error
+        raise PathError(f"{path} cannot be written ({reason_of(error)}).") from error
 
 
 @contextmanager

@@ -19,7 +19,7 @@ import xxhash
 from PIL import Image
 
 from indexer.encoders.base import Encoder
-from indexer.errors import SourceError
+from indexer.errors import SourceError, reason_of
 from indexer.items import Float32Array, Item, Source
 from indexer.modalities import MODALITIES
 from indexer.modalities.base import ReadOptions
@@ -204,4 +204,4 @@ def fingerprint(path: Path, content: bytes | None = None) -> bytes:
 
 def reason(error: OSError | SourceError) -> str:
     """Why a file cannot be indexed, in words for people."""
-    return (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
+    return reason_of(error) if isinstance(error, OSError) else str(error)

@@ -109,6 +109,11 @@ class OutputError(DescryError):
     """An answer cannot be written to standard output: it is closed, or the disk behind it is full."""
 
 
+def reason_of(error: OSError) -> str:
+    """What the system says of a file that it refuses, for a sentence: "permission denied"."""
+    return (error.strerror or str(error)).lower()
+
+
 def first_line(error: BaseException) -> str:
     """What an error of another's code says, in 200 characters at most; its kind if it says nothing."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -11,7 +11,7 @@ from io import BufferedReader, RawIOBase, TextIOWrapper
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
-from indexer.errors import SourceError
+from indexer.errors import SourceError, reason_of
 
 # Characters of a line. A caption is shorter, what is longer is data.
 LONGEST_LINE = 1 << 20
@@ -47,7 +47,7 @@ def open_text(path: Path, *, newline: str | None = None) -> TextIO:
     try:
         file = path.open("rb")
     except OSError as error:
-        raise SourceError((error.strerror or str(error)).lower()) from error
+        raise SourceError(reason_of(error)) from error
     try:
         return decoded(file, newline=newline)
     except BaseException:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from pathspec import GitIgnoreSpec, PathSpec
 
-from indexer.errors import PathError, SourceError
+from indexer.errors import PathError, SourceError, reason_of
 from indexer.items import Source
 from indexer.modalities import modalities_of, modality_of, sidecars
 from indexer.storage.files import LINK, Failure, Settings
@@ -161,7 +161,7 @@ def walk(root: Path, settings: Mapping[Path, Settings] | None = None, rules: Rul
             rules = rules.inside(path, settings)
             below = _look_into(folder, inside, rules, settings)
         except OSError as error:
-            folder.refuse(path, f"the folder cannot be read: {_reason(error)}")
+            folder.refuse(path, f"the folder cannot be read: {reason_of(error)}")
         except SourceError as error:
             folder.refuse(path, str(error))
         yield folder
@@ -184,7 +184,7 @@ def _look_into(
             if rules.leave_out(child, is_folder=False):
                 continue
             if modality_of(entry.name) or entry.is_dir(follow_symlinks=False):
-                folder.refuse(child, _reason(error))
+                folder.refuse(child, reason_of(error))
             else:  # a broken link may lead to a folder on a drive that is away
                 folder.unseen.append(child)
             continue
@@ -269,10 +269,6 @@ def is_utf8(path: Path) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
 
 
 def mount_point(path: Path) -> Path:

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import click
 
 from indexer.backends import is_address
-from indexer.errors import DescryError, LibraryError
+from indexer.errors import DescryError, LibraryError, reason_of
 from search.commands import COMMANDS
 from search.terminal import BROKEN_PIPE, INTERRUPTED, say
 
@@ -43,7 +43,7 @@ REFUSALS = (
     Refusal(BrokenPipeError, BROKEN_PIPE, lambda _: ""),
     Refusal(sqlite3.Error, 2, lambda error: f"The library cannot be read ({error})."),
     Refusal(UnicodeError, 2, lambda error: f"What was given holds bytes that are no text: {_given(error)}."),
-    Refusal(OSError, 2, lambda error: f"{_file(error)} cannot be used ({(error.strerror or str(error)).lower()})."),
+    Refusal(OSError, 2, lambda error: f"{_file(error)} cannot be used ({reason_of(error)})."),
     Refusal(MemoryError, 2, lambda _: "There is not enough memory for this."),
     Refusal(
         Exception,

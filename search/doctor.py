@@ -95,9 +95,10 @@ def _descry(_library: Path) -> Finding:
 
 
 def _processor(_library: Path) -> Finding:
+    import torch
+
     from indexer.encoders.devices import existing_devices, pick_dtype
 
-    torch = _torch()
     fastest = existing_devices()[0]
     if fastest != "cpu":
         name = torch.cuda.get_device_name(0) if fastest.startswith("cuda") else "Apple's"
@@ -108,12 +109,6 @@ def _processor(_library: Path) -> Finding:
         return Finding(State.OK, says)
     remedy = f"nvidia-smi is here, so see to its driver: torch {torch.__version__} finds no device"
     return Finding(State.NOTE, says, remedy)
-
-
-def _torch() -> Any:
-    import torch
-
-    return torch
 
 
 def _photos(_library: Path) -> Finding:
@@ -199,11 +194,10 @@ def _library(library: Path) -> Finding:
         return Finding(State.NOTE, f"there is none at {library} yet", "`descry index FOLDER` makes it")
 
 
-def _catalog(library: Path) -> Finding:
-    with Library.open(library) as opened:
-        wrong, taken = opened.catalog.damages(), opened.catalog.version
+def _catalog(library: Library) -> Finding:
+    wrong, taken = library.catalog.damages(), library.catalog.version
     if wrong:
-        remedy = f"move {library} away and index again"
+        remedy = f"move {library.path} away and index again"
         return Finding(State.PROBLEM, f"{CATALOG} is damaged ({'; '.join(wrong)})", remedy)
     if taken < len(migrations.STEPS):
         says = f"sound, of version {taken}; this Descry has {len(migrations.STEPS)}"
@@ -211,30 +205,27 @@ def _catalog(library: Path) -> Finding:
     return Finding(State.OK, f"sound, of version {taken}")
 
 
-def _vectors(library: Path) -> Finding:
-    with Library.open(library) as opened:
-        wrong, total = len(opened.catalog.damaged()), len(opened.catalog.all_ids())
+def _vectors(library: Library) -> Finding:
+    wrong, total = len(library.catalog.damaged()), len(library.catalog.all_ids())
     if wrong:
         return Finding(State.PROBLEM, f"{wrong} of {total} are damaged", "`descry index` makes them anew")
     return Finding(State.OK, f"{total} looked at, all sound")
 
 
-def _text_tower(library: Path) -> Finding:
-    with Library.open(library) as opened:
-        if not (opened.path / TEXT_TOWER).exists():
-            return Finding(State.OK, "none is stored: the encoder's is light, or is loaded whole")
-        sound = opened.has_text_tower(whole=True)
+def _text_tower(library: Library) -> Finding:
+    if not (library.path / TEXT_TOWER).exists():
+        return Finding(State.OK, "none is stored: the encoder's is light, or is loaded whole")
+    sound = library.has_text_tower(whole=True)
     if not sound:
         says = "the stored text tower is damaged, or another encoder's: remove it"
-        return Finding(State.NOTE, says, f"delete {library / TEXT_TOWER}; `descry index` stores it anew")
+        return Finding(State.NOTE, says, f"delete {library.path / TEXT_TOWER}; `descry index` stores it anew")
     return Finding(State.OK, "the stored text tower is sound")
 
 
-def _reembedding(library: Path) -> Finding:
+def _reembedding(library: Library) -> Finding:
     from indexer.reembedding import unfinished
 
-    with Library.open(library) as opened:
-        change, held = unfinished(opened), opened.encoder_name
+    change, held = unfinished(library), library.encoder_name
     if change is None:
         return Finding(State.OK, "no change to another encoder is unfinished")
     return Finding(
@@ -244,9 +235,8 @@ def _reembedding(library: Path) -> Finding:
     )
 
 
-def _indexes(library: Path) -> Finding:
-    with Library.open(library) as opened:
-        damaged, behind = opened.indexes.damaged(), opened.indexes.behind()
+def _indexes(library: Library) -> Finding:
+    damaged, behind = library.indexes.damaged(), library.indexes.behind()
     if damaged:
         says = f"{', '.join(path.name for path in damaged)} damaged: searches read all vectors instead"
         return Finding(State.NOTE, says, "`descry index` makes it anew")
@@ -254,19 +244,17 @@ def _indexes(library: Path) -> Finding:
     return Finding(State.OK, says)
 
 
-def _lock(library: Path) -> Finding:
-    with Library.open(library) as opened:
-        try:
-            with opened.lock():
-                return Finding(State.OK, "nobody is writing")
-        except LibraryError as error:  # held by another process, or not ours to write: it can be searched all the same
-            return Finding(State.NOTE, str(error))
+def _lock(library: Library) -> Finding:
+    try:
+        with library.lock():
+            return Finding(State.OK, "nobody is writing")
+    except LibraryError as error:  # held by another process, or not ours to write: it can be searched all the same
+        return Finding(State.NOTE, str(error))
 
 
-def _files(library: Path) -> Finding:
-    with Library.open(library) as opened:
-        failed, noted = len(opened.catalog.files.failures()), len(opened.catalog.files.notes())
-        away = [str(root) for root in opened.catalog.files.roots() if why_unseen(root)]
+def _files(library: Library) -> Finding:
+    failed, noted = len(library.catalog.files.failures()), len(library.catalog.files.notes())
+    away = [str(root) for root in library.catalog.files.roots() if why_unseen(root)]
     if away:
         return Finding(State.NOTE, f"not there now: {', '.join(away)}", "connect the drive, or `descry remove` them")
     if failed:
@@ -285,12 +273,13 @@ def _disk(library: Path) -> Finding:
     return Finding(State.OK, f"{free / 1e9:.0f} GB free where the library is")
 
 
-def _of_a_library(check: Check) -> Check:
+def _of_a_library(check: Callable[[Library], Finding]) -> Check:
     """A check that has nothing to say where there is no library."""
 
     def checked(library: Path) -> Finding:
         try:
-            return check(library)
+            with Library.open(library) as opened:
+                return check(opened)
         except LibraryNotFound:
             return Finding(State.NOTE, "no library yet")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from indexer.errors import reason_of
 from indexer.items import Item
 
 # Why a file cannot be looked at that is not at its place.
@@ -70,5 +71,5 @@ def why_unseen(path: Path) -> str:
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return GONE
     except OSError as error:
-        return (error.strerror or str(error)).lower()
+        return reason_of(error)
     return ""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from indexer.errors import QueryError
+from indexer.errors import QueryError, reason_of
 from search.filters import Filter
 
 SIGNS = {"+": 1.0, "-": -1.0}
@@ -305,7 +305,7 @@ def _no_file(name: str) -> str:
     try:
         mode = Path(name).expanduser().stat().st_mode
     except PermissionError as error:
-        return f"{name} cannot be looked at ({(error.strerror or str(error)).lower()})."
+        return f"{name} cannot be looked at ({reason_of(error)})."
     except (OSError, ValueError, RuntimeError):
         return f"There is no file {name}."
     if stat.S_ISDIR(mode):

@@ -23,7 +23,7 @@ from urllib.parse import quote
 
 import click
 
-from indexer.errors import DamageWarning, OutputError
+from indexer.errors import DamageWarning, OutputError, reason_of
 
 INTERRUPTED = 130
 
@@ -127,7 +127,7 @@ def write(text: str, *, safe: bool = False) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise OutputError(f"The answer cannot be written ({(error.strerror or str(error)).lower()}).") from error
+        raise OutputError(f"The answer cannot be written ({reason_of(error)}).") from error
 
 
 def say(*lines: str) -> None:

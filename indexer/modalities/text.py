@@ -13,7 +13,7 @@ from itertools import chain, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from indexer.errors import SourceError
+from indexer.errors import SourceError, reason_of
 from indexer.items import Item
 from indexer.modalities import image
 from indexer.modalities.base import Modality, ReadOptions
@@ -48,7 +48,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[tuple[Item, str]]:
         for item in reader(path, options):
             yield item, item.text
     except OSError as error:
-        raise SourceError((error.strerror or str(error)).lower()) from error
+        raise SourceError(reason_of(error)) from error
 
 
 def _prose(path: Path, options: ReadOptions) -> Iterator[Item]:

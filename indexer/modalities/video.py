@@ -15,7 +15,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from indexer.errors import SourceError
+from indexer.errors import SourceError, reason_of
 from indexer.items import Item
 from indexer.modalities import image
 from indexer.modalities.base import Modality, ReadOptions
@@ -304,7 +304,7 @@ def opened(path: Path, formats: str, what: str) -> InputContainer:
     try:
         return av.open(str(path.absolute()), metadata_errors="replace", options={"format_whitelist": formats})
     except OSError as error:
-        raise SourceError((error.strerror or str(error)).lower()) from error
+        raise SourceError(reason_of(error)) from error
     except (av.FFmpegError, ValueError) as error:
         is_empty = path.stat().st_size == 0
         raise SourceError("it is empty" if is_empty else f"it is not {what} in any format that can be read") from error

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 class VectorIndex:
     """Unit vectors by id. `revision` is the catalog's state that they stand for.
 
-    Whoever searches does not notice the kind: an exact index finds the nearest, an inverted file nearly all of them,
-    and the scores of both are exact. What has come since an inverted file was built is searched exactly.
+    Whoever searches does not notice the kind: an exact index finds the nearest, an inverted file `ivf` nearly all of
+    them, and the scores of both are exact. `fresh` is what is searched exactly: all, or what has come since `ivf` was
+    built; `gone` are the ids of what has gone from it since.
     """
 
     def __init__(
@@ -42,39 +43,34 @@ class VectorIndex:
         `all_ids` gives the ids of all vectors, for the case that a saved inverted file proves to be damaged.
         """
         self.stored, self.revision = stored, revision
-        self._exact = Exact(stored, np.empty(0, np.int64) if ids is None else ids)
-        self._ivf = ivf
-        self._gone: Int64Array = np.empty(0, np.int64)  # of those in the inverted file
-        self._removed = self._gone  # of all
+        self.fresh = Exact(stored, np.empty(0, np.int64) if ids is None else ids)
+        self.ivf = ivf
+        self.gone: Int64Array = np.empty(0, np.int64)
+        self._removed = self.gone  # of all
         self._was_asked = False
         self._all_ids = all_ids
 
     def __len__(self) -> int:
-        return len(self._exact) + (len(self._ivf) - len(self._gone) if self._ivf is not None else 0)
+        return len(self.fresh) + (len(self.ivf) - len(self.gone) if self.ivf is not None else 0)
 
     @property
     def is_exact(self) -> bool:
         """Whether it finds the nearest without fail; otherwise most of them, see `descry optimize`."""
-        return self._ivf is None
-
-    @property
-    def ivf(self) -> IVF | MappedIVF | None:
-        """The inverted file, if there is one."""
-        return self._ivf
+        return self.ivf is None
 
     def add(self, ids: Int64Array) -> None:
         """Adds ids that the index does not hold yet, whose vectors are stored."""
-        self._exact.add(ids)
+        self.fresh.add(ids)
 
     def remove(self, ids: Int64Array) -> None:
         """Removes ids; those that are not there are no error."""
         if not len(ids):
             return
-        self._exact.remove(ids)
+        self.fresh.remove(ids)
         self._removed = np.union1d(self._removed, ids)
-        if self._ivf is not None:
+        if self.ivf is not None:
             try:
-                self._gone = np.union1d(self._gone, self._ivf.held(ids))
+                self.gone = np.union1d(self.gone, self.ivf.held(ids))
             except DamagedIndex:
                 self._search_exactly()
 
@@ -99,24 +95,24 @@ class VectorIndex:
 
     def _search_exactly(self) -> None:
         """Does without the inverted file, which is damaged: whoever writes next makes it anew."""
-        self._ivf, self._gone = None, self._gone[:0]
-        self._exact = Exact(self.stored, self._all_ids() if self._all_ids else self._exact.ids)
+        self.ivf, self.gone = None, self.gone[:0]
+        self.fresh = Exact(self.stored, self._all_ids() if self._all_ids else self.fresh.ids)
 
     def _nearest(self, queries: Float32Array, k: int, allowed: Int64Array | None) -> tuple[Float32Array, Int64Array]:
-        if self._ivf is None:
-            return self._exact.nearest(queries, k, allowed)
+        if self.ivf is None:
+            return self.fresh.nearest(queries, k, allowed)
         if allowed is not None:
             allowed = np.setdiff1d(allowed, self._removed) if len(self._removed) else allowed
             if len(allowed) * self.stored.dimension <= READ_ALL:
                 return Exact(self.stored, self.stored.within(allowed)).nearest(queries, k, None)
-        candidates = self._by_code(self._ivf, queries, k, allowed)
+        candidates = self._by_code(self.ivf, queries, k, allowed)
         found = [
             nearest_stored(self.stored, own[own >= 0], query, k) for query, own in zip(queries, candidates, strict=True)
         ]
         scores, ids = np.stack([scores for scores, _ in found]), np.stack([ids for _, ids in found])
-        if not len(self._exact):
+        if not len(self.fresh):
             return scores, ids
-        more_scores, more_ids = self._exact.nearest(queries, k, allowed)
+        more_scores, more_ids = self.fresh.nearest(queries, k, allowed)
         both = zip(np.hstack([scores, more_scores]), np.hstack([ids, more_ids]), strict=True)
         ranked = [best(row[own >= 0], own[own >= 0], k) for row, own in both]
         return np.stack([scores for scores, _ in ranked]), np.stack([ids for _, ids in ranked])
@@ -127,14 +123,14 @@ class VectorIndex:
         if isinstance(ivf, MappedIVF):
             if not self._was_asked and allowed is None and len(queries) <= MANY:
                 self._was_asked = True
-                return ivf.by_code(queries, refine_k, k, self._gone)
-            ivf = self._ivf = self._in_faiss(ivf.file)
+                return ivf.by_code(queries, refine_k, k, self.gone)
+            ivf = self.ivf = self._in_faiss(ivf.file)
         from indexer.nearest.prefilter import one_thread
 
         if len(queries) == 1:
             with one_thread():
-                return ivf.by_code(queries, refine_k, k, self._gone, allowed)
-        return ivf.by_code(queries, refine_k, k, self._gone, allowed)
+                return ivf.by_code(queries, refine_k, k, self.gone, allowed)
+        return ivf.by_code(queries, refine_k, k, self.gone, allowed)
 
     def _in_faiss(self, file: Sealed) -> IVF:
         from indexer.nearest.ivf import IVF  # late: FAISS takes longer to import than a question takes
@@ -143,20 +139,10 @@ class VectorIndex:
 
     def in_faiss(self) -> IVF | None:
         """The inverted file in FAISS, to be written with what has changed; None if there is none."""
-        if isinstance(self._ivf, MappedIVF):
-            self._ivf = self._in_faiss(self._ivf.file)
-        return self._ivf
-
-    @property
-    def fresh(self) -> Exact:
-        """What has come since the inverted file was built."""
-        return self._exact
-
-    @property
-    def gone(self) -> Int64Array:
-        """The ids of what has gone from the inverted file since it was built."""
-        return self._gone
+        if isinstance(self.ivf, MappedIVF):
+            self.ivf = self._in_faiss(self.ivf.file)
+        return self.ivf
 
     def sample(self, count: int) -> Float32Array:
         """Rows `[m, dim]` that stand for all: up to `count` of them, evenly spread."""
-        return self._exact.sample(count) if self._ivf is None else self._ivf.sample(count)
+        return self.fresh.sample(count) if self.ivf is None else self.ivf.sample(count)

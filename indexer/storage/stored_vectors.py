@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from indexer.errors import DamageWarning, LibraryDamaged, LibraryError, cannot_write
+from indexer.errors import DamageWarning, LibraryDamaged, LibraryError, cannot_write, reason_of
 from indexer.items import Float32Array, Int64Array
 from indexer.storage.packing import Records, pack, rough_scores, unpack, width
 
@@ -291,9 +291,7 @@ class StoredVectors:
                 weakref.finalize(self, os.close, self._reading)
             maps = [mmap.mmap(self._reading, 0, access=mmap.ACCESS_READ) for _ in range(2)]
         except OSError as error:
-            raise LibraryError(
-                f"The vectors {self.path} cannot be read ({(error.strerror or str(error)).lower()}): see who may."
-            ) from error
+            raise LibraryError(f"The vectors {self.path} cannot be read ({reason_of(error)}): see who may.") from error
         if hasattr(mmap, "MADV_RANDOM"):
             # 200 of a million that lie on the disk alone are read in 0.03 to 0.09 s; where the system reads around
             # each, in 0.6 to 0.8 s

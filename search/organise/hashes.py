@@ -119,14 +119,13 @@ def _sum(records: bytes) -> bytes:
 
 def hash_all(paths: Sequence[Path]) -> Iterator[Hashes | None]:
     """The hashes of each photo in turn, read on all processors; None for one that cannot be read."""
-    yield from ahead(_hashes_or_none, paths, overdue=lambda _path, _error: None)
 
-
-def _hashes_or_none(path: Path) -> Hashes | None:
-    try:
-        return hashes_of(path)
-    except SourceError:
+    def hashes(path: Path) -> Hashes | None:
+        with suppress(SourceError):
+            return hashes_of(path)
         return None
+
+    yield from ahead(hashes, paths, overdue=lambda _path, _error: None)
 
 
 def _crops() -> Iterator[tuple[float, float, float, float]]:

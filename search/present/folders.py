@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from indexer.atomic import temporary_file
-from indexer.errors import PathError
+from indexer.errors import PathError, reason_of
 from indexer.storage.files import Failure, shown
 from search.hits import why_unseen
 from search.present.sinks import Answer, Sink
@@ -77,7 +77,7 @@ class Folder(Sink):
 
     def _refuse(self, source: Path, error: OSError) -> None:
         """A file that cannot be read is one failure; a folder that cannot be written ends it all."""
-        reason = (error.strerror or str(error)).lower()
+        reason = reason_of(error)
         if _is_readable(source):
             done = f"; {self._put} {self.done} before" if self._put else ""
             raise PathError(f"{self._folder} cannot be written ({reason}){done}.") from error

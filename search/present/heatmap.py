@@ -5,9 +5,9 @@ What the parts hold is the tower's `regions`; how far they can be trusted, `pyth
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -176,7 +176,8 @@ def place_for(photo: Path, wanted: Path | None, *, overwrite: bool = False) -> P
     itself may never.
     """
     if wanted is None:
-        return next(place for place in _free_names(photo.stem) if not place.exists())
+        names = chain([""], (f" ({number})" for number in count(2)))
+        return next(place for name in names if not (place := Path(f"{photo.stem}-explained{name}.png")).exists())
     if wanted.suffix.lower() not in FORMATS:
         raise PathError(f"{wanted} names no kind of picture: end it in {', '.join(FORMATS)}.")
     if wanted.exists() and (not overwrite or wanted.samefile(photo)):
@@ -184,11 +185,6 @@ def place_for(photo: Path, wanted: Path | None, *, overwrite: bool = False) -> P
             f"{wanted} is there already: choose another name{'' if wanted.samefile(photo) else ', or add --overwrite'}."
         )
     return wanted
-
-
-def _free_names(stem: str) -> Iterator[Path]:
-    yield Path(f"{stem}-explained.png")
-    yield from (Path(f"{stem}-explained ({number}).png") for number in count(2))
 
 
 def save(drawn: Image.Image, place: Path) -> None:

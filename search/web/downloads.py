@@ -7,6 +7,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from indexer.errors import reason_of
 from indexer.items import Item
 
 # Bytes that are read of a file at once.
@@ -49,7 +50,7 @@ def zipped(items: Sequence[Item]) -> Iterator[bytes]:
                             target.write(piece)
                             yield pipe.taken()
             except OSError as error:
-                missing.append(f"{item.path}: {(error.strerror or str(error)).lower()}")
+                missing.append(f"{item.path}: {reason_of(error)}")
         if missing:
             archive.writestr(MISSING, "".join(f"{line}\n" for line in missing))
     yield pipe.taken()

@@ -16,7 +16,7 @@ from typing import Any
 import anyio
 
 from indexer.encoders import load_encoder
-from indexer.errors import DescryError, PathError
+from indexer.errors import DescryError, PathError, reason_of
 from indexer.library import Library
 from indexer.pipeline import index_sources
 from indexer.report import Report, Watcher
@@ -110,7 +110,7 @@ class Indexing:
             with os.scandir(folder) as entries:
                 names = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
         except OSError as error:
-            raise PathError(f"{path} cannot be looked at ({(error.strerror or str(error)).lower()}).") from error
+            raise PathError(f"{path} cannot be looked at ({reason_of(error)}).") from error
         return [shown(folder / name) for name in names]
 
     def _permitted(self, path: str) -> Path:

@@ -39,7 +39,7 @@ from search.present.formats import record, records
 from search.present.heatmap import Heat, heats
 from search.query import STORED, Query, Term, like, parse
 from search.web.problems import Busy, Gone, NotHere
-from search.web.schemas import FilterIn, SearchIn
+from search.web.schemas import SearchIn
 
 # Questions that are answered together; how many may wait before the next one is told to come again.
 TOGETHER = 32
@@ -342,7 +342,8 @@ class Service:
         """An item, its tags, and the captions of the library that speak of it. Raises `NotHere`."""
         with self.reading() as engine:
             item = _only(engine.library, id)
-            return item, engine.library.catalog.tags.of(id), _captions(engine.library, item)
+            catalog = engine.library.catalog
+            return item, catalog.tags.of(id), catalog.listing.captions(item.path, most=CAPTIONS_AT_MOST)
 
     def content(self, id: int) -> Content:
         """The file of an item. Raises `NotHere`, `Gone`."""
@@ -422,7 +423,8 @@ class Service:
             terms.append(Term(modality, value, term.weight))
         ways = {name: getattr(asked, name) for name in WAYS}
         ways |= {"right": tuple(asked.right), "wrong": tuple(asked.wrong)}
-        return Query(tuple(terms), filters=as_filters(asked.filters), words=asked.query, **ways)
+        filters = tuple(Filter(one.field, one.value, one.negated) for one in asked.filters)
+        return Query(tuple(terms), filters=filters, words=asked.query, **ways)
 
     def ask(self, query: Query, *, judge: bool) -> Future[Answers]:
         """The answer to a query; with `judge`, behind it those of its hits that fit, with their probabilities."""
@@ -469,11 +471,6 @@ def _only(library: Library, id: int) -> Item:
     return items[0]
 
 
-def _captions(library: Library, item: Item) -> list[str]:
-    """What captions of the library say of a photo."""
-    return library.catalog.listing.captions(item.path, most=CAPTIONS_AT_MOST)
-
-
 def _place(ids: Int64Array, cursor: str | None) -> int:
     """Where the page of a cursor begins: behind the item that was last, wherever that is now."""
     if cursor is None:
@@ -483,11 +480,6 @@ def _place(ids: Int64Array, cursor: str | None) -> int:
         return place
     found = np.flatnonzero(ids == last)
     return int(found[0]) + 1 if len(found) else min(place, len(ids))
-
-
-def as_filters(filters: Sequence[FilterIn]) -> tuple[Filter, ...]:
-    """The filters that a request means. Raises `QueryError`."""
-    return tuple(Filter(one.field, one.value, one.negated) for one in filters)
 
 
 def _notes(engine: Engine, query: Query) -> Iterator[str]:
