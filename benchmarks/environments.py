@@ -83,7 +83,8 @@ class Environment:
         _run(python, "-m", "pip", "install", "--quiet", *self.packages)
         if self.is_beside:
             inside = _run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip()
-            (Path(inside) / "beside.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
+            beside = f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n"  # and what its .pth files add
+            (Path(inside) / "beside.pth").write_text(beside, encoding="utf-8")
         frozen = _run(python, "-m", "pip", "list", "--format", "json")
         installed = {row["name"]: row["version"] for row in json.loads(frozen)}
         told = {"asked": self.packages, "installed": installed}

@@ -28,10 +28,10 @@ def export(checkpoint: str, folder: str) -> None:
 
         def __init__(self, function: str) -> None:
             super().__init__()
-            self.function = getattr(model, function)
+            self.model, self.function = model, function  # the model's weights are the module's, or they are no weights
 
         def forward(self, value: Any) -> Any:
-            return self.function(value)
+            return getattr(self.model, self.function)(value)
 
     model = open_clip.create_model(ARCHITECTURE, pretrained=checkpoint)
     model.eval()

@@ -29,7 +29,7 @@ DIMENSION = 512
 
 QUALITY = 90
 
-# The sides of a picture in a mosaic: photos keep the detail of their pixels, however large the mosaic.
+# The sides of a image in a mosaic: photos keep the detail of their pixels, however large the mosaic.
 TILE = (640, 480)
 
 
@@ -125,13 +125,13 @@ def make_library(place: Path, encoder: Encoder, count: int, source: Source | Non
 
 
 def mosaic(tiles: list[Image.Image], width: int, height: int, chance: np.random.Generator) -> Image.Image:
-    """A picture of tiles drawn by chance, each shifted by chance: no two are alike."""
-    picture = Image.new("RGB", (width, height))
+    """A image of tiles drawn by chance, each shifted by chance: no two are alike."""
+    image = Image.new("RGB", (width, height))
     across, down = chance.integers(TILE[0]), chance.integers(TILE[1])
     for left in range(-int(across), width, TILE[0]):
         for top in range(-int(down), height, TILE[1]):
-            picture.paste(tiles[chance.integers(len(tiles))], (left, top))
-    return picture
+            image.paste(tiles[chance.integers(len(tiles))], (left, top))
+    return image
 
 
 def sizes_of(words: list[str]) -> tuple[int, ...]:

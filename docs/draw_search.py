@@ -1,4 +1,4 @@
-"""Draws the README's picture of a search: real queries over the demo photos, and what the shipped encoder finds.
+"""Draws the README's image of a search: real queries over the demo photos, and what the shipped encoder finds.
 
 python docs/draw_search.py docs/search.jpg
 """
@@ -23,7 +23,7 @@ TILE, GAP, LINE = 180, 12, 34
 
 
 def main(target: Path) -> None:
-    """Writes the picture to `target`."""
+    """Writes the image to `target`."""
     encoder = load_encoder()
     width = SHOWN * (TILE + GAP) + GAP
     sheet = Image.new("RGB", (width, len(QUERIES) * (LINE + TILE + 28 + GAP) + GAP), "white")
@@ -46,10 +46,10 @@ def _draw_row(sheet: Image.Image, top: int, query: str, engine: Engine) -> None:
 
 
 def _tile(path: Path) -> Image.Image:
-    picture = upright_rgb(open_photo(path))
-    side = min(picture.size)
-    left, top = (picture.width - side) // 2, (picture.height - side) // 2
-    return picture.crop((left, top, left + side, top + side)).resize((TILE, TILE))
+    image = upright_rgb(open_photo(path))
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    return image.crop((left, top, left + side, top + side)).resize((TILE, TILE))
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ class Example:
     label: str = ""
     split: str = ""
 
-    def picture(self) -> Image.Image:
+    def image(self) -> Image.Image:
         """The photo, opened but not yet decoded."""
         content = self.photo if isinstance(self.photo, bytes) else self.photo.read_bytes()
         return Image.open(BytesIO(content), formats=ALL_FORMATS)
@@ -78,7 +78,7 @@ def embed_photos(encoder: Encoder, examples: Sequence[Example], *, batch: int = 
     """Unit rows `[n, dim]` of the photos of examples, a batch in memory at a time."""
     starts = range(0, len(examples), batch)
     return np.concatenate(
-        [encoder.embed("image", [example.picture() for example in examples[at : at + batch]]) for at in starts]
+        [encoder.embed("image", [example.image() for example in examples[at : at + batch]]) for at in starts]
     )
 
 

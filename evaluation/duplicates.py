@@ -35,9 +35,9 @@ FIRST_MOMENT = datetime(2024, 6, 1, 12)
 
 
 class Saved(NamedTuple):
-    """A changed picture and how it is to be written."""
+    """A changed image and how it is to be written."""
 
-    picture: Image.Image
+    image: Image.Image
     suffix: str = ".jpg"
     options: Mapping[str, Any] = MappingProxyType({"quality": 90})
 
@@ -50,40 +50,40 @@ class Change(NamedTuple):
 
 
 def _resized(share: float, **options: Any) -> Callable[[Image.Image, Random], Saved]:
-    def apply(picture: Image.Image, _random: Random) -> Saved:
-        size = (round(picture.width * share), round(picture.height * share))
-        return Saved(picture.resize(size, Image.Resampling.LANCZOS), options={"quality": 90} | options)
+    def apply(image: Image.Image, _random: Random) -> Saved:
+        size = (round(image.width * share), round(image.height * share))
+        return Saved(image.resize(size, Image.Resampling.LANCZOS), options={"quality": 90} | options)
 
     return apply
 
 
 def _cropped(share: float, **options: Any) -> Callable[[Image.Image, Random], Saved]:
-    def apply(picture: Image.Image, random: Random) -> Saved:
-        width, height = round(picture.width * (1 - share)), round(picture.height * (1 - share))
-        left, top = random.randint(0, picture.width - width), random.randint(0, picture.height - height)
-        return Saved(picture.crop((left, top, left + width, top + height)), options={"quality": 90} | options)
+    def apply(image: Image.Image, random: Random) -> Saved:
+        width, height = round(image.width * (1 - share)), round(image.height * (1 - share))
+        left, top = random.randint(0, image.width - width), random.randint(0, image.height - height)
+        return Saved(image.crop((left, top, left + width, top + height)), options={"quality": 90} | options)
 
     return apply
 
 
 def _brighter(factor: float) -> Callable[[Image.Image, Random], Saved]:
-    return lambda picture, _random: Saved(ImageEnhance.Brightness(picture).enhance(factor))
+    return lambda image, _random: Saved(ImageEnhance.Brightness(image).enhance(factor))
 
 
 def _written(suffix: str, **options: Any) -> Callable[[Image.Image, Random], Saved]:
-    return lambda picture, _random: Saved(picture, suffix, options)
+    return lambda image, _random: Saved(image, suffix, options)
 
 
-def _turned(picture: Image.Image, _random: Random) -> Saved:
+def _turned(image: Image.Image, _random: Random) -> Saved:
     """Stored lying on its side, with the orientation in the metadata that puts it upright."""
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
-    return Saved(picture.transpose(Image.Transpose.ROTATE_90), options={"quality": 90, "exif": exif})
+    return Saved(image.transpose(Image.Transpose.ROTATE_90), options={"quality": 90, "exif": exif})
 
 
-def _again(picture: Image.Image, random: Random) -> Saved:
+def _again(image: Image.Image, random: Random) -> Saved:
     """The next frame by a hand that is not quite still: turned by a degree, shifted, a little brighter or darker."""
-    turned = picture.rotate(random.uniform(-1.5, 1.5), Image.Resampling.BICUBIC)
+    turned = image.rotate(random.uniform(-1.5, 1.5), Image.Resampling.BICUBIC)
     brighter = ImageEnhance.Brightness(turned).enhance(random.uniform(0.93, 1.07))
     return _cropped(0.08)(brighter, random)
 
@@ -105,7 +105,7 @@ CHANGES: dict[str, Change] = {
     "a second later": Change(BURST, _again),
 }
 
-# No change of the picture at all: the file is copied.
+# No change of the image at all: the file is copied.
 COPIED = "copied"
 
 
@@ -179,7 +179,7 @@ def write(photos: Sequence[Example], in_a_row: Sequence[Example], folder: Path) 
     ordered = sorted(in_a_row, key=lambda example: example.label)
     for number, (example, moment) in enumerate(zip(ordered, moments, strict=True)):
         path = folder / f"row{number:05}.jpg"
-        _save(Saved(example.picture().convert("RGB")), path, moment)
+        _save(Saved(example.image().convert("RGB")), path, moment)
         truth.origins[path], truth.changes[path] = f"row {number}", ""
     return truth
 
@@ -187,17 +187,17 @@ def write(photos: Sequence[Example], in_a_row: Sequence[Example], folder: Path) 
 def _pair(example: Example, change: str, stem: Path, number: int) -> Iterator[tuple[Path, str]]:
     """Writes a photo and its changed copy; the path of each, and its change."""
     content = example.photo if isinstance(example.photo, bytes) else example.photo.read_bytes()
-    picture = Image.open(BytesIO(content)).convert("RGB")
+    image = Image.open(BytesIO(content)).convert("RGB")
     original = stem.with_suffix(".jpg")
     if change != COPIED and CHANGES[change].reason == BURST:
         moment = FIRST_MOMENT + timedelta(hours=number)
-        _save(Saved(picture), original, moment)
-        saved = CHANGES[change].apply(picture, Random(f"{SEED} {number}"))
+        _save(Saved(image), original, moment)
+        saved = CHANGES[change].apply(image, Random(f"{SEED} {number}"))
         copy = stem.with_name(f"{stem.name}-copy.jpg")
         _save(saved, copy, moment + timedelta(seconds=1))
     else:
         original.write_bytes(content)
-        saved = Saved(picture) if change == COPIED else CHANGES[change].apply(picture, Random(f"{SEED} {number}"))
+        saved = Saved(image) if change == COPIED else CHANGES[change].apply(image, Random(f"{SEED} {number}"))
         copy = stem.with_name(f"{stem.name}-copy{saved.suffix}")
         copy.write_bytes(content) if change == COPIED else _save(saved, copy)
     yield original, ""
@@ -211,4 +211,4 @@ def _save(saved: Saved, path: Path, moment: datetime | None = None) -> None:
         exif[ExifTags.Base.Make], exif[ExifTags.Base.Model] = "Acme", "One"
         exif[ExifTags.Base.DateTime] = f"{moment:%Y:%m:%d %H:%M:%S}"
         options["exif"] = exif
-    saved.picture.save(path, **options)
+    saved.image.save(path, **options)

@@ -52,10 +52,10 @@ def films(encoder: Encoder, examples: Sequence[Example], *, seed: int = 0) -> di
     chosen = random.Random(seed).sample(list(examples), min(SHOTS, len(examples)))
     with TemporaryDirectory(prefix="descry-films-") as folder:
         path = Path(folder, "film.mp4")
-        cuts = make_film(path, [example.picture() for example in chosen], SMALL, seed=seed)
+        cuts = make_film(path, [example.image() for example in chosen], SMALL, seed=seed)
         looks = look(encoder, path)
         timed = Path(folder, "timed.mp4")
-        make_film(timed, [example.picture() for example in chosen[:SHOTS_TIMED]], TIMED, seed=seed)
+        make_film(timed, [example.image() for example in chosen[:SHOTS_TIMED]], TIMED, seed=seed)
         cost = look(encoder, timed)
         (length,) = {item.facts["duration"] for item, _ in video.read(timed, _options())}
     asked = encoder.embed("text", [example.captions[0] for example in chosen])

@@ -52,7 +52,7 @@ def _hits(encoder: Encoder, examples: Sequence[Example], layout: Layout) -> list
     hits = []
     for first in range(len(examples)):
         shown = _apart(examples, first, layout[0] * layout[1])
-        canvas = mosaic([example.picture() for example in shown], layout)
+        canvas = mosaic([example.image() for example in shown], layout)
         rows, box = tower.regions(canvas)
         shares = box[0] / canvas.width, box[1] / canvas.height, box[2] / canvas.width, box[3] / canvas.height
         for number, example in enumerate(shown):
@@ -66,12 +66,12 @@ def _apart(examples: Sequence[Example], first: int, count: int) -> list[Example]
     return [examples[(first + number * len(examples) // count) % len(examples)] for number in range(count)]
 
 
-def mosaic(pictures: Sequence[Image.Image], layout: Layout) -> Image.Image:
-    """Pictures as squares on one canvas, row by row."""
+def mosaic(images: Sequence[Image.Image], layout: Layout) -> Image.Image:
+    """Images as squares on one canvas, row by row."""
     across, down = layout
     canvas = Image.new("RGB", (across * SIDE, down * SIDE))
-    for number, picture in enumerate(pictures):
-        canvas.paste(picture.convert("RGB").resize((SIDE, SIDE)), (number % across * SIDE, number // across * SIDE))
+    for number, image in enumerate(images):
+        canvas.paste(image.convert("RGB").resize((SIDE, SIDE)), (number % across * SIDE, number // across * SIDE))
     return canvas
 
 

@@ -165,6 +165,6 @@ class Captions:
 
 
 def _colour(example: Example) -> float:
-    with example.picture() as picture:
-        pixels = np.asarray(picture.convert("RGB").reduce(2), np.int16)  # (h, w, 3)
+    with example.image() as image:
+        pixels = np.asarray(image.convert("RGB").reduce(2), np.int16)  # (h, w, 3)
     return float((pixels.max(axis=2) - pixels.min(axis=2)).mean())

@@ -18,7 +18,7 @@ import numpy as np
 from indexer.chunks import reason
 from indexer.errors import EncoderUnavailable, LibraryError, SourceError
 from indexer.library import Library
-from indexer.modalities import picture
+from indexer.modalities import open_image
 from indexer.photos.pixels import upright_rgb
 from indexer.report import Watcher
 from indexer.storage.files import Failure, Settings, as_stored
@@ -56,7 +56,7 @@ Reader = Callable[["Image.Image"], Sequence[Line]]
 
 
 def load_reader(name: str | None = None) -> Reader:
-    """What reads the lines of text in an upright RGB picture: the first of `READERS` that is installed, or one by name.
+    """What reads the lines of text in an upright RGB image: the first of `READERS` that is installed, or one by name.
 
     Raises `EncoderUnavailable` if its package is not here.
     """
@@ -241,7 +241,7 @@ def _read(library: Library, waiting: Sequence[Unread], watcher: Watcher, reader:
 
 def _seen(path: Path) -> Image.Image:
     """A photo as it is read: upright, its longer side of `SIDE` pixels at most."""
-    with picture(path) as opened:
+    with open_image(path) as opened:
         seen = upright_rgb(opened, side=SIDE // 2)
     seen.thumbnail((SIDE, SIDE))
     return seen

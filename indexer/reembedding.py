@@ -280,8 +280,8 @@ def _given_up(work: tuple[StoredFile, list[Item]], error: TookTooLong) -> Failur
 
 def _of_parts(file: ReadFile, parts: Sequence[str]) -> list[Any]:
     """What is ready to be embedded of a file's parts, in their order; the other parts are not prepared."""
-    if picture := file.modality.picture:
-        return [file.prepare(picture(file.source.path, part)) for part in parts]
+    if open_image := file.modality.open_image:
+        return [file.prepare(open_image(file.source.path, part)) for part in parts]
     wanted, found = set(parts), dict[str, Any]()
     for item, value in file.values():
         if item.part in wanted:

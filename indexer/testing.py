@@ -1,7 +1,7 @@
-"""A real, tiny encoder for tests: pictures and sentences as colours, so that every answer can be checked by eye.
+"""A real, tiny encoder for tests: images and sentences as colours, so that every answer can be checked by eye.
 
 "red", "a dark blue one" and a photo of the sea all become points in the space of colours; the vector of
-a picture is its mean colour, that of a sentence the mean of the colours that it names. No weights, no torch.
+a image is its mean colour, that of a sentence the mean of the colours that it names. No weights, no torch.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ CONTEXT = 16
 
 
 class PictureColors:
-    """The mean colour of a picture."""
+    """The mean colour of a image."""
 
-    def fits(self, value: Any) -> bool:  # noqa: ARG002 - a picture always fits
+    def fits(self, value: Any) -> bool:  # noqa: ARG002 - a image always fits
         """Always."""
         return True
 
@@ -80,5 +80,5 @@ def _unit_colors(colors: Sequence[npt.NDArray[Any]]) -> Float32Array:
 
 
 def color_encoder(*, name: str = "colors", checksum: str = "0") -> Encoder:
-    """The encoder of colours: 4 dimensions, a tower for pictures and one for sentences."""
+    """The encoder of colours: 4 dimensions, a tower for images and one for sentences."""
     return Encoder(name, 4, checksum, {"image": PictureColors, "text": WordColors})

@@ -1,4 +1,4 @@
-"""Small pictures of a library's photos: upright JPEGs in one SQLite file, made while indexing or when first asked for.
+"""Thumbnails of a library's photos: upright JPEGs in one SQLite file, made while indexing or when first asked for.
 
 A thumbnail belongs to a content, by its fingerprint: a moved or renamed photo keeps its own. The file is a cache: it is
 bounded, what cannot be read of it is made anew, and where the library cannot be written it is in memory.
@@ -55,19 +55,19 @@ CREATE TABLE IF NOT EXISTS thumbnails (
 """
 
 
-def draw(picture: Image.Image, side: int) -> bytes:
-    """The picture as a JPEG whose longer side has some `side` pixels at most, without its EXIF block.
+def draw(image: Image.Image, side: int) -> bytes:
+    """The image as a JPEG whose longer side has some `side` pixels at most, without its EXIF block.
 
     What an encoder decoded of it before is taken instead of decoding once more. Raises `SourceError`.
     """
     with source_errors():
-        decoded = picture.info.pop(DECODED, None)
-        if decoded is not None and max(decoded.shape) >= min(side, max(picture.size)):
-            small = upright(np.asarray(_smaller(Image.fromarray(decoded), side)), orientation(picture))
+        decoded = image.info.pop(DECODED, None)
+        if decoded is not None and max(decoded.shape) >= min(side, max(image.size)):
+            small = upright(np.asarray(_smaller(Image.fromarray(decoded), side)), orientation(image))
         else:  # decoded at no less than `side`
-            small = np.asarray(_smaller(upright_rgb(picture, side=side // 2, convert=False), side))
+            small = np.asarray(_smaller(upright_rgb(image, side=side // 2, convert=False), side))
         drawn: bytes = simplejpeg.encode_jpeg(
-            np.ascontiguousarray(srgb_pixels(small, picture)), quality=QUALITY, colorsubsampling="420"
+            np.ascontiguousarray(srgb_pixels(small, image)), quality=QUALITY, colorsubsampling="420"
         )
     return drawn
 
@@ -109,11 +109,11 @@ class Thumbnails:
             return bytes(row[0]) if row else None
         return None
 
-    def put(self, content: bytes, size: str, picture: bytes) -> None:
+    def put(self, content: bytes, size: str, image: bytes) -> None:
         """Keeps a thumbnail; where there is no room, it does not."""
         with self._lock, suppress(sqlite3.Error):
             self._connection.execute(
-                "INSERT OR IGNORE INTO thumbnails (content, size, picture) VALUES (?, ?, ?)", (content, size, picture)
+                "INSERT OR IGNORE INTO thumbnails (content, size, picture) VALUES (?, ?, ?)", (content, size, image)
             )
             if _bytes(self._connection) > self._at_most:
                 self._connection.execute(
@@ -121,10 +121,10 @@ class Thumbnails:
                     f"(SELECT 1 + count(*) * {GIVEN_UP} FROM thumbnails))"
                 )
 
-    def draw(self, content: bytes, picture: Image.Image) -> None:
-        """Keeps the small thumbnail of a picture that was read, unless it cannot be drawn."""
+    def draw(self, content: bytes, image: Image.Image) -> None:
+        """Keeps the small thumbnail of a image that was read, unless it cannot be drawn."""
         with suppress(SourceError):
-            self.put(content, "small", draw(picture, SIDES["small"]))
+            self.put(content, "small", draw(image, SIDES["small"]))
 
     def close(self) -> None:
         """Closes the file."""

@@ -26,7 +26,7 @@ from search.query import Query
 # Where nobody said whether words count, those do that at most so many of the items hold.
 SURE_OF = 1 / 5
 
-# The share of a question's words that have to stand in a picture for what was read there to count unasked. On 300
+# The share of a question's words that have to stand in a photo for what was read there to count unasked. On 300
 # photos of Flickr8k val, words read, `python -m evaluation hybrid`: a caption finds its photo first in .430, as without
 # words; in .403 where one word is enough.
 READ_SHARE = 1 / 2
@@ -65,9 +65,9 @@ def _telling(catalog: Catalog, query: Query, total: int) -> dict[str, tuple[floa
 
 
 def _read(catalog: Catalog, query: Query, words: Sequence[str]) -> dict[str, set[int]]:
-    """The ids of the items in whose pictures the words were read.
+    """The ids of the items in which the words were read.
 
-    Where nobody said that words count, `READ_SHARE` of the question has to stand in a picture: else that a shirt says
+    Where nobody said that words count, `READ_SHARE` of the question has to stand in a photo: else that a shirt says
     "white" would place it before what is white.
     """
     read = {word: catalog.words.holding(word, query.wanted) for word in words}

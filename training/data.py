@@ -82,7 +82,7 @@ def check_photos(examples: Sequence[Example], workers: int) -> None:
 def _unreadable(example: Example) -> str:
     try:
         # Of a file only the header: a folder of camera photos is not read twice.
-        with example.picture() if isinstance(example.photo, bytes) else Image.open(example.photo, formats=ALL_FORMATS):
+        with example.image() if isinstance(example.photo, bytes) else Image.open(example.photo, formats=ALL_FORMATS):
             return ""
     except OSError as error:
         return error.strerror or "it is no photo"
@@ -117,7 +117,7 @@ def prepared(example: Example, prepare: Callable[[Image.Image], npt.NDArray[Any]
     """A photo as a tower or recipe prepares it. Raises `DataError` naming the line it stands in."""
     try:
         photo = example.photo
-        return prepare(example.picture() if isinstance(photo, bytes) else open_photo(photo))
+        return prepare(example.image() if isinstance(photo, bytes) else open_photo(photo))
     except (SourceError, OSError) as error:
         raise DataError(f"{example.where}: the photo cannot be read ({error}); mend or remove it.") from error
 

@@ -117,7 +117,7 @@ def squares(examples: Sequence[Example], side: int) -> UInt8Array:
 
 def _square(example: Example, side: int) -> UInt8Array:
     try:
-        pixels = example.picture().convert("RGB").resize((side, side), Image.Resampling.BILINEAR)
+        pixels = example.image().convert("RGB").resize((side, side), Image.Resampling.BILINEAR)
     except OSError as error:
         raise DataError(f"{example.where}: the photo cannot be read ({error}).") from error
     return np.ascontiguousarray(np.asarray(pixels).transpose(2, 0, 1))  # (side, side, 3) -> (3, side, side)

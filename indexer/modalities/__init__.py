@@ -14,7 +14,7 @@ from indexer.photos.opening import open_photo
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["MODALITIES", "Modality", "modalities_of", "modality_of", "picture", "sidecars"]
+__all__ = ["MODALITIES", "Modality", "modalities_of", "modality_of", "open_image", "sidecars"]
 
 MODALITIES: dict[str, Modality] = {
     image.IMAGE.name: image.IMAGE,
@@ -38,10 +38,10 @@ def modalities_of(name: str, *, reader: str = "") -> list[Modality]:
     return [one for one in MODALITIES.values() if suffix in one.suffixes and (reader or not one.load)]
 
 
-def picture(path: Path, part: str = "") -> Image.Image:
+def open_image(path: Path, part: str = "") -> Image.Image:
     """What a file or a part of it shows, its pixels not yet decoded. Raises `SourceError` where that is nothing."""
     modality = modality_of(path.name) if part else None
-    return modality.picture(path, part) if modality and modality.picture else open_photo(path)
+    return modality.open_image(path, part) if modality and modality.open_image else open_photo(path)
 
 
 def sidecars(names: Collection[str]) -> dict[str, set[str]]:

@@ -43,8 +43,8 @@ class Modality:
     of the same file: unchanged files are then read again, but not embedded. `sidecars` tells which of a folder's names
     are sidecar files, each with the names of the files that it tells about; they are no items of any modality.
 
-    Of consecutive items whose vectors have a cosine of `same_item` or more, only the first is kept. `picture` shows one
-    of a file's parts, given its name; None where parts are no pictures. `at_once` items of one file are prepared
+    Of consecutive items whose vectors have a cosine of `same_item` or more, only the first is kept. `open_image` shows
+    one of a file's parts, given its name; None where parts are no images. `at_once` items of one file are prepared
     together: it bounds what a file of a million captions takes.
 
     `facts` are those of all of a file's items, where that takes less than reading it: a copy of a known file then has
@@ -62,7 +62,7 @@ class Modality:
     facts_version: str = ""
     sidecars: Callable[[Collection[str]], Mapping[str, Collection[str]]] = _none
     same_item: float | None = None
-    picture: Callable[[Path, str], Image.Image] | None = None
+    open_image: Callable[[Path, str], Image.Image] | None = None
     at_once: int = 256
     facts: Callable[[Path, ReadOptions], Mapping[str, Any] | None] | None = None
     load: Callable[[str], object] | None = None

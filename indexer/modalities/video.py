@@ -54,7 +54,7 @@ SAME_SHOT = 0.9
 # Seconds that the film of a Live Photo is shorter than; it lies beside its photo.
 LIVE_PHOTO = 4.0
 
-# Pixels of a picture's shorter side at most: encoders look at 224 to 448, the page shows little more.
+# Pixels of an image's shorter side at most: encoders look at 224 to 448, the page shows little more.
 SIDE = 768
 
 # Bytes a pixel that two decoders of one film hold: 25 measured for H.264, 30 for HEVC, both of 3840 x 2160.
@@ -73,7 +73,7 @@ Look = tuple[float, "Image.Image"]
 
 
 def read(path: Path, options: ReadOptions) -> Iterator[tuple[Item, Image.Image]]:
-    """The looks at a film, each with its picture; none at the film of a Live Photo, which belongs to its photo."""
+    """The looks at a film, each with its image; none at the film of a Live Photo, which belongs to its photo."""
     with _Film(path) as film:
         facts, duration = film.facts(options), film.duration
         held = BYTES_A_PIXEL * film.stream.width * film.stream.height
@@ -83,14 +83,14 @@ def read(path: Path, options: ReadOptions) -> Iterator[tuple[Item, Image.Image]]
     count, end = 0, None
     while count < MOST_LOOKS:
         with BUDGET.lent(held), closing(_looks(path, apart, end)) as looks:
-            for end, picture in islice(looks, AT_ONCE - 1):
-                yield Item("video", path, part_at(end), facts=facts), picture
+            for end, image in islice(looks, AT_ONCE - 1):
+                yield Item("video", path, part_at(end), facts=facts), image
             last = next(looks, None)
         if last is None:
             break
         count += AT_ONCE
-        end, picture = last
-        yield Item("video", path, part_at(end), facts=facts), picture
+        end, image = last
+        yield Item("video", path, part_at(end), facts=facts), image
     if duration and (end or 0) + apart + max(COARSEST, apart) < duration:
         options.note(f"its pictures end at {end:.0f} of {duration:.0f} seconds")
 
@@ -110,13 +110,13 @@ def part_at(seconds: float) -> str:
     return f"t{seconds:.3f}".rstrip("0").rstrip(".")
 
 
-def picture(path: Path, part: str) -> Image.Image:
+def open_image(path: Path, part: str) -> Image.Image:
     """The frame with which a shot begins. Raises `SourceError` for a film that has none there."""
     start = float(part.removeprefix("t")) - 0.001  # parts are rounded
     with _Film(path) as film:
         for time, frame in film.frames("NONREF", start):
             if time >= start:
-                return film.picture(frame)
+                return film.image(frame)
     raise SourceError(f"it has no picture at {part.removeprefix('t')} seconds")
 
 
@@ -131,7 +131,7 @@ def _looks(path: Path, apart: float, after: float | None) -> Generator[Look, Non
                     yield look
             if frame is not None and (last is None or time - last >= apart):
                 last = time
-                yield time, film.picture(frame)
+                yield time, film.image(frame)
             key = time
 
 
@@ -148,7 +148,7 @@ def _grid(film: _Film, key: float, last: float | None, end: float, apart: float)
         if time > end:
             return
         if time >= due:
-            yield time, film.picture(frame)
+            yield time, film.image(frame)
             due = after(time)
 
 
@@ -210,14 +210,14 @@ class _Film:
             if stamp is not None:
                 yield float(stamp * self._unit) - self._begin, frame
 
-    def picture(self, frame: VideoFrame) -> Image.Image:
+    def image(self, frame: VideoFrame) -> Image.Image:
         """A frame as it is meant to be seen: its pixels square, upright, `SIDE` pixels on the shorter side at most."""
         width, height = self._size(frame)
         scale = min(1.0, SIDE / max(1, min(width, height)))
         size = max(1, round(width * scale)), max(1, round(height * scale))
         scaled = frame.reformat(width=size[0], height=size[1], format="rgb24", interpolation="AREA")
-        picture: Image.Image = scaled.to_image()  # type: ignore[no-untyped-call]
-        return picture.rotate(frame.rotation, expand=True) if frame.rotation % 360 else picture
+        image: Image.Image = scaled.to_image()  # type: ignore[no-untyped-call]
+        return image.rotate(frame.rotation, expand=True) if frame.rotation % 360 else image
 
     def _size(self, frame: VideoFrame) -> tuple[int, int]:
         """Width and height of a frame once its pixels are square, not yet upright."""
@@ -333,7 +333,7 @@ VIDEO = Modality(
     facts_version="1",
     sidecars=sidecar_owners,
     same_item=SAME_SHOT,
-    picture=picture,
+    open_image=open_image,
     at_once=AT_ONCE,
     facts=facts,
 )

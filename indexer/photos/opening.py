@@ -98,7 +98,7 @@ def open_photo(path: Path, *, content: bytes | None = None) -> Image.Image:
 
 
 def check_pixels(width: int, height: int) -> None:
-    """Raises `SourceError` for a picture of more pixels than the `BUDGET` allows."""
+    """Raises `SourceError` for a photo of more pixels than the `BUDGET` allows."""
     if width * height > BUDGET.pixels:
         raise SourceError(
             f"it has {width * height / 1e6:.0f} megapixels, the limit is {BUDGET.pixels / 1e6:.0f}; "

@@ -35,7 +35,7 @@ READ_AHEAD = 8192
 OF_FILES = re.compile(r"\b(files|folders|path)\b").search
 
 
-# Facts anew, and with them what was read in the picture: that is the same as long as the content is.
+# Facts anew, and with them what was read in the photo: that is the same as long as the content is.
 KEEP_WORDS = """
 UPDATE items SET facts = CASE WHEN words IS NULL THEN ?1
     ELSE json_set(?1, '$.words', words, '$.boxes', json(json_extract(facts, '$.boxes'))) END
@@ -60,7 +60,7 @@ class StoredPart(NamedTuple):
 
 
 class Catalog(Database):
-    """The database of a library: `files` are what the disk holds, `tags` what fits, `words` what pictures say,
+    """The database of a library: `files` are what the disk holds, `tags` what fits, `words` what photos say,
     `listing` reads without a question.
 
     It keeps items and vectors.

@@ -102,7 +102,7 @@ def _captioned(catalog: Database, text: str) -> Iterator[Sequence[str]]:
 
 
 class Line(NamedTuple):
-    """A line of text in a picture, and its box: left, top, right and bottom as shares of width and height."""
+    """A line of text in a photo, and its box: left, top, right and bottom as shares of width and height."""
 
     text: str
     box: tuple[float, float, float, float]
@@ -117,7 +117,7 @@ class Unread(NamedTuple):
 
 
 class ReadWords:
-    """What was read in pictures: the facts `words`, lines of text, and `boxes`, one of each line."""
+    """What was read in photos: the facts `words`, lines of text, and `boxes`, one of each line."""
 
     def __init__(self, database: Database, *, is_server: bool = False) -> None:
         self._database = database
@@ -177,7 +177,7 @@ class ReadWords:
         return int(looked_at), int(held)
 
     def holding(self, word: str, modality: str) -> set[int]:
-        """The ids of a modality's items in whose pictures a word was read.
+        """The ids of a modality's items in which a word was read.
 
         One of `WITHIN` letters, or with digits in it, is also found within others; of a shorter one, four letters may
         begin another word, and three are it.

@@ -214,7 +214,7 @@ def explain(
 
     place = heatmap.place_for(photo, out, overwrite=overwrite)
     heats = heatmap.heats(_encoder(library, model, device), photo, [as_text(sentence) for sentence in sentences])
-    heatmap.save(heatmap.picture(photo, heats), place)
+    heatmap.save(heatmap.draw(photo, heats), place)
     write(ROW_FORMATS[form](heatmap.rows(heats)))
     say(f"{place} shows it")
     if show:

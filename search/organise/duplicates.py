@@ -1,4 +1,4 @@
-"""The photos of a library that are one picture several times: equal files, altered copies, and bursts.
+"""The photos of a library that are there several times: equal files, altered copies, and bursts.
 
 What an equal file is, its fingerprint says; an altered copy (resized, compressed again, cropped a little) is near in
 the library's vectors *and* in its perceptual hash; a burst is near in the vectors and taken within seconds by one
@@ -28,7 +28,7 @@ from search.organise.hashes import HashStore, distances
 
 MODALITY = "image"
 
-# Equal bytes; the same picture in another file; one scene, photographed again within seconds.
+# Equal bytes; the same photo in another file; one scene, photographed again within seconds.
 EXACT, NEAR_EXACT, BURST = KINDS = ("exact", "near-exact", "burst")
 
 
@@ -59,7 +59,7 @@ RATIO = 1.12
 # A crop changes the ratio of the sides by more than rounding does.
 RATIO_CHANGED = 0.01
 
-# Neighbours looked at of each photo: a picture with more copies is found whole through the copies' own neighbours.
+# Neighbours looked at of each photo: a photo with more copies is found whole through the copies' own neighbours.
 NEIGHBOURS = 8
 
 # Up to so many photos each is compared with all; beyond, with those of the nearest lists of an inverted file.
@@ -89,7 +89,7 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Photos that are one picture: the best (the most pixels, then the most bytes), and the others."""
+    """Copies of one photo: the best (the most pixels, then the most bytes), and the others."""
 
     best: Item
     others: tuple[Copy, ...]
@@ -105,7 +105,7 @@ class Pairs(NamedTuple):
 def duplicates(
     catalog: Catalog, *, kinds: Sequence[str] = KINDS, among: Int64Array | None = None, watcher: Watcher | None = None
 ) -> list[Group]:
-    """The groups of photos that are one picture, as far as they are of the wished kinds, by the paths of their best.
+    """The groups of copies, as far as they are of the wished kinds, by the paths of their best.
 
     Only photos count that are on disk as they were indexed, and of these the ids in `among`, if given. Those that may
     be altered copies are read, on all processors; `watcher` is told how that goes. A burst's photos are the best of

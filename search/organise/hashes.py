@@ -1,4 +1,4 @@
-"""Perceptual hashes: whether two photos are the same picture, which their vectors alone cannot tell from a similar one.
+"""Perceptual hashes: whether two photos are the same photo, which their vectors alone cannot tell from a similar one.
 
 A vector says what is seen, and two dogs on two lawns may be one point; a perceptual hash says where light and dark lie.
 Each photo is hashed whole and with its edges cut off in several ways, so that one that was cropped a little meets the
@@ -55,8 +55,8 @@ RECORD = np.dtype([("id", "<i8"), ("hashes", "u1", HASHES)])
 
 def hashes_of(path: Path) -> Hashes:
     """The hashes of the photo at `path`, upright. Raises `SourceError` if it cannot be read."""
-    picture = upright_rgb(open_photo(path), side=SIDE).convert("L")
-    small = picture.resize((SIDE, SIDE), Image.Resampling.BOX, reducing_gap=2)
+    image = upright_rgb(open_photo(path), side=SIDE).convert("L")
+    small = image.resize((SIDE, SIDE), Image.Resampling.BOX, reducing_gap=2)
     boxes = [(0.0, 0.0, float(SIDE), float(SIDE)), *_crops()]
     return np.stack([np.packbits(imagehash.phash(small.crop(box), BITS_A_SIDE).hash) for box in boxes])
 

@@ -19,12 +19,12 @@ from indexer.atomic import atomic_write, writing
 from indexer.encoders.base import Encoder, SeeingTower
 from indexer.errors import EncoderUnavailable, PathError, QueryError, SourceError
 from indexer.items import Float32Array
-from indexer.modalities import picture as shown_by
+from indexer.modalities import open_image
 from indexer.photos.opening import open_photo
 from indexer.photos.pixels import upright_rgb, upright_size
 from search.languages import in_any_language
 
-# What Pillow calls the formats in which the picture can be written.
+# What Pillow calls the formats in which the image can be written.
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 # The longer side of a photo as it is drawn, pixels: finer than the heat by far, and easily sent to somebody.
@@ -77,7 +77,7 @@ class Heat(NamedTuple):
 
 
 def heats(encoder: Encoder, photo: Path, sentences: Sequence[str], *, part: str = "") -> list[Heat]:
-    """How each sentence fits the photo, or a shot that is `part` of a film, and the parts of its picture.
+    """How each sentence fits the photo, or a shot that is `part` of a film, and the its parts.
 
     Raises `QueryError` for a photo that cannot be read and where there is no sentence, `EncoderUnavailable` for an
     encoder that cannot say what it sees where.
@@ -88,9 +88,9 @@ def heats(encoder: Encoder, photo: Path, sentences: Sequence[str], *, part: str 
     if not isinstance(tower, SeeingTower):
         raise EncoderUnavailable(f"The encoder {encoder.name} cannot say what it sees where: try --model embedded.")
     try:
-        rows, box = tower.regions(shown_by(photo, part))
-        (whole,) = encoder.embed("image", [shown_by(photo, part)])
-        size = upright_size(shown_by(photo, part))
+        rows, box = tower.regions(open_image(photo, part))
+        (whole,) = encoder.embed("image", [open_image(photo, part)])
+        size = upright_size(open_image(photo, part))
     except SourceError as error:
         raise QueryError(f"{photo} cannot be explained: {error}.") from error
     shares = box[0] / size[0], box[1] / size[1], box[2] / size[0], box[3] / size[1]
@@ -101,7 +101,7 @@ def heats(encoder: Encoder, photo: Path, sentences: Sequence[str], *, part: str 
     ]
 
 
-def picture(photo: Path, heats: Sequence[Heat]) -> Image.Image:
+def draw(photo: Path, heats: Sequence[Heat]) -> Image.Image:
     """The photo, and beside it once more for each sentence with its heat laid over, captions below.
 
     Warmth is relative to this photo and these sentences: what fits no better than their parts do on average stays
@@ -147,13 +147,13 @@ def inferno(warmth: Float32Array) -> Float32Array:
     return np.stack(channels, axis=-1).astype(np.float32)
 
 
-def _sheet(pictures: Sequence[tuple[Image.Image, str]]) -> Image.Image:
-    """Pictures of one size in rows, each with its caption below."""
-    width, height = (side + MARGIN for side in pictures[0][0].size)
-    rows = -(-len(pictures) // ACROSS)
-    sheet = Image.new("RGB", (width * min(ACROSS, len(pictures)) + MARGIN, (height + CAPTION) * rows + MARGIN), "white")
+def _sheet(images: Sequence[tuple[Image.Image, str]]) -> Image.Image:
+    """Images of one size in rows, each with its caption below."""
+    width, height = (side + MARGIN for side in images[0][0].size)
+    rows = -(-len(images) // ACROSS)
+    sheet = Image.new("RGB", (width * min(ACROSS, len(images)) + MARGIN, (height + CAPTION) * rows + MARGIN), "white")
     pen, letters = ImageDraw.Draw(sheet), ImageFont.load_default(LETTERS)
-    for number, (one, caption) in enumerate(pictures):
+    for number, (one, caption) in enumerate(images):
         left, top = MARGIN + width * (number % ACROSS), MARGIN + (height + CAPTION) * (number // ACROSS)
         sheet.paste(one, (left, top))
         pen.text((left, top + height), _cut(caption, letters, one.width), fill="black", font=letters)
@@ -170,7 +170,7 @@ def _cut(caption: str, letters: ImageFont.FreeTypeFont | ImageFont.ImageFont, wi
 
 
 def place_for(photo: Path, wanted: Path | None, *, overwrite: bool = False) -> Path:
-    """Where the picture is written: as wanted, else beside nothing that is there already, in the current folder.
+    """Where the image is written: as wanted, else beside nothing that is there already, in the current folder.
 
     Raises `PathError` for a name of no format, and for a file that is there unless it may be written over; the photo
     itself may never.
@@ -179,7 +179,7 @@ def place_for(photo: Path, wanted: Path | None, *, overwrite: bool = False) -> P
         names = chain([""], (f" ({number})" for number in count(2)))
         return next(place for name in names if not (place := Path(f"{photo.stem}-explained{name}.png")).exists())
     if wanted.suffix.lower() not in FORMATS:
-        raise PathError(f"{wanted} names no kind of picture: end it in {', '.join(FORMATS)}.")
+        raise PathError(f"{wanted} names no kind of image: end it in {', '.join(FORMATS)}.")
     if wanted.exists() and (not overwrite or wanted.samefile(photo)):
         raise PathError(
             f"{wanted} is there already: choose another name{'' if wanted.samefile(photo) else ', or add --overwrite'}."
@@ -188,13 +188,13 @@ def place_for(photo: Path, wanted: Path | None, *, overwrite: bool = False) -> P
 
 
 def save(drawn: Image.Image, place: Path) -> None:
-    """Writes the picture, whole or not at all. Raises `PathError`."""
+    """Writes the image, whole or not at all. Raises `PathError`."""
     with writing(place), atomic_write(place) as new:
         drawn.save(new, FORMATS[place.suffix.lower()])
 
 
 def rows(heats: Sequence[Heat]) -> list[dict[str, Any]]:
-    """What the picture says in numbers: cosines, and where the part that fits best is, in shares of the photo."""
+    """What the image says in numbers: cosines, and where the part that fits best is, in shares of the photo."""
     return [
         {
             "sentence": heat.sentence,

@@ -1,4 +1,4 @@
-"""Answers in the terminal: rows of small pictures below the list, by the sharpest means that the terminal has.
+"""Answers in the terminal: rows of small photos below the list, by the sharpest means that the terminal has.
 
 `textual-image` asks the terminal what it can do: Kitty's protocol, Sixel (iTerm2, WezTerm, Konsole, foot,
 Windows Terminal and others), else two coloured pixels a character.
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
     from search.hits import Hit
 
-# Characters that a picture is wide at least: in half blocks, with fewer pixels across, few photos are told apart.
+# Characters that a image is wide at least: in half blocks, with fewer pixels across, few photos are told apart.
 WIDTH = 24
 
 # Pixels of a character in the strip that is handed over; the terminal's own size decides what is shown of them.
 CELL = 12
 
-# Width to height of a picture: most cameras'. What does not fit is cut off at the edges.
+# Width to height of a image: most cameras'. What does not fit is cut off at the edges.
 SHAPE = 4 / 3
 
 
@@ -61,7 +61,7 @@ def _console() -> Console:
         from rich.console import Console
     except ImportError as error:
         raise QueryError("--preview needs the package textual-image: pip install 'descry[previews]'.") from error
-    # whoever asks for pictures wants their colours, also where $NO_COLOR is set for texts
+    # whoever asks for photos wants their colours, also where $NO_COLOR is set for texts
     return Console(no_color=False)
 
 
@@ -71,13 +71,13 @@ def _draw(photos: Sequence[tuple[int, Hit]], console: Console) -> None:
     columns = shutil.get_terminal_size().columns
     across = max(1, columns // WIDTH)
     width = columns // across
-    for picture, caption in rows(photos, across, width):
-        console.print(Renderable(picture, width=picture.width // CELL, height="auto"))
+    for image, caption in rows(photos, across, width):
+        console.print(Renderable(image, width=image.width // CELL, height="auto"))
         write(caption + "\n")
 
 
 def rows(photos: Sequence[tuple[int, Hit]], across: int, width: int) -> Iterator[tuple[Image.Image, str]]:
-    """The photos in rows of `across`, each `width` characters wide: a strip of pictures and what stands below it."""
+    """The photos in rows of `across`, each `width` characters wide: a strip of photos and what stands below it."""
     side = width * CELL
     jpegs = thumbnails((hit.item for _, hit in photos), side)
     for start in range(0, len(photos), across):

@@ -31,7 +31,7 @@ HEAD = Path(__file__).with_name("sheet.html")
 SECTION = '<h1>{title}<small>{note}</small></h1>\n<div class="sheet">\n'
 
 CARD = """<figure{kind}>
-<a class="picture" href="{address}" title="{place}">{picture}</a>
+<a class="picture" href="{address}" title="{place}">{image}</a>
 <figcaption>{score}<b>{mark}</b> {name}{facts}</figcaption>
 </figure>
 """
@@ -148,7 +148,7 @@ def _card(hit: Hit, mark: str, notes: Iterable[str], jpeg: bytes | None, *, kind
         kind=f' class="{kind}"' if kind else "",
         address=escape(address_of(hit.item)),
         place=escape(shown(path)),
-        picture=_picture(hit, jpeg),
+        image=_image(hit, jpeg),
         score="" if hit.score is None else SCORE.format(hit.score),
         mark=mark,
         name=escape(shown(path.name)),
@@ -158,7 +158,7 @@ def _card(hit: Hit, mark: str, notes: Iterable[str], jpeg: bytes | None, *, kind
     )
 
 
-def _picture(hit: Hit, jpeg: bytes | None) -> str:
+def _image(hit: Hit, jpeg: bytes | None) -> str:
     """The thumbnail, or what a text says, or why there is neither."""
     if hit.item.text:
         return f'<p class="says">{escape(hit.item.text)}</p>'

@@ -1,4 +1,4 @@
-"""Photos made small: upright JPEGs of some kilobytes, for pages that carry their pictures within them."""
+"""Photos made small: upright JPEGs of some kilobytes, for pages that carry their photos within them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from indexer.errors import SourceError
 from indexer.items import Item
-from indexer.modalities import picture
+from indexer.modalities import open_image
 from indexer.photos.opening import source_errors
 from indexer.photos.pixels import upright_rgb
 from indexer.threads import ahead
@@ -24,7 +24,7 @@ def thumbnail(path: Path, size: int, part: str = "") -> bytes | None:
     Upright by its EXIF orientation, transparent parts white; nothing of its EXIF block (place, owner) travels along.
     """
     try:
-        with picture(path, part) as seen:
+        with open_image(path, part) as seen:
             pixels = upright_rgb(seen, side=size)
             with source_errors():
                 pixels.thumbnail((size, size))
@@ -41,5 +41,5 @@ def thumbnails(items: Iterable[Item], size: int) -> Iterator[bytes | None]:
 
 
 def data_uri(jpeg: bytes) -> str:
-    """A JPEG as an address that holds the picture itself."""
+    """A JPEG as an address that holds the image itself."""
     return f"data:image/jpeg;base64,{b64encode(jpeg).decode()}"

@@ -256,14 +256,14 @@ def create_app(
         summary="A photo made small, upright, without its EXIF block",
     )
     async def thumbnail(request: Request, id: Id, size: Size = Size.SMALL) -> Response:
-        def picture() -> Response:
+        def jpeg() -> Response:
             content = service.content(id)
             stamp = f"{content.fingerprint.hex()}-{content.mtime_ns:x}-{size}"
             return _unless_known(
                 request, stamp, lambda: Response(service.thumbnail(content, size), media_type="image/jpeg"), FOR_A_DAY
             )
 
-        return await drawn(picture)
+        return await drawn(jpeg)
 
     @app.get(
         "/api/items/{id}/original",
@@ -340,7 +340,7 @@ def create_app(
         "/api/duplicates",
         response_model=schemas.Duplicates,
         tags=["overview"],
-        summary="Photos that are one picture several times",
+        summary="Photos that are there several times",
     )
     async def duplicates() -> Response:
         return JSONResponse({"groups": await _in_time(await asyncio.to_thread(overview.duplicates))})

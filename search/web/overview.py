@@ -56,7 +56,7 @@ class Overview:
         return self._once("map", found)
 
     def duplicates(self) -> Future[list[dict[str, Any]]]:
-        """Photos that are one picture several times, the best of each group first. Nothing is changed."""
+        """Photos that are there several times, the best of each group first. Nothing is changed."""
         return self._once(
             "duplicates",
             lambda engine: [_told(group) for group in duplicates(engine.library.catalog, kinds=KINDS)],

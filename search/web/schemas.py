@@ -230,14 +230,14 @@ class Copy(Item):
 
 
 class Duplicate(BaseModel):
-    """Photos that are one picture several times."""
+    """A photo that is there several times."""
 
     best: Item
     others: list[Copy]
 
 
 class Duplicates(BaseModel):
-    """Groups of photos that are one picture. Nothing is changed on disk."""
+    """Groups of copies. Nothing is changed on disk."""
 
     groups: list[Duplicate]
 

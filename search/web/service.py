@@ -28,7 +28,7 @@ from indexer.encoders import Encoder
 from indexer.errors import EncoderMismatch, LibraryError, QueryError
 from indexer.items import Int64Array, Item
 from indexer.library import CATALOG, Library
-from indexer.modalities import picture
+from indexer.modalities import open_image
 from indexer.thumbnails import SIDES, Thumbnails, draw, held
 from search.engine import Engine
 from search.filters import OTHER, Filter
@@ -361,13 +361,13 @@ class Service:
         return Content(item, fingerprint, is_as_indexed, status.st_mtime_ns)
 
     def thumbnail(self, content: Content, size: str) -> bytes:
-        """The picture of an item as a JPEG in one of `SIDES`. Raises `NotHere`, `SourceError`."""
+        """The image of an item as a JPEG in one of `SIDES`. Raises `NotHere`, `SourceError`."""
         kept = self.thumbnails.get(content.fingerprint, size) if content.fingerprint else None
         if kept is not None:
             return kept
         if content.item.text:
             raise NotHere(f"Item {content.item.id} is {content.item.modality} and has no picture.")
-        with picture(content.item.path, content.item.part) as photo:
+        with open_image(content.item.path, content.item.part) as photo:
             drawn = draw(photo, SIDES[size])
         if content.fingerprint and content.is_unchanged:
             self.thumbnails.put(content.fingerprint, size, drawn)

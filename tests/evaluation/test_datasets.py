@@ -128,7 +128,7 @@ SETS: dict[str, tuple[Callable[[Path], Path], list[str]]] = {
 
 
 def said(examples: list[Example]) -> list[tuple[str, ...]]:
-    assert all(example.picture().size == (8, 6) for example in examples)
+    assert all(example.image().size == (8, 6) for example in examples)
     return [example.captions for example in examples]
 
 

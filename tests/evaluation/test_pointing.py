@@ -44,7 +44,7 @@ def test_one_that_keeps_no_places_apart_is_refused(examples: list[Example]) -> N
 
 
 def test_a_mosaic_is_laid_row_by_row(examples: list[Example]) -> None:
-    canvas = mosaic([example.picture() for example in examples], (2, 2))
+    canvas = mosaic([example.image() for example in examples], (2, 2))
     middles = [(SIDE // 2, SIDE // 2), (3 * SIDE // 2, SIDE // 2), (SIDE // 2, 3 * SIDE // 2), (3 * SIDE // 2,) * 2]
     assert [canvas.getpixel(place) for place in middles] == [
         Image.new("RGB", (1, 1), colour).getpixel((0, 0)) for colour in COLOURS

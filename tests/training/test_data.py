@@ -146,4 +146,4 @@ def test_a_missing_file_says_where_it_was_looked_for(tmp_path: Path):
 def test_squares_are_what_the_recipe_makes(gallery):
     examples = read_source(DataSource("captions.jsonl"), gallery)
     (square,) = Photos(examples, recipe(16), workers=1, megabytes=1)([0])
-    assert np.array_equal(square, recipe(16).prepare(examples[0].picture()))
+    assert np.array_equal(square, recipe(16).prepare(examples[0].image()))

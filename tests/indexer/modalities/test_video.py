@@ -19,7 +19,7 @@ from indexer import Encoder, Library, index_sources, load_encoder
 from indexer.encoders.base import Encoder as AnyEncoder
 from indexer.encoders.ensemble import JoinedTower
 from indexer.errors import PathError, SourceError
-from indexer.modalities import MODALITIES, picture, video
+from indexer.modalities import MODALITIES, open_image, video
 from indexer.modalities.base import ReadOptions
 from indexer.reembedding import reembed
 from indexer.testing import PictureColors, WordColors
@@ -118,9 +118,9 @@ def test_no_film_is_looked_at_too_often(tmp_path: Path, monkeypatch: pytest.Monk
 def test_every_part_can_be_shown_by_itself(tmp_path: Path) -> None:
     path = film(tmp_path / "film.mp4", COLORS, [5.1, 3.3, 6], keys=17)
     for item, value in video.read(path, ReadOptions(lambda _: True)):
-        assert np.array_equal(np.asarray(picture(path, item.part)), np.asarray(value)), item.part
+        assert np.array_equal(np.asarray(open_image(path, item.part)), np.asarray(value)), item.part
     with pytest.raises(SourceError, match="no picture at 99 seconds"):
-        picture(path, "t99")
+        open_image(path, "t99")
 
 
 def test_large_pictures_come_small_and_pixels_that_are_not_square_as_they_are_meant(
@@ -128,7 +128,7 @@ def test_large_pictures_come_small_and_pixels_that_are_not_square_as_they_are_me
 ) -> None:
     monkeypatch.setattr(video, "SIDE", 48)
     path = film(tmp_path / "film.mp4", ["red"])
-    assert picture(path, "t0").size == (64, 48)
+    assert open_image(path, "t0").size == (64, 48)
     assert facts(path)["width"] == 128
 
 
@@ -153,7 +153,7 @@ def test_films_of_phones_stand_upright(degrees: int, size: tuple[int, int], red:
     stored = Image.new("RGB", (128, 96), "blue")
     stored.paste("red", (0, 48, 64, 96))
     path = turned(film(tmp_path / "phone.mp4", [stored]), degrees)
-    seen = picture(path, "t0")
+    seen = open_image(path, "t0")
     corners = [(0.25, 0.25), (0.75, 0.25), (0.75, 0.75), (0.25, 0.75)]  # clockwise from the top on the left
     assert seen.size == size
     assert [colour(seen, corner) == RED for corner in corners].index(True) == {0: 0, 3: 1, 2: 2}[red]
@@ -469,7 +469,7 @@ def test_of_real_photos_the_shots_are_found_and_each_by_its_caption(tmp_path: Pa
     examples = [example for example in read_captioned(FLICKR8K) if example.split == "val"][::80]
     path = tmp_path / "film.mp4"
     encoder = load_encoder()
-    cuts = make_film(path, [example.picture() for example in examples], (160, 120, 6))
+    cuts = make_film(path, [example.image() for example in examples], (160, 120, 6))
     asked = encoder.embed("text", [example.captions[0] for example in examples])
     told = found(look(encoder, path), cuts, asked, same=video.SAME_SHOT)
     assert len(cuts) == 13

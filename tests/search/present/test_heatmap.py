@@ -16,7 +16,7 @@ from indexer import Encoder, shipped
 from indexer.errors import EncoderUnavailable, PathError, QueryError
 from indexer.testing import PictureColors
 from search.cli import main
-from search.present.heatmap import Heat, heats, inferno, picture, place_for, save, warmed
+from search.present.heatmap import Heat, draw, heats, inferno, place_for, save, warmed
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_a_photo_is_explained_upright(encoder: Encoder, tmp_path: Path) -> None:
     (red,) = heats(encoder, tmp_path / "lying.png", ["red"])
     assert red.cells.shape == (40, 20)
     assert red.place[1] < 0.5
-    assert picture(tmp_path / "lying.png", [red]).width > picture(tmp_path / "lying.png", [red]).height / 2
+    assert draw(tmp_path / "lying.png", [red]).width > draw(tmp_path / "lying.png", [red]).height / 2
 
 
 def test_an_encoder_that_keeps_no_places_apart_is_refused(flag: Path) -> None:
@@ -104,7 +104,7 @@ def test_cells_beyond_a_padded_photo_are_left_out_and_its_peak_is_on_it() -> Non
 
 def test_several_sentences_are_several_pictures_beside_the_photo(encoder: Encoder, flag: Path) -> None:
     one, two, three = (
-        picture(flag, heats(encoder, flag, ["red", "blue", "a very long sentence " * 9][:n])) for n in (1, 2, 3)
+        draw(flag, heats(encoder, flag, ["red", "blue", "a very long sentence " * 9][:n])) for n in (1, 2, 3)
     )
     assert one.width < two.width == three.width
     assert three.height > two.height  # the fourth begins a row
@@ -113,7 +113,7 @@ def test_several_sentences_are_several_pictures_beside_the_photo(encoder: Encode
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
 def test_the_suffix_names_the_format(encoder: Encoder, flag: Path, tmp_path: Path, suffix: str) -> None:
     place = place_for(flag, tmp_path / f"heat.{suffix}")
-    save(picture(flag, heats(encoder, flag, ["red"])), place)
+    save(draw(flag, heats(encoder, flag, ["red"])), place)
     with Image.open(place) as written:
         assert written.format == {"png": "PNG", "jpg": "JPEG", "webp": "WEBP"}[suffix]
 
@@ -129,7 +129,7 @@ def test_nothing_is_written_over_unless_it_may_be(flag: Path, tmp_path: Path, mo
     assert place_for(flag, first, overwrite=True) == first
     with pytest.raises(PathError, match="is there already: choose another name"):
         place_for(flag, flag, overwrite=True)
-    with pytest.raises(PathError, match="names no kind of picture"):
+    with pytest.raises(PathError, match="names no kind of image"):
         place_for(flag, Path("heat.txt"))
 
 
