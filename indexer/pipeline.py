@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -58,15 +59,15 @@ def index_sources(
     *,
     exclude: Sequence[str] | None = None,
     follow_links: bool | None = None,
-    speech: str | None = None,
+    readers: Mapping[str, str] = MappingProxyType({}),
     thumbnails: bool = False,
     watcher: Watcher | None = None,
 ) -> Report:
     """Brings the library up to date with the folders and files at `paths`.
 
     `exclude` are gitignore's rules of what to leave out, `follow_links` says whether links to folders are followed,
-    `speech` is the model that hears what is said ("" for none): all are remembered of each path; None leaves it at what
-    is remembered. With `thumbnails`, photos that are read are
+    `readers` names models by which modalities are read that need one, {"speech": "base"}, "" for not any more: all are
+    remembered of each path; None leaves it at what is remembered. With `thumbnails`, photos that are read are
     kept small as well, for whoever looks at them.
 
     A file that cannot be read is not an error of the run, it is in the report. On Ctrl-C what is done is
@@ -80,7 +81,7 @@ def index_sources(
     report = Report()
     limits = {"max_pixels": BUDGET.pixels, "max_memory": BUDGET.total}
     survey = Survey(
-        library.catalog, report, watcher, limits=limits, exclude=exclude, follow_links=follow_links, speech=speech
+        library.catalog, report, watcher, limits=limits, exclude=exclude, follow_links=follow_links, readers=readers
     )
     with library.lock(), closing(Thumbnails(library.path)) if thumbnails else nullcontext() as small:
         run = _Run(library, encoder, survey, report, watcher, small)

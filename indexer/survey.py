@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from indexer.errors import PathError
 from indexer.items import Source
@@ -87,7 +88,7 @@ class Survey:
         limits: Mapping[str, float],
         exclude: Sequence[str] | None = None,
         follow_links: bool | None = None,
-        speech: str | None = None,
+        readers: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._files = catalog.files
         self._report = report
@@ -95,7 +96,7 @@ class Survey:
         self._limits = limits
         self._exclude = None if exclude is None else tuple(exclude)
         self._follow_links = follow_links
-        self._speech = speech
+        self._readers = readers
         # the roots that were on a drive that is not mounted now: what the library holds of them stays
         self._unmounted = [root for root, volume in self._files.roots().items() if not os.path.ismount(volume)]
         self.roots: list[Path] = []
@@ -106,7 +107,7 @@ class Survey:
     def look_at(self, paths: Iterable[Path | str]) -> None:
         """Looks at all that lies at or below the paths. Raises `PathError` for one of which nothing is known."""
         gitignore(self._exclude or ())
-        self.roots = [root for root in _roots(self._files, paths, self._speech) if self._is_present(root)]
+        self.roots = [root for root in _roots(self._files, paths, self._readers) if self._is_present(root)]
         for root in self.roots:
             self._look_below(root)
         for passed_over in self._passed_over.values():
@@ -141,7 +142,7 @@ class Survey:
         own = settings.get(root, Settings())
         told = own if self._exclude is None else replace(own, exclude=self._exclude)
         told = told if self._follow_links is None else replace(told, follow_links=self._follow_links)
-        told = told if self._speech is None else replace(told, speech=self._speech)
+        told = replace(told, readers=_changed(told.readers, self._readers)) if self._readers else told
         if root in settings or told != own or rules_above(root, settings) is None:
             self._files.add_root(root, mount_point(root))
             self._files.set_settings(root, told)
@@ -201,15 +202,15 @@ class Survey:
         return any(limit > nearest.limits.get(name, math.inf) for name, limit in self._limits.items())
 
 
-def _roots(files: Files, paths: Iterable[Path | str], speech: str | None) -> list[Path]:
+def _roots(files: Files, paths: Iterable[Path | str], wished: Mapping[str, str]) -> list[Path]:
     """The paths, absolute, without those that are come to from another."""
     roots, settings = set(map(as_stored, paths)), files.settings()
     for root in roots:
         if not is_utf8(root):
             raise PathError(f"{str(root)!a} cannot be indexed: {NOT_UTF8}.")
         around = settings.get(root) or rules_above(root, settings) or Settings()
-        reader = around.speech if speech is None else speech
-        if _exists(root) and root.is_file() and root not in settings and not modalities_of(root.name, reader=reader):
+        is_read = root in settings or modalities_of(root.name, _changed(around.readers, wished))
+        if _exists(root) and root.is_file() and not is_read:
             raise PathError(f"{root} is {of_no_kind(root.suffix)}.")
         if _exists(root) and not root.is_file() and not root.is_dir():
             raise PathError(f"{root} is neither a folder nor a file.")
@@ -217,6 +218,11 @@ def _roots(files: Files, paths: Iterable[Path | str], speech: str | None) -> lis
             raise PathError(f"There is no folder or file {root}, or it may not be looked at.")
     asked = {root: settings.get(root, Settings()) for root in roots}
     return sorted(root for root in roots if rules_above(root, asked) is None)
+
+
+def _changed(readers: Mapping[str, str], wished: Mapping[str, str]) -> dict[str, str]:
+    """The readers of a root with those that are wished now; "" for one that is not wished any more."""
+    return {name: reader for name, reader in {**readers, **wished}.items() if reader}
 
 
 def _exists(path: Path) -> bool:

@@ -63,14 +63,14 @@ class Folder:
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What holds in a folder: gitignore's rules of it and those above, the nearest last, whether to follow links, and
-    what hears speech.
+    by which models the modalities are read that need one.
 
     By themselves, hidden files and folders are left out, and the folders of `NOT_PEOPLES`; `!name` takes one in.
     """
 
     specs: tuple[tuple[Path, Gitignore], ...] = ()
     follow_links: bool = False
-    speech: str = ""
+    readers: Mapping[str, str] = field(default_factory=dict)
 
     def inside(self, folder: Path, settings: Mapping[Path, Settings]) -> Rules:
         """The rules within a folder, with those of the root that it may be, and of its `IGNORE_FILE`.
@@ -86,8 +86,8 @@ class Rules:
                     specs.append((folder, gitignore(line.rstrip("\r\n") for _, line in short_lines(text))))
             except (OSError, SourceError, PathError) as error:
                 raise SourceError(f"its {IGNORE_FILE} cannot be read: {error}") from error
-        links, speech = (own.follow_links, own.speech) if own else (self.follow_links, self.speech)
-        return Rules((*self.specs, *specs), links, speech)
+        links, readers = (own.follow_links, own.readers) if own else (self.follow_links, self.readers)
+        return Rules((*self.specs, *specs), links, readers)
 
     def leave_out(self, path: Path, *, is_folder: bool) -> bool:
         """Whether a file or folder of the rules' folder is passed over."""
@@ -146,7 +146,7 @@ def walk(root: Path, settings: Mapping[Path, Settings] | None = None, rules: Rul
     settings = settings or {}
     if not root.is_dir():
         folder = Folder(root.parent, unseen=[root.parent])
-        _look_at(root, root.stat(), folder, settings.get(root, rules or Rules()).speech)
+        _look_at(root, root.stat(), folder, settings.get(root, rules or Rules()).readers)
         with suppress(OSError):  # a folder that may not be listed
             _assign_sidecars(folder, _names_beside(root))
         yield folder
@@ -193,7 +193,7 @@ def _look_into(
             continue
         if not is_folder:
             names.append(entry.name)
-            _look_at(child, status, folder, settings.get(child, rules).speech)
+            _look_at(child, status, folder, settings.get(child, rules).readers)
         elif entry.is_symlink() and not rules.follow_links:
             folder.passed_over[LINK] += 1
         elif _key(status) in inside:
@@ -206,8 +206,8 @@ def _look_into(
     return below
 
 
-def _look_at(path: Path, status: os.stat_result, folder: Folder, reader: str) -> None:
-    modalities = modalities_of(path.name, reader=reader)
+def _look_at(path: Path, status: os.stat_result, folder: Folder, readers: Mapping[str, str]) -> None:
+    modalities = modalities_of(path.name, readers)
     if not stat.S_ISREG(status.st_mode):
         return
     if not modalities:
@@ -219,7 +219,7 @@ def _look_at(path: Path, status: os.stat_result, folder: Folder, reader: str) ->
         return
     for modality in modalities:
         source = Source(path, modality.name, status.st_size, status.st_mtime_ns, modality.facts_version)
-        folder.sources.append(source._replace(reader=reader) if modality.load else source)
+        folder.sources.append(source._replace(reader=readers.get(modality.name, "")))
 
 
 def _names_beside(file: Path) -> Collection[str]:

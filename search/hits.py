@@ -22,10 +22,14 @@ class Candidate:
     alike: int | None = None
     penalty: float | None = None
     rank_score: float | None = None
+    match: float | None = None
 
     @property
     def relevance(self) -> float:
-        """What candidates are ranked by: the score less the penalty, or the rank score where there is one."""
+        """What candidates are ranked by: the score less the penalty, or the rank score where there is one.
+
+        Re-ranking comes behind.
+        """
         return self.score - (self.penalty or 0.0) if self.rank_score is None else self.rank_score
 
 
@@ -36,7 +40,7 @@ class Hit:
     `unseen` says why its file cannot be looked at now ("" if it can). What else is None was not asked for:
     `probability` is that of fitting the query (`search.relevance`), `alike` the number of near-duplicates folded into
     the hit, `penalty` what it pays for resembling what the query takes away, `rank_score` what the ranks by meaning and
-    by words come to.
+    by words come to, `match` the probability that question and photo match when a model looks at both.
     """
 
     item: Item
@@ -45,6 +49,7 @@ class Hit:
     alike: int | None = None
     penalty: float | None = None
     rank_score: float | None = None
+    match: float | None = None
     unseen: str = ""
 
     @classmethod

@@ -104,6 +104,12 @@ def search_options(*, k: int, wanted: str) -> Decorator:
             click.option(
                 "--fits", type=click.Choice(STRICTNESS), help="Only what fits, as strictly; --relevant is normally."
             ),
+            click.option(
+                "--rerank",
+                default="",
+                metavar="NAME|FOLDER",
+                help="Order the first hundred by a BLIP model that looks at words and photo together.",
+            ),
             sort_option(BY_RELEVANCE, "Or of all that fits, as --relevant tells:"),
             format_option(FORMATS),
             long_option,
@@ -136,7 +142,12 @@ def count_option(k: int, help: str = "Results at most.") -> Decorator:
 def modality_option(wanted: str) -> Decorator:
     """`--modality`, handed over as `wanted`."""
     return click.option(
-        "--modality", "wanted", default=wanted, show_default=True, metavar="KIND", help="image, video, speech or text."
+        "--modality",
+        "wanted",
+        default=wanted,
+        show_default=True,
+        metavar="KIND",
+        help="image, video, speech, caption or text.",
     )
 
 

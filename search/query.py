@@ -91,8 +91,9 @@ class Query:
     what does not fit, as strictly as `fits` says (one of `STRICTNESS`), and gives the others a probability, `unique`
     folds near-duplicates into their best, `diverse` prefers variety, `by_words` also looks the words up among names
     and texts, with None those that few hold, unless only what fits is wanted. `right` and `wrong` are ids of earlier
-    hits that were marked so: the question is drawn to the ones and away from the others. `words` is the question as it
-    was put, if it was put in words.
+    hits that were marked so: the question is drawn to the ones and away from the others. `rerank` is a BLIP model, a
+    folder or a name, that orders the first hundred hits by looking at words and photo together. `words` is the
+    question as it was put, if it was put in words.
     """
 
     terms: tuple[Term, ...]
@@ -110,6 +111,7 @@ class Query:
     by_words: bool | None = False
     right: tuple[int, ...] = ()
     wrong: tuple[int, ...] = ()
+    rerank: str = ""
 
     def __post_init__(self) -> None:
         if not self.terms:
@@ -126,6 +128,11 @@ class Query:
             Order.of(self.sort)
         if self.fits not in STRICTNESS:
             raise QueryError(f"Nothing fits {self.fits!r}: it does {', '.join(STRICTNESS[:-1])} or {STRICTNESS[-1]}.")
+        is_of_words = all(isinstance(term.value, str) for term in self.terms)
+        if self.rerank and (self.is_sorted or self.diverse or not is_of_words):
+            raise QueryError(
+                "Only an answer to words, by relevance, can be re-ranked: leave out photos, ids, --sort and --diverse."
+            )
         if self.best_of_each and all(term.weight <= 0 for term in self.terms):
             raise QueryError("The best of each needs something to look for beside what is taken away.")
 

@@ -22,7 +22,7 @@ PAGE = 10
 
 # What a word alone turns on or off, fields of `Query`; and what a word looks among.
 TOGGLES = ("relevant", "unique", "diverse")
-KINDS = {"photos": "image", "texts": "text", "films": "video", "speech": "speech"}
+KINDS = {"photos": "image", "texts": "text", "films": "video", "speech": "speech", "captions": "caption"}
 
 
 @dataclass(frozen=True, slots=True)

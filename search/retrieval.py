@@ -26,6 +26,9 @@ WEIGHED = 1000
 # Candidates among which an order other than relevance is looked for, of those that fit.
 SORTED = 10_000
 
+# Hits that are looked at once more together with the question: a second of a core each, and more are seldom in sight.
+RERANKED = 100
+
 # Candidates of which near-duplicates are folded, or variety is chosen, at least and for each hit: a photo often stands
 # in a burst, and ten bursts should not leave a page of ten empty.
 UNIQUE, DIVERSE = (200, 10), (50, 5)
@@ -34,7 +37,12 @@ UNIQUE, DIVERSE = (200, 10), (50, 5)
 def reach_of(query: Query) -> int:
     """How many candidates are needed for the hits of a query."""
     steps = [step for step, asked in ((UNIQUE, query.unique), (DIVERSE, query.diverse)) if asked]
-    return max(query.k, SORTED * query.is_sorted, *(max(least, each * query.k) for least, each in steps))
+    return max(
+        query.k,
+        RERANKED * bool(query.rerank),
+        SORTED * query.is_sorted,
+        *(max(least, each * query.k) for least, each in steps),
+    )
 
 
 class Retrieval:

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from indexer.modalities import image, speech, text, video
+from indexer.modalities import captioning, image, speech, text, video
 from indexer.modalities.base import Modality
 from indexer.photos.opening import open_photo
 
@@ -21,21 +21,22 @@ MODALITIES: dict[str, Modality] = {
     text.TEXT.name: text.TEXT,
     **({video.VIDEO.name: video.VIDEO} if find_spec("av") else {}),
     **({speech.SPEECH.name: speech.SPEECH} if find_spec("faster_whisper") else {}),
+    **({captioning.CAPTION.name: captioning.CAPTION} if find_spec("transformers") else {}),
 }
 
 
 def modality_of(name: str) -> Modality | None:
     """What a file of that name is first of all; None where nothing reads it."""
-    return next(iter(modalities_of(name, reader="any")), None)
+    return next(iter(modalities_of(name, MODALITIES)), None)
 
 
-def modalities_of(name: str, *, reader: str = "") -> list[Modality]:
+def modalities_of(name: str, readers: Collection[str] = ()) -> list[Modality]:
     """The modalities that read files of that name, told by the suffix in any case.
 
-    Those that need a reader are left out where there is none.
+    Of those that need a reader only the ones whose names are among `readers`.
     """
     suffix = f".{name.rpartition('.')[2].lower()}" if "." in name else ""
-    return [one for one in MODALITIES.values() if suffix in one.suffixes and (reader or not one.load)]
+    return [one for one in MODALITIES.values() if suffix in one.suffixes and (not one.load or one.name in readers)]
 
 
 def open_image(path: Path, part: str = "") -> Image.Image:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -19,12 +20,18 @@ from indexer.places import place_names
 def read(path: Path, options: ReadOptions) -> Iterator[tuple[Item, Image.Image]]:
     """The photo at `path` as its one item, its pixels not yet decoded; what it says itself goes before its sidecars."""
     image = open_photo(path, content=options.content)
-    facts = photo_facts(image)
-    if facts.get("incomplete"):
+    told = facts(image, options)
+    if told.get("incomplete"):
         options.note("it is incomplete: its last bytes are missing")
+    yield Item("image", path, facts=told), image
+
+
+def facts(image: Image.Image, options: ReadOptions) -> dict[str, Any]:
+    """What a photo and its sidecars tell."""
+    told = photo_facts(image)
     for sidecar in options.sidecars:
-        facts = sidecar_facts(sidecar) | facts
-    yield Item("image", path, facts=facts | place_names(facts)), image
+        told = sidecar_facts(sidecar) | told
+    return told | place_names(told)
 
 
 IMAGE = Modality("image", "image", SUFFIXES, read, is_whole=True, facts_version=FACTS_VERSION, sidecars=sidecar_owners)

@@ -78,15 +78,15 @@ class Settings:
     """How a root is indexed, and what its last whole run saw.
 
     `exclude` are gitignore's rules of what is left out, `follow_links` says whether links to folders are followed,
-    `ocr` whether words are read in photos, `speech` names the model that hears what is said, "" for none. `limits` are
-    by their names those that held, none before the first run; `passed_over` counts, by suffix, the files of kinds that
-    nothing reads.
+    `ocr` whether words are read in photos. `readers` names the models by which the modalities that need one are read
+    there, {"speech": "base"}. `limits` are by their names those that held, none before the first run; `passed_over`
+    counts, by suffix, the files of kinds that nothing reads.
     """
 
     exclude: tuple[str, ...] = ()
     follow_links: bool = False
     ocr: bool = False
-    speech: str = ""
+    readers: Mapping[str, str] = field(default_factory=dict)
     limits: Mapping[str, float] = field(default_factory=dict)
     passed_over: Mapping[str, int] = field(default_factory=dict)
 

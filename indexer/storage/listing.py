@@ -76,7 +76,7 @@ class Listing:
     def captions(self, photo: Path, *, most: int) -> list[str]:
         """What captions say of a photo; needs the SQL function `beside`, see `search.filters`."""
         rows = self._database.connection.execute(
-            f"SELECT text FROM {_SOURCE} WHERE items.modality = 'text' AND instr(facts, ?) "
+            f"SELECT text FROM {_SOURCE} WHERE items.modality IN ('text', 'caption') AND instr(facts, ?) "
             "AND beside(folders.path, json_extract(facts, '$.photo')) = ? LIMIT ?",
             (json.dumps(photo.name, ensure_ascii=False)[1:-1], f"{photo.parent}/{photo.name}", most),
         )

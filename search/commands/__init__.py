@@ -7,6 +7,7 @@ from __future__ import annotations
 COMMANDS = {
     "index": "index",
     "ocr": "index",
+    "caption": "index",
     "watch": "index",
     "search": "search",
     "similar": "search",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,6 +56,11 @@ NICE = 10
     help="Hear it by this Whisper model: tiny, base (the default), small ..., or the folder of one (CTranslate2).",
 )
 @click.option(
+    "--captions/--no-captions",
+    default=None,
+    help="Have a sentence written for each photo, or forget these; remembered for PATHS. See `descry caption`.",
+)
+@click.option(
     "--thumbnails/--no-thumbnails",
     default=True,
     show_default=True,
@@ -72,6 +77,7 @@ def index(
     ocr: bool | None,
     speech: bool | None,
     speech_model: str | None,
+    captions: bool | None,
     thumbnails: bool,
 ) -> None:
     """Add folders and files, or bring them up to date.
@@ -89,7 +95,7 @@ def index(
         from indexer.ocr import load_reader
 
         load_reader()  # what is missing is said before any work
-    hearing = _hearing(speech, speech_model)
+    readers = _reader("speech", speech, speech_model) | _reader("caption", captions)
     library, encoder = _for_indexing(ctx.obj, paths, model, device)
     with library:
         roots = paths or tuple(library.catalog.files.roots())
@@ -99,7 +105,7 @@ def index(
             encoder,
             exclude=[rule for rule in exclude if rule] if exclude else None,
             follow_links=follow_links,
-            speech=hearing,
+            readers=readers,
             thumbnails=thumbnails and not is_address(ctx.obj),
             watcher=watcher(),
         )
@@ -112,17 +118,26 @@ def index(
     ctx.exit(1 if failed else 0)
 
 
-def _hearing(wanted: bool | None, model: str | None) -> str | None:
-    """The model that is to hear speech, "" for none, None where nobody said. Raises `EncoderUnavailable`."""
+def _reader(modality: str, wanted: bool | None, model: str | None = None) -> dict[str, str]:
+    """By which model a modality is to be read, "" for not any more; nothing where nobody said.
+
+    Raises `EncoderUnavailable` for one that cannot be had: what is missing is said before any work.
+    """
     if wanted is None and model is None:
-        return None
+        return {}
     if wanted is False:
-        return ""
+        return {modality: ""}
+    from indexer.encoders import blip
     from indexer.modalities import speech
 
-    model = model or speech.DEFAULT
-    speech.load_transcriber(model)  # what is missing is said before any work
-    return str(as_stored(model)) if Path(model).expanduser().is_dir() else model
+    models: dict[str, tuple[str, Callable[[str], object]]] = {
+        "speech": (speech.DEFAULT, speech.load_transcriber),
+        "caption": (blip.CAPTIONER, blip.load_captioner),
+    }
+    default, load = models[modality]
+    model = model or default
+    load(model)
+    return {modality: str(as_stored(model)) if Path(model).expanduser().is_dir() else model}
 
 
 def _read_words(library: Library, roots: Sequence[Path], ocr: bool | None) -> bool:
@@ -175,6 +190,39 @@ def ocr(ctx: click.Context, paths: tuple[Path, ...]) -> None:
                 raise PathError(f"The library {library.path} holds nothing at {path}: `descry index` adds it.")
         report = read_words(library, paths, reader=reader, watcher=watcher())
         _tell(report)
+    ctx.exit(1 if report.failures else 0)
+
+
+@click.command()
+@click.argument("paths", nargs=-1, type=PlacePath(path_type=Path))
+@click.option("--model", metavar="NAME|FOLDER", help="A BLIP model: a folder, or its name on the hub.")
+@limit_options
+@click.pass_context
+def caption(ctx: click.Context, paths: tuple[Path, ...], model: str | None) -> None:
+    """Have a sentence written for each photo of a library, also for those to come; nothing is embedded again.
+
+    `descry search` finds photos by its words, `--modality caption` the sentence by what it means. `descry index
+    --no-captions` forgets them. Needs pip install 'descry[blip]'.
+
+    \b
+    descry caption
+    descry caption ~/Photos/2023 --model ~/models/blip-image-captioning-large
+    """
+    from indexer import Library, load_encoder
+    from indexer.pipeline import index_sources
+    from search.progress import summary, watcher
+
+    with Library.open(ctx.obj, readonly=False) as library:
+        for path in paths:
+            if not library.catalog.files.knows(as_stored(path)):
+                raise PathError(f"The library {library.path} holds nothing at {path}: `descry index` adds it.")
+        readers, encoder = _reader("caption", True, model), load_encoder(library.encoder_name)
+        roots = paths or tuple(library.catalog.files.roots())
+        report = index_sources(library, roots, encoder, readers=readers, watcher=watcher())
+        write(summary(report) + "\n")
+        if report.interrupted:
+            say("Interrupted. What is done is kept: run the same command again to go on.")
+            leave(INTERRUPTED)
     ctx.exit(1 if report.failures else 0)
 
 

@@ -133,7 +133,7 @@ def reembed(library: Path, model: str | None, device: str) -> None:
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--modality", default="", metavar="KIND", help="image, video, speech or text; all if not said.")
+@click.option("--modality", default="", metavar="KIND", help="image, video, speech, caption or text; all if not said.")
 @filter_options
 @click.pass_obj
 def export(library: Path, file: Path, modality: str, filters: tuple[Filter, ...]) -> None:

@@ -96,9 +96,9 @@ def _heard(library: Path, recording: Path) -> str:
     from indexer.modalities.speech import transcript
 
     with Library.open(library) as opened:
-        models = [own.speech for own in opened.catalog.files.settings().values() if own.speech]
+        models = [own.readers["speech"] for own in opened.catalog.files.settings().values() if "speech" in own.readers]
     try:
-        said = transcript(recording, next(iter(models), "")).rstrip(".")
+        said = transcript(recording, *models[:1]).rstrip(".")
     except SourceError as error:
         raise QueryError(f"{recording} cannot be asked: {error}.") from error
     if not said:

@@ -20,7 +20,7 @@ Rows = Sequence[dict[str, Any]]
 TEXT_SHOWN = 100
 
 # What a hit has only if somebody asked for it.
-ASKED_FOR = ("probability", "alike", "penalty", "rank_score")
+ASKED_FOR = ("probability", "alike", "penalty", "rank_score", "match")
 
 # What a spreadsheet takes for a formula: https://owasp.org/www-community/attacks/CSV_Injection
 FORMULAS = ("=", "+", "-", "@", "\t", "\r")

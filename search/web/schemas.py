@@ -110,6 +110,7 @@ class Hit(Item):
     alike: int | None = Field(None, description="Near-duplicates folded into it.")
     penalty: float | None = Field(None, description="What it pays for resembling what was taken away.")
     rank_score: float | None = None
+    match: float | None = None
 
 
 class Found(BaseModel):

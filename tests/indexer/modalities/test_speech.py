@@ -77,7 +77,7 @@ def recorded(library: Library, photos: Path, encoder: Encoder, ear: Ear) -> Libr
     record(photos / "quiet.mp3", tone(3, 0.3), codec="libmp3lame", told={"date": "2023-05-07"})
     film(photos / "film.mp4", ["green"], 3, sound=np.concatenate([silence(1), tone(2)]))
     film(photos / "silent.mp4", ["blue"], 3)
-    assert index_sources(library, [photos], encoder, speech="ear").failures == []
+    assert index_sources(library, [photos], encoder, readers={"speech": "ear"}).failures == []
     assert ear.pieces == 3
     return library
 
@@ -171,7 +171,7 @@ def test_sound_is_passed_over_unless_speech_is_wished(
     with pytest.raises(PathError, match=r"a \.wav, by its name: `descry index --speech` hears what is said in it"):
         index_sources(library, [photos / "note.wav"], encoder)
     assert ear.pieces == 0
-    assert index_sources(library, [photos / "note.wav"], encoder, speech="ear").embedded == 1
+    assert index_sources(library, [photos / "note.wav"], encoder, readers={"speech": "ear"}).embedded == 1
 
 
 def test_passages_have_the_second_at_which_they_begin_and_the_facts_of_their_file(recorded: Library) -> None:
@@ -222,13 +222,13 @@ def test_a_library_that_is_there_learns_what_is_said_and_forgets_it(
     film(photos / "below" / "film.mp4", ["green"], 2, sound=tone(2))
     index_sources(library, [photos], encoder)
     shots = library.catalog.all_ids()
-    report = index_sources(library, [photos], encoder, speech="ear")
+    report = index_sources(library, [photos], encoder, readers={"speech": "ear"})
     assert (report.embedded, report.unchanged) == (1, 1)
     assert library.catalog.all_ids()[: len(shots)] == shots
     record(photos / "new.wav", tone(1, 0.3), codec="pcm_s16le")
     index_sources(library, [photos], encoder)
     assert len(said(library)) == 2
-    assert index_sources(library, [photos], encoder, speech="").removed == 2
+    assert index_sources(library, [photos], encoder, readers={"speech": ""}).removed == 2
     assert library.catalog.all_ids() == shots
     assert ear.pieces == 2
 

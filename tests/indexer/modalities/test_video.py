@@ -455,7 +455,7 @@ def test_the_row_is_there_only_with_the_package() -> None:
         "from indexer.modalities import MODALITIES; print(*MODALITIES)"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.split() == ["image", "text"]
+    assert not {"video", "speech"} & set(told.stdout.split())
 
 
 # with the shipped encoder and real photos

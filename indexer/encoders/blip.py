@@ -1,0 +1,128 @@
+"""BLIP, by transformers: a sentence for a photo, and how well a sentence and a photo match when both are looked at.
+
+Li, Li, Xiong and Hoi, "BLIP: Bootstrapping Language-Image Pre-training" (ICML 2022).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from indexer.encoders.open_clip_source import fetch
+from indexer.errors import EncoderUnavailable, first_line
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+# Models on the hub, 1 GB each: Flickr8k and COCO are what both have seen.
+CAPTIONER, MATCHER = "Salesforce/blip-image-captioning-base", "Salesforce/blip-itm-base-coco"
+
+# Beams of a caption and its words at most, as BLIP's authors have them for COCO.
+BEAMS, LONGEST = 3, 30
+
+# Pictures that are matched together.
+AT_ONCE = 8
+
+
+class Captioner:
+    """Says what a picture shows."""
+
+    def __init__(self, name: str, device: str = "auto") -> None:
+        self._model, self._processor = _loaded("BlipForConditionalGeneration", name, device)
+        self._turn = Lock()  # one picture takes all cores
+
+    def __call__(self, picture: Image.Image) -> str:
+        """A sentence about an upright RGB picture; "" where the model has none."""
+        with self._turn, _inference():
+            asked = self._processor(images=picture, return_tensors="pt").to(self._model.device, self._model.dtype)
+            (told,) = self._model.generate(**asked, num_beams=BEAMS, max_new_tokens=LONGEST)
+        sentence = str(self._processor.decode(told, skip_special_tokens=True)).strip()
+        return sentence[:1].upper() + sentence[1:]
+
+
+class Matcher:
+    """Says how well pictures match a sentence, by the head that looks at both together."""
+
+    def __init__(self, name: str, device: str = "auto") -> None:
+        self._model, self._processor = _loaded("BlipForImageTextRetrieval", name, device)
+        self.side = int(self._model.config.vision_config.image_size)
+        self._longest = int(self._model.config.text_config.max_position_embeddings)
+
+    def __call__(self, sentence: str, pictures: Sequence[Image.Image]) -> list[float]:
+        """The probability that each of some upright RGB pictures matches."""
+        probabilities: list[float] = []
+        for start in range(0, len(pictures), AT_ONCE):
+            piece = list(pictures[start : start + AT_ONCE])
+            words = {"truncation": True, "max_length": self._longest}
+            with _inference():
+                asked = self._processor(images=piece, text=[sentence] * len(piece), return_tensors="pt", **words)
+                told = self._model(**asked.to(self._model.device, self._model.dtype)).itm_score
+            probabilities += told.float().softmax(dim=1)[:, 1].tolist()  # (n, 2): no match, match
+        return probabilities
+
+
+@lru_cache(1)
+def load_captioner(name: str) -> Captioner:
+    """The captioner of a folder or a name on the hub. Raises `EncoderUnavailable`, naming what is missing."""
+    return Captioner(name or CAPTIONER)
+
+
+@lru_cache(1)
+def load_matcher(name: str) -> Matcher:
+    """The matcher of a folder or a name on the hub. Raises `EncoderUnavailable`, naming what is missing."""
+    return Matcher(name or MATCHER)
+
+
+def _loaded(kind: str, name: str, device: str) -> tuple[Any, Any]:
+    """A model of one of transformers' classes, whole, and what prepares pictures and words for it."""
+    if not find_spec("transformers"):
+        raise EncoderUnavailable("BLIP needs the package transformers: pip install 'descry[blip]'.")
+    place = Path(name).expanduser()
+    if not place.is_dir():
+        fetch(name, ("config.json",), remedy="or give the folder of a BLIP model.")
+    import transformers
+
+    from indexer.encoders.devices import pick_device, pick_dtype
+
+    source, chosen = str(place) if place.is_dir() else name, pick_device(device)
+    try:
+        with _quiet():
+            config = transformers.PretrainedConfig.get_config_dict(source)[0]
+            if config.get("model_type") != "blip":
+                raise ValueError(f"its type is {config.get('model_type')!r}")
+            model, told = getattr(transformers, kind).from_pretrained(source, output_loading_info=True)
+            processor = transformers.BlipProcessor.from_pretrained(source)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise EncoderUnavailable(f"{name} is no BLIP model that can be used: {first_line(error)}.") from error
+    if missing := sorted(told["missing_keys"]):
+        raise EncoderUnavailable(f"{name} is a BLIP model for something else: it lacks {missing[0]}.")
+    return model.eval().requires_grad_(False).to(chosen, pick_dtype(chosen)), processor
+
+
+@contextmanager
+def _inference() -> Iterator[None]:
+    import torch
+
+    with torch.inference_mode():
+        yield
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the progress bars and advice of transformers."""
+    from transformers.utils import logging
+
+    verbosity, has_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if has_bars:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

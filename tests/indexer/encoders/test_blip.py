@@ -1,0 +1,253 @@
+"""BLIP on tiny random weights, beside what transformers itself makes of them; captions in a library; re-ranking."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from painting import paint
+from PIL import Image
+
+from indexer import Encoder, Library, index_sources
+from indexer.encoders import blip
+from indexer.errors import EncoderUnavailable, QueryError
+from indexer.modalities import MODALITIES, captioning
+from indexer.transfer.exporting import export
+from search.cli import main
+from search.engine import Engine
+from search.query import Query, like, parse
+
+transformers = pytest.importorskip("transformers", reason="transformers is not installed: pip install 'descry[blip]'")
+torch = pytest.importorskip("torch")
+
+WORDS = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]", "[ENC]", "[DEC]", "a", "red", "green", "blue", "thing", "dog"]
+
+
+def tiny(folder: Path, kind: str) -> str:
+    """The folder of a BLIP model of that class with random weights, a hundred thousand of them."""
+    torch.manual_seed(0)
+    size = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = transformers.BlipConfig(
+        text_config=size
+        | {"vocab_size": len(WORDS), "encoder_hidden_size": 32, "bos_token_id": 6, "sep_token_id": 2, "eos_token_id": 2}
+        | {"pad_token_id": 0, "max_position_embeddings": 40, "initializer_range": 0.5},
+        vision_config=size | {"image_size": 32, "patch_size": 8, "initializer_range": 0.5},
+        projection_dim=16,
+        image_text_hidden_size=16,
+    )
+    getattr(transformers, kind)(config).save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join(WORDS))
+    images = transformers.BlipImageProcessor(size={"height": 32, "width": 32})
+    words = transformers.BertTokenizerFast(str(folder / "vocab.txt"))
+    transformers.BlipProcessor(images, words).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def captioner(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return tiny(tmp_path_factory.mktemp("captioner"), "BlipForConditionalGeneration")
+
+
+@pytest.fixture(scope="module")
+def matcher(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return tiny(tmp_path_factory.mktemp("matcher"), "BlipForImageTextRetrieval")
+
+
+@pytest.fixture(autouse=True)
+def _forgotten() -> Iterator[None]:
+    yield
+    blip.load_captioner.cache_clear()
+    blip.load_matcher.cache_clear()
+
+
+def pictures() -> list[Image.Image]:
+    noise = Image.effect_noise((48, 40), 90).convert("RGB")
+    return [Image.new("RGB", (40, 40), "red"), Image.linear_gradient("L").convert("RGB"), noise]
+
+
+# beside transformers itself
+
+
+def test_a_caption_is_what_transformers_says(captioner: str) -> None:
+    ours = blip.Captioner(captioner, device="cpu")
+    model = transformers.BlipForConditionalGeneration.from_pretrained(captioner).eval().to(ours._model.dtype)
+    processor = transformers.BlipProcessor.from_pretrained(captioner)
+    for picture in pictures():
+        pixels = processor(images=picture, return_tensors="pt")["pixel_values"].to(model.dtype)
+        told = model.generate(pixel_values=pixels, num_beams=3, max_new_tokens=30)
+        sentence = processor.decode(told[0], skip_special_tokens=True).strip()
+        assert ours(picture).lower() == sentence.lower()
+        assert sentence
+
+
+def test_a_match_is_what_transformers_computes_and_differs_by_words_and_picture(matcher: str) -> None:
+    ours = blip.Matcher(matcher, device="cpu")
+    model = transformers.BlipForImageTextRetrieval.from_pretrained(matcher).eval().to(ours._model.dtype)
+    processor = transformers.BlipProcessor.from_pretrained(matcher)
+    found = {}
+    for sentence in ("a red dog", "a blue thing"):
+        found[sentence] = ours(sentence, pictures())
+        for picture, probability in zip(pictures()[:2], found[sentence], strict=False):
+            asked = processor(images=picture, text=sentence, return_tensors="pt").to("cpu", model.dtype)
+            expected = model(**asked).itm_score.float().softmax(dim=1)[0, 1].item()
+            assert probability == pytest.approx(expected, abs=0.02)
+    assert len({round(one, 3) for row in found.values() for one in row}) > 2
+    assert ours("a " * 99, pictures()[:1])  # longer than the model's context
+    assert ours("a dog", []) == []
+
+
+def test_what_is_no_model_for_it_is_refused(
+    captioner: str, matcher: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(EncoderUnavailable, match="is a BLIP model for something else: it lacks"):
+        blip.Matcher(captioner)
+    with pytest.raises(EncoderUnavailable, match="is a BLIP model for something else: it lacks"):
+        blip.Captioner(matcher)
+    with pytest.raises(EncoderUnavailable, match="is no BLIP model that can be used"):
+        blip.Captioner(str(tmp_path))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    with pytest.raises(EncoderUnavailable, match="its type is 'bert'"):
+        blip.Captioner(str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(blip, "find_spec", lambda _: None)
+    with pytest.raises(EncoderUnavailable, match=r"pip install 'descry\[blip\]'"):
+        blip.Captioner("anything")
+
+
+# captions in a library
+
+
+@pytest.fixture
+def captioned(library: Library, photos: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> Library:
+    """A library of three photos, for which a captioner names the colour and a thing that no other word tells of."""
+
+    def say(picture: Image.Image) -> str:
+        red = picture.getpixel((0, 0))[0] > 200  # type: ignore[index]
+        return "A red lighthouse by the sea" if red else "A blue umbrella"
+
+    monkeypatch.setattr(captioning, "load_captioner", lambda _: say)
+    monkeypatch.setitem(MODALITIES, "caption", replace(captioning.CAPTION, load=lambda _: say))
+    for color in ("red", "blue", "green"):
+        paint(photos / f"{color}.png", color)
+    index_sources(library, [photos], encoder)
+    report = index_sources(library, [photos], encoder, readers={"caption": "ours"})
+    assert (report.embedded, report.unchanged, report.failures) == (3, 3, [])
+    return library
+
+
+def names(library: Library, encoder: Encoder, question: str, **options: object) -> list[str]:
+    return [hit.item.path.name for hit in Engine(library, encoder).search(parse(question, k=1, **options))]
+
+
+def test_words_of_a_caption_find_its_photo_and_its_meaning_finds_it(captioned: Library, encoder: Encoder) -> None:
+    assert captioned.catalog.counts() == {"image": 3, "caption": 3}
+    assert names(captioned, encoder, "lighthouse", by_words=True) == ["red.png"]
+    (hit,) = Engine(captioned, encoder).search(parse("red", wanted="caption", k=1))
+    assert (hit.item.text, hit.item.part) == ("A red lighthouse by the sea", "caption")
+    assert captioned.catalog.listing.captions is not None
+
+
+def test_captions_go_with_their_photos_and_are_written_once(
+    captioned: Library, photos: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(_: object) -> str:
+        raise AssertionError("it was captioned before")
+
+    monkeypatch.setattr(captioning, "load_captioner", lambda _: never)
+    (photos / "red.png").rename(photos / "moved.png")
+    (photos / "copy.png").write_bytes((photos / "blue.png").read_bytes())
+    report = index_sources(captioned, [photos], encoder)
+    assert (report.moved, report.copied, report.failures) == (2, 2, [])
+    assert names(captioned, encoder, "lighthouse", by_words=True) == ["moved.png"]
+    (photos / "moved.png").unlink()
+    index_sources(captioned, [photos], encoder)
+    assert captioned.catalog.counts() == {"image": 3, "caption": 3}
+    assert index_sources(captioned, [photos], encoder, readers={"caption": ""}).removed == 3
+    assert captioned.catalog.counts() == {"image": 3}
+
+
+def test_they_are_exported_and_shown(captioned: Library, photos: Path, encoder: Encoder) -> None:
+    assert export(captioned, photos / "captions.npz", modality="caption") == 3
+    assert "A red lighthouse by the sea" in np.load(photos / "captions.npz")["text"].tolist()
+    engine = Engine(captioned, encoder)
+    red = next(hit.item.path for hit in engine.browse() if hit.item.path.name == "red.png")
+    assert captioned.catalog.listing.captions(red, most=9) == ["A red lighthouse by the sea"]
+
+
+def test_the_command_writes_them_into_a_library_that_is_there(
+    captioned: Library, photos: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch, captioner: str
+) -> None:
+    index_sources(captioned, [photos], encoder, readers={"caption": ""})
+    monkeypatch.setattr("indexer.load_encoder", lambda *_, **__: encoder)
+    run = _runner(captioned)
+    assert "3 embedded, 3 unchanged" in run("caption", "--model", captioner)
+    assert "caption items" in run("status")
+    assert "holds nothing at" in run("caption", photos.parent / "elsewhere", "--model", captioner)
+    assert "is no BLIP model that can be used" in run("caption", "--model", photos)
+
+
+# re-ranking
+
+
+def test_the_first_hundred_are_ordered_by_the_matcher_and_keep_their_cosines(
+    captioned: Library, photos: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Greenest:
+        side = 32
+
+        def __call__(self, sentence: str, pictures: list[Image.Image]) -> list[float]:
+            assert sentence == "red thing"
+            return [picture.getpixel((0, 0))[1] / 255 for picture in pictures]  # type: ignore[index]
+
+    monkeypatch.setattr(blip, "load_matcher", lambda _: Greenest())
+    engine = Engine(captioned, encoder)
+    hits = engine.search(parse("red thing -blue", rerank="ours"))
+    assert hits[0].item.path.name == "green.png"
+    assert [hit.match for hit in hits] == sorted((hit.match for hit in hits), reverse=True)
+    by_cosine = {hit.id: hit.score for hit in engine.search(parse("red thing -blue"))}
+    assert {hit.id: hit.score for hit in hits} == by_cosine
+    (photos / "green.png").unlink()
+    hits = engine.search(parse("red thing", rerank="ours"))
+    assert (hits[-1].item.path.name, hits[-1].match) == ("green.png", None)
+
+
+def test_a_real_matcher_orders_an_answer(captioned: Library, encoder: Encoder, matcher: str) -> None:
+    hits = Engine(captioned, encoder).search(parse("a red dog", rerank=matcher))
+    assert len(hits) == 3
+    assert [hit.match for hit in hits] == sorted((hit.match or 0 for hit in hits), reverse=True)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        lambda: like("id:1", rerank="ours"),
+        lambda: parse("a dog", rerank="ours", sort="-date"),
+        lambda: parse("a dog", rerank="ours", diverse=True),
+    ],
+)
+def test_only_words_by_relevance_are_re_ranked(asked: Callable[[], Query]) -> None:
+    with pytest.raises(QueryError, match="can be re-ranked"):
+        asked()
+
+
+def test_the_command_line_re_ranks(
+    captioned: Library, encoder: Encoder, matcher: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Library, "encoder", lambda *_, **__: encoder)
+    run = _runner(captioned)
+    hits, _ = json.JSONDecoder().raw_decode(run("search", "a red dog", "--rerank", matcher, "--json", "--no-words"))
+    assert all(0 < hit["match"] < 1 for hit in hits)
+    assert "is no BLIP model" in run("search", "a red dog", "--rerank", captioned.path)
+
+
+def _runner(library: Library) -> Callable[..., str]:
+    def run(*arguments: str | Path) -> str:
+        result = CliRunner().invoke(main, ["--library", str(library.path), *map(str, arguments)])
+        return result.output + str(result.exception or "")
+
+    return run
