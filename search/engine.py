@@ -196,16 +196,16 @@ class Engine:
     def _reranked(self, query: Query, candidates: Sequence[Candidate]) -> list[Candidate]:
         """The first `RERANKED` by how well they match what is wanted, those that cannot be looked at behind them."""
         from indexer.encoders.blip import load_matcher  # late: it is an extra, and heavy
-        from indexer.modalities import picture
+        from indexer.modalities import open_image
         from indexer.photos.pixels import upright_rgb
 
         matcher = load_matcher(query.rerank)
-        pictures = {}
+        images = {}
         for item in self.library.catalog.items([candidate.id for candidate in candidates[:RERANKED]]):
             with suppress(OSError, SourceError):
-                pictures[item.id] = upright_rgb(picture(item.path, item.part), side=matcher.side)
+                images[item.id] = upright_rgb(open_image(item.path, item.part), side=matcher.side)
         wanted = " ".join(str(term.value) for term in query.terms if term.weight > 0)
-        matches = dict(zip(pictures, matcher(wanted, list(pictures.values())), strict=True))
+        matches = dict(zip(images, matcher(wanted, list(images.values())), strict=True))
         looked_at = [replace(one, match=matches[one.id]) for one in candidates if one.id in matches]
         rest = [one for one in candidates if one.id not in matches]
         return sorted(looked_at, key=lambda one: -(one.match or 0)) + rest
