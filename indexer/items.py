@@ -13,6 +13,9 @@ import numpy.typing as npt
 Float32Array = npt.NDArray[np.float32]
 Int64Array = npt.NDArray[np.int64]
 
+# What may be found: the ids, or what a library on a server makes of a condition.
+Allowed = Any
+
 
 class Source(NamedTuple):
     """A file as the folder walk saw it; size and mtime decide whether it is unchanged.

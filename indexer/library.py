@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from indexer.backends import backend_of, is_address
 from indexer.encoders import DEFAULT, load_encoder
 from indexer.encoders.base import Encoder
 from indexer.errors import EncoderMismatch, LibraryError, LibraryLocked, LibraryNotFound, PathError, cannot_write
+from indexer.items import Allowed
 from indexer.nearest.cache import IndexCache
 from indexer.storage.catalog import Catalog
 from indexer.storage.files import as_stored
 
 if TYPE_CHECKING:
     from indexer.nearest.index import VectorIndex
+    from indexer.thumbnails import Thumbnails
 
 CATALOG = "catalog.sqlite3"
 LOCK = "lock"
@@ -227,6 +229,31 @@ class Library:
             holder = json.loads((self.path / LOCK_HOLDER).read_text())
             return f"process {holder['pid']} on {holder['host']}"
         return "another process"
+
+    def allowed(self, modality: str, where: str, values: Sequence[Any]) -> Allowed:
+        """What an SQL condition lets through of a modality, as `search` of its index takes it: their ids."""
+        return self.catalog.ids(modality, where, values)
+
+    def passing(self, ids: Iterable[int], allowed: Allowed) -> set[int]:
+        """Those of the ids that are `allowed`."""
+        return set(allowed.tolist()).intersection(ids)
+
+    def thumbnails(self) -> Thumbnails:
+        """The small pictures of the library's photos; to be closed."""
+        from indexer.thumbnails import Thumbnails  # late: a question needs no photo decoder
+
+        return Thumbnails(self.path)
+
+    def thumbnails_held(self) -> tuple[int, int]:
+        """How many thumbnails there are, and their bytes; nothing is made of what is not there."""
+        from indexer.thumbnails import held
+
+        return held(self.path)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether it can still be asked, as far as is known."""
+        return True
 
     def size(self) -> int:
         """Bytes on disk, all files together."""

@@ -83,7 +83,7 @@ def index_sources(
     survey = Survey(
         library.catalog, report, watcher, limits=limits, exclude=exclude, follow_links=follow_links, readers=readers
     )
-    with library.lock(), closing(Thumbnails(library.path)) if thumbnails else nullcontext() as small:
+    with library.lock(), closing(library.thumbnails()) if thumbnails else nullcontext() as small:
         run = _Run(library, encoder, survey, report, watcher, small)
         try:
             run.refresh(paths)

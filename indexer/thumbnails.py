@@ -126,6 +126,13 @@ class Thumbnails:
         with suppress(SourceError):
             self.put(content, "small", draw(image, SIDES["small"]))
 
+    def held(self) -> tuple[int, int]:
+        """How many thumbnails there are, and their bytes."""
+        with self._lock, suppress(sqlite3.Error):
+            (count,) = self._connection.execute("SELECT count(*) FROM thumbnails").fetchone()
+            return count, _bytes(self._connection) if count else 0
+        return 0, 0
+
     def close(self) -> None:
         """Closes the file."""
         with self._lock:

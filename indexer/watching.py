@@ -32,7 +32,7 @@ PATIENCE = 30.0
 
 
 def follow(
-    library: Path,
+    library: Path | str,
     paths: Iterable[Path],
     encoder: Encoder,
     *,

@@ -146,7 +146,7 @@ def _is_question(args: list[str]) -> bool:
 
 # What needs a library in a folder: it looks at all vectors at once, or keeps files beside them.
 NOT_ON_SERVERS = frozenset(
-    ["doctor", "duplicates", "export", "groups", "import", "map", "optimize", "reembed", "serve", "mcp", "watch"]
+    ["doctor", "duplicates", "export", "groups", "import", "map", "optimize", "reembed", "watch"]
 )
 
 

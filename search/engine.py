@@ -13,7 +13,7 @@ import numpy as np
 
 from indexer.encoders.base import Encoder, unit_rows
 from indexer.errors import QueryError, SourceError
-from indexer.items import Float32Array, Int64Array
+from indexer.items import Allowed, Float32Array, Int64Array
 from indexer.library import Library
 from indexer.storage.files import as_stored
 from search.filters import FUNCTIONS, SAME_TYPE, Filter, to_sql
@@ -166,7 +166,7 @@ class Engine:
         known = [modality.name for modality in MODALITIES.values() if modality.tower in self.encoder.towers]
         raise QueryError(f"{wanted!r} cannot be looked for; {' and '.join(known)} can.")
 
-    def _answer(self, query: Query, terms: Float32Array, allowed: Int64Array | None) -> list[Hit]:
+    def _answer(self, query: Query, terms: Float32Array, allowed: Allowed | None) -> list[Hit]:
         """The hits of a query whose terms are the rows of `terms`: nearest, then what the query wishes of them."""
         index = self.library.index(query.wanted)
         rows = self._rows(query, terms)
@@ -181,7 +181,8 @@ class Engine:
         if sample is not None and query.is_cut:
             found = retrieval.fitting(found, self._judge(query), query.fits, sample, self._vectors)
         if held:
-            found = retrieval.fused(found, held)
+            there = held if allowed is None else self.library.passing(held, allowed)
+            found = retrieval.fused(found, {id: weight for id, weight in held.items() if id in there})
         found = found[:reach]
         if query.unique:
             found = unique(found, self._vectors)
@@ -267,16 +268,14 @@ class Engine:
     def _vectors(self, ids: Sequence[int]) -> Float32Array:
         return self.library.catalog.vectors(ids).rows
 
-    def _allowed(self, wanted: str, filters: tuple[Filter, ...]) -> Int64Array | None:
-        """The ids of a modality that filters let through; None if there are no filters.
+    def _allowed(self, wanted: str, filters: tuple[Filter, ...]) -> Allowed | None:
+        """What filters let through of a modality; None if there are no filters.
 
         Finding them may take longer than the search: those of the last filters are kept until the library changes.
         """
         if not filters:
             return None
-        return self._remembered(
-            ("allowed", wanted, filters), lambda: self.library.catalog.ids(wanted, *to_sql(filters))
-        )
+        return self._remembered(("allowed", wanted, filters), lambda: self.library.allowed(wanted, *to_sql(filters)))
 
     def _own_ids(self, query: Query) -> set[int]:
         """The ids that the query starts from, and those under which its files stand in the library."""

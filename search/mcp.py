@@ -67,7 +67,7 @@ def server(service: Service) -> MCPServer[Any]:
     def preview(id: Id) -> Image:
         """A photo made small, to be looked at."""
         with told():
-            return Image(data=service.thumbnail(service.content(id), "small"), format="jpeg")
+            return Image(data=service.thumbnail(service.content(id, is_needed=False), "small"), format="jpeg")
 
     return tools
 
@@ -81,7 +81,7 @@ def told() -> Iterator[None]:
         raise ToolError(str(error)) from error
 
 
-def serve(library: Path, *, device: str = "auto") -> None:
+def serve(library: Path | str, *, device: str = "auto") -> None:
     """Answers on standard input and output until the input ends. Raises what `Library.open` raises."""
     service = Service(library, device=device)
     try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from indexer.items import Float32Array, Int64Array
+from indexer.items import Allowed, Float32Array
 from search.hits import Candidate
 from search.rerank import Vectors, penalties, ranks_of, reciprocal_rank
 
@@ -48,12 +48,10 @@ def reach_of(query: Query) -> int:
 class Retrieval:
     """What an index holds for one query. `rows` `[r, dim]` are its vectors, an item's score being its greatest cosine.
 
-    `allowed` are the ids that may be found, None for all; those in `own` may not.
+    `allowed` is what may be found, as of `Library.allowed`, None for all; the ids in `own` may not.
     """
 
-    def __init__(
-        self, index: VectorIndex, rows: Float32Array, allowed: Int64Array | None, own: Collection[int]
-    ) -> None:
+    def __init__(self, index: VectorIndex, rows: Float32Array, allowed: Allowed | None, own: Collection[int]) -> None:
         self._index = index
         self._rows = rows
         self._allowed = allowed
@@ -63,7 +61,7 @@ class Retrieval:
         """The `reach` nearest, best first, equal ones in the order of their ids."""
         return self._search(min(reach + len(self._own), len(self._index)), self._allowed)[:reach]
 
-    def _search(self, k: int, allowed: Int64Array | None) -> list[Candidate]:
+    def _search(self, k: int, allowed: Allowed | None) -> list[Candidate]:
         if not k:
             return []
         scores, ids = (array.ravel() for array in self._index.search(self._rows, k, allowed=allowed))
@@ -118,10 +116,7 @@ class Retrieval:
         ]
 
     def fused(self, candidates: Sequence[Candidate], by_words: dict[int, float]) -> list[Candidate]:
-        """Those that meaning and those that words have found, by reciprocal rank; equal ones by their score."""
-        if self._allowed is not None:
-            there = set(self._allowed.tolist())
-            by_words = {id: weight for id, weight in by_words.items() if id in there}
+        """Those that meaning and those allowed that words have found, by reciprocal rank; equal ones by their score."""
         ranks = {id: rank for id, rank in ranks_of(by_words).items() if id not in self._own}
         known = {candidate.id: candidate for candidate in candidates}
         unseen = np.array([id for id in ranks if id not in known], np.int64)

@@ -10,7 +10,6 @@ from typing import Any
 from indexer.library import Library
 from indexer.photos.suffixes import REMEDIES
 from indexer.storage.files import LINK, Failure, shown
-from indexer.thumbnails import held
 from search.hits import GONE, why_unseen
 from search.languages import EXTRA, REMEDY, is_here
 from search.present.formats import Rows
@@ -29,7 +28,7 @@ def status(library: Library) -> Rows:
     catalog = library.catalog
     change = unfinished(library)
     meta = catalog.meta()
-    small, their_size = held(library.path)
+    small, their_size = library.thumbnails_held()
     facts: dict[str, Any] = {
         "library": f"{library.path}",
         "encoder": f"{meta['encoder']} ({meta['checksum']}), {meta['dimension']} dimensions",

@@ -26,7 +26,7 @@ INDEXER = (
     ("reembedding", "watching"),
 )
 INSIDE = {
-    "postgres": (("connection",), ("schema",), ("catalog",), ("library",)),
+    "postgres": (("connection",), ("schema", "thumbnails"), ("catalog",), ("library",)),
     "storage": (
         ("packing",),
         ("stored_vectors",),

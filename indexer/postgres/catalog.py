@@ -7,12 +7,13 @@ place. Readers see whole batches, those of one question all from one moment.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import repeat
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from psycopg.types.json import Jsonb
@@ -22,7 +23,7 @@ from indexer.items import Float32Array, Int64Array, Item, Source, Vectors, sprea
 from indexer.nearest.exact import best, cosines
 from indexer.postgres import schema
 from indexer.postgres.connection import Connection, HalfVector, as_array, half_vectors
-from indexer.storage.catalog import Catalog, facts_json
+from indexer.storage.catalog import OF_FILES, Catalog, facts_json
 from indexer.storage.files import Files
 from indexer.storage.full_text import MOST_CAPTIONS, SHORTEST_PREFIX, ReadWords
 from indexer.storage.listing import Listing
@@ -64,6 +65,20 @@ JOIN folders ON folders.path = regexp_replace(captioned.path, '/[^/]*$', '')
 JOIN files ON folder_id = folders.id AND files.name = regexp_replace(captioned.path, '^.*/', '')
 JOIN items ON file_id = files.id WHERE items.modality = %(modality)s
 """
+
+
+class Where(NamedTuple):
+    """A condition that items of a modality have to meet, and how many do: at most one more than `EXACT` are counted."""
+
+    modality: str
+    sql: str
+    values: tuple[Any, ...]
+    count: int
+
+
+def _joins(where: str) -> str:
+    """What a condition over `items` needs beside them."""
+    return "JOIN files ON files.id = file_id JOIN folders ON folders.id = folder_id" if OF_FILES(where) else ""
 
 
 class PostgresVectors(StoredVectors):
@@ -135,7 +150,7 @@ class PostgresCatalog(Catalog):
 
     def __init__(self, address: str, folder: Path, *, readonly: bool = False) -> None:
         """`folder` is where this machine keeps what belongs to the library. Raises `LibraryError`."""
-        self._address, self._folder, self._readonly = address, folder, readonly
+        self.address, self._folder, self._readonly = address, folder, readonly
         self.path = folder / "catalog"
         self.server = Connection(address, readonly=readonly)
         try:
@@ -170,7 +185,7 @@ class PostgresCatalog(Catalog):
 
     def reader(self) -> PostgresCatalog:
         """The same catalog, by a connection of its own that only reads."""
-        return PostgresCatalog(self._address, self._folder, readonly=True)
+        return PostgresCatalog(self.address, self._folder, readonly=True)
 
     def begin(self, **meta: str | int) -> None:
         """Makes it the library of an encoder, whose `dimension` its vectors have."""
@@ -297,20 +312,38 @@ class PostgresCatalog(Catalog):
             found |= {id for (id,) in self.server.native(CAPTIONED, asked)}
         return found
 
+    def where(self, modality: str, sql: str, values: Sequence[Any]) -> Where:
+        """A condition over `items`, `files` and `folders`, and how many items meet it, as far as that matters."""
+        some = f"SELECT 1 FROM items {_joins(sql)} WHERE items.modality = ? AND ({sql}) LIMIT ?"
+        count = self.scalar(f"SELECT count(*) FROM ({some}) AS met", (modality, *values, EXACT + 1))
+        return Where(modality, sql, tuple(values), int(count))
+
+    def passing(self, ids: Iterable[int], condition: Where) -> set[int]:
+        """Those of the ids for which the condition holds."""
+        given = json.dumps(list(ids))
+        sql = f"({condition.sql}) AND items.id IN (SELECT value FROM json_each(?))"
+        return set(self.ids(condition.modality, sql, (*condition.values, given)).tolist())
+
     def nearest(
-        self, modality: str, query: Float32Array, k: int, allowed: Int64Array | None
+        self, modality: str, query: Float32Array, k: int, allowed: Int64Array | Where | None
     ) -> tuple[Float32Array, Int64Array]:
         """The `k` nearest vectors of a modality to a query `[dim]`, as `exact.best` gives them.
 
         With few to compare, or many to find, without fail; else by HNSW, which finds nearly all. Scores are exact.
         """
-        total = self.count(modality) if allowed is None else len(allowed)
+        if isinstance(allowed, Where):
+            total = allowed.count
+        else:
+            total = self.count(modality) if allowed is None else len(allowed)
         is_exact = total <= EXACT or k > MOST_EF_SEARCH
         half = query.astype(np.float16).astype(np.float32)
         strays = float(np.linalg.norm(query - half)) + ROUNDING
         depth = k + SPARE
         while True:
             ids, rows = self._roughly(modality, half, depth, allowed, exact=is_exact)
+            if not is_exact and len(ids) < depth:  # the index gave up before enough had passed the filter
+                is_exact = True
+                continue
             scores, nearest = best(cosines(rows, query), ids, k)
             # what was left behind is no nearer than the last that came, but for what rounding hides
             if not is_exact or len(ids) < depth or float(rows[-1] @ half) + strays < scores[-1]:
@@ -318,24 +351,28 @@ class PostgresCatalog(Catalog):
             depth *= 4
 
     def _roughly(
-        self, modality: str, half: Float32Array, depth: int, allowed: Int64Array | None, *, exact: bool
+        self, modality: str, half: Float32Array, depth: int, allowed: Int64Array | Where | None, *, exact: bool
     ) -> tuple[Int64Array, Float32Array]:
         """The `depth` nearest by the server's arithmetic: their ids `[n]` and vectors `[n, dim]`, the nearest first."""
-        among = "" if allowed is None else "AND id = ANY(%s::bigint[])"
-        given = () if allowed is None else (as_array(allowed.tolist()),)
-        distance = "vector <#> %s"
+        joins, condition, values = "", "", tuple[Any, ...]()
+        if isinstance(allowed, Where):
+            joins = f"JOIN items ON items.id = vectors.id {_joins(allowed.sql)}"
+            condition, values = f"AND ({allowed.sql})", allowed.values
+        elif allowed is not None:
+            condition, values = "AND vectors.id = ANY(?::bigint[])", (as_array(allowed.tolist()),)
+        order = "vector <#> ?"
         if exact:
-            order = f"({distance}) + 0, id"  # which no index has
+            order = f"({order}) + 0, vectors.id"  # which no index has
         else:
-            order = distance
             self.server.native(
                 "SELECT set_config('hnsw.ef_search', %s, true), "
                 "set_config('hnsw.iterative_scan', 'strict_order', true)",
                 (str(min(max(EF_SEARCH, 2 * depth), MOST_EF_SEARCH)),),
             )
-        found = self.server.native(
-            f"SELECT id, vector FROM vectors WHERE modality = %s {among} ORDER BY {order} LIMIT %s",
-            (modality, *given, HalfVector(half), depth),
+        found = self.server.execute(
+            f"SELECT vectors.id, vector FROM vectors {joins} WHERE vectors.modality = ? {condition} "
+            f"ORDER BY {order} LIMIT ?",
+            (modality, *values, HalfVector(half), depth),
             binary=True,
         ).fetchall()
         ids = np.array([id for id, _ in found], np.int64)

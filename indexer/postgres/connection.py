@@ -39,6 +39,7 @@ RULES = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         (re.escape(WRITTEN), "files.written"),
+        (r"CAST\(strftime\('%s', json_extract\(facts, '\$\.(\w+)'\)\) AS INTEGER\)", r"second_of(items.\1)"),
         ("%", "%%"),
         (r"json_extract\((?:items\.)?facts, '\$\.(\w+)'\)", r"items.\1"),
         (r"SELECT value FROM json_each\(\?\)", "SELECT unnest(?::bigint[])"),
@@ -153,6 +154,7 @@ class Connection:
             own = {"autocommit": True, "prepare_threshold": NEVER, "cursor_factory": Cursor}
             self.raw: Any = psycopg.connect(**(defaults | parameters | own))
             self.raw.execute("SET search_path = descry, public")
+            self.raw.execute("SET jit = off")  # compiling takes longer than most questions
             if readonly:
                 self.raw.execute("SET default_transaction_read_only = on")
 
@@ -170,12 +172,12 @@ class Connection:
         """Whether a transaction is under way."""
         return self.raw.info.transaction_status not in (TransactionStatus.IDLE, TransactionStatus.UNKNOWN)
 
-    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Cursor:
+    def execute(self, sql: str, parameters: Sequence[Any] = (), *, binary: bool = False) -> Cursor:
         """Runs one of the catalog's statements."""
         told, changed = translated(sql)
         with self._in_our_words():
             cursor = self.raw.cursor()
-            cursor.execute(told, _values(parameters, changed))
+            cursor.execute(told, _values(parameters, changed), binary=binary)
             if told.endswith("RETURNING id"):
                 (cursor.lastrowid,) = cursor.fetchone()
         return cast(Cursor, cursor)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
@@ -16,11 +16,12 @@ from indexer.encoders.base import Encoder
 from indexer.errors import LibraryError, LibraryNotFound
 from indexer.items import Float32Array, Int64Array
 from indexer.library import TEXT_TOWER, Library
-from indexer.postgres.catalog import EXACT, PostgresCatalog
+from indexer.postgres.catalog import EXACT, PostgresCatalog, Where
 from indexer.postgres.connection import shown
 
 if TYPE_CHECKING:
     from indexer.nearest.index import VectorIndex
+    from indexer.thumbnails import Thumbnails
 
 
 class Kept(type(Path())):  # type: ignore[misc]
@@ -52,11 +53,12 @@ class PostgresIndex:
         return self._catalog.count(self._modality)
 
     def search(
-        self, queries: Float32Array, k: int, *, allowed: Int64Array | None = None
+        self, queries: Float32Array, k: int, *, allowed: Int64Array | Where | None = None
     ) -> tuple[Float32Array, Int64Array]:
         """The `k` nearest of each query row: scores `[q, k]` (cosines) and ids `[q, k]`, best first, ties by id.
 
-        `allowed` limits the search to those ids. Where fewer than `k` are left, ids are -1 and scores -inf.
+        `allowed` limits the search to those ids, or to what a condition lets through. Where fewer than `k` are
+        left, ids are -1 and scores -inf.
         """
         with self._catalog.snapshot():
             found = [
@@ -157,6 +159,32 @@ class PostgresLibrary(Library):
             yield
         finally:
             files.last = None
+
+    def allowed(self, modality: str, where: str, values: Sequence[Any]) -> Where:
+        """What an SQL condition lets through of a modality: the condition itself, which the server looks at."""
+        return self.server.where(modality, where, values)
+
+    def passing(self, ids: Iterable[int], allowed: Where) -> set[int]:
+        """Those of the ids that are `allowed`."""
+        return self.server.passing(ids, allowed)
+
+    def thumbnails(self) -> Thumbnails:
+        """The small pictures of the library's photos, by a connection of their own."""
+        from indexer.postgres.thumbnails import PostgresThumbnails  # late: a question needs no photo decoder
+
+        return PostgresThumbnails(self.server.address)
+
+    def thumbnails_held(self) -> tuple[int, int]:
+        """How many thumbnails there are, and their bytes."""
+        with closing(self.thumbnails()) as thumbnails:
+            return thumbnails.held()
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the server still answers."""
+        with suppress(LibraryError):
+            return bool(self.server.scalar("SELECT 1"))
+        return False
 
     def size(self) -> int:
         """Bytes on the server, indexes and all."""

@@ -173,7 +173,22 @@ $$;
 
 NOTES = "ALTER TABLE files ADD COLUMN note text"
 
-STEPS = (FIRST, NOTES)
+THUMBNAILS = """
+CREATE TABLE thumbnails (
+    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    content bytea NOT NULL,
+    size text COLLATE "C" NOT NULL,
+    picture bytea NOT NULL,
+    UNIQUE (content, size)
+);
+-- JPEGs are compressed
+ALTER TABLE thumbnails ALTER COLUMN picture SET STORAGE EXTERNAL;
+CREATE FUNCTION second_of(told text) RETURNS bigint LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN pg_input_is_valid(told, 'timestamp') THEN extract(epoch FROM told::timestamp)::bigint END
+$$;
+"""
+
+STEPS = (FIRST, NOTES, THUMBNAILS)
 
 # Whoever migrates has this advisory lock: any number that nobody else uses.
 MIGRATING = 0x64657363

@@ -76,7 +76,7 @@ class Listing:
     def captions(self, photo: Path, *, most: int) -> list[str]:
         """What captions say of a photo; needs the SQL function `beside`, see `search.filters`."""
         rows = self._database.connection.execute(
-            f"SELECT text FROM {_SOURCE} WHERE items.modality IN ('text', 'caption') AND instr(facts, ?) "
+            f"SELECT text FROM {_SOURCE} WHERE items.modality IN ('text', 'caption') AND instr(facts, ?) > 0 "
             "AND beside(folders.path, json_extract(facts, '$.photo')) = ? LIMIT ?",
             (json.dumps(photo.name, ensure_ascii=False)[1:-1], f"{photo.parent}/{photo.name}", most),
         )
@@ -148,8 +148,9 @@ class Listing:
     def camera_times(self, modality: str) -> list[tuple[int, int, str | None]]:
         """Of each item with a time its id, the second in which it was taken, and the camera; by camera and time."""
         return self._database.connection.execute(
-            "SELECT id, CAST(strftime('%s', json_extract(facts, '$.taken')) AS INTEGER) AS second, camera "
-            "FROM items WHERE modality = ? AND second IS NOT NULL ORDER BY camera, second, id",
+            "SELECT * FROM (SELECT id, CAST(strftime('%s', json_extract(facts, '$.taken')) AS INTEGER) AS second, "
+            "camera FROM items WHERE modality = ?) AS timed WHERE second IS NOT NULL "
+            "ORDER BY camera NULLS FIRST, second, id",
             (modality,),
         ).fetchall()
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from indexer.backends import is_address
 from indexer.errors import EncoderUnavailable, LibraryNotFound, PathError
 from indexer.storage.files import as_stored
 from search.options import Finite, PlacePath, device_option, limit_options, model_option
@@ -106,7 +105,7 @@ def index(
             exclude=[rule for rule in exclude if rule] if exclude else None,
             follow_links=follow_links,
             readers=readers,
-            thumbnails=thumbnails and not is_address(ctx.obj),
+            thumbnails=thumbnails,
             watcher=watcher(),
         )
         write(summary(report) + "\n")

@@ -71,7 +71,7 @@ def serve(
 @device_option
 @limit_options
 @click.pass_obj
-def mcp(library: Path, device: str) -> None:
+def mcp(library: Path | str, device: str) -> None:
     """Answer an assistant that speaks MCP (Model Context Protocol) on standard input and output.
 
     It may search, see small previews and read facts, and change nothing. An assistant's configuration names the

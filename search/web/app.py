@@ -257,7 +257,7 @@ def create_app(
     )
     async def thumbnail(request: Request, id: Id, size: Size = Size.SMALL) -> Response:
         def jpeg() -> Response:
-            content = service.content(id)
+            content = service.content(id, is_needed=False)
             stamp = f"{content.fingerprint.hex()}-{content.mtime_ns:x}-{size}"
             return _unless_known(
                 request, stamp, lambda: Response(service.thumbnail(content, size), media_type="image/jpeg"), FOR_A_DAY

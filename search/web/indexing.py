@@ -77,7 +77,7 @@ class _Run(Watcher):
 class Indexing:
     """Runs of the indexer over folders at or below `roots`. Without roots there is nothing to index."""
 
-    def __init__(self, library: Path, roots: Sequence[Path]) -> None:
+    def __init__(self, library: Path | str, roots: Sequence[Path]) -> None:
         self._library = library
         self.roots = [root.expanduser().resolve() for root in roots]
         self._run: _Run | None = None

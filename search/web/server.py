@@ -87,7 +87,7 @@ class _Uvicorn(uvicorn.Server):
 
 
 def serve(
-    library: Path,
+    library: Path | str,
     *,
     host: str,
     port: int,
@@ -128,7 +128,7 @@ def serve(
         address = address_of(host, listener.getsockname()[1], token)
         if not is_loopback(host):
             say("warning: others can reach this server; whoever has the address below sees all photos.")
-        say(f"{library} is served at {address}  (Ctrl-C stops it)")
+        say(f"{service.name} is served at {address}  (Ctrl-C stops it)")
         if show:
             click.launch(address)
         asyncio.run(server.serve([listener]))

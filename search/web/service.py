@@ -18,18 +18,20 @@ from itertools import islice
 from pathlib import Path
 from queue import Empty, LifoQueue
 from stat import S_ISREG
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 from typing import Any, NamedTuple, TypeVar
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 
+from indexer.backends import is_address
 from indexer.encoders import Encoder
 from indexer.errors import EncoderMismatch, LibraryError, QueryError
 from indexer.items import Int64Array, Item
 from indexer.library import CATALOG, Library
 from indexer.modalities import open_image
-from indexer.thumbnails import SIDES, Thumbnails, draw, held
+from indexer.thumbnails import SIDES, draw
 from search.engine import Engine
 from search.filters import OTHER, Filter
 from search.hits import Hit
@@ -44,6 +46,9 @@ from search.web.schemas import SearchIn
 # Questions that are answered together; how many may wait before the next one is told to come again.
 TOGETHER = 32
 WAITING = 256
+
+# Catalogs that are read at once: on a server, each is a connection.
+READERS = 8
 
 # Orders of items that are kept, 8 bytes an item.
 ORDERS_KEPT = 8
@@ -91,6 +96,7 @@ class Content(NamedTuple):
     fingerprint: bytes
     is_unchanged: bool
     mtime_ns: int
+    is_there: bool = True
 
 
 class Shapes(NamedTuple):
@@ -177,20 +183,21 @@ class Asker:
 class Service:
     """Answers about the library at `path`. Raises what `Library.open` raises."""
 
-    def __init__(self, path: Path, *, encoder: Encoder | None = None, device: str = "auto") -> None:
-        self.path = path.expanduser().absolute()
+    def __init__(self, path: Path | str, *, encoder: Encoder | None = None, device: str = "auto") -> None:
+        self.path = path if is_address(path) else Path(path).expanduser().absolute()
         self._encoder, self._device = encoder, device
         self._is_closed = False
         self._readers: LifoQueue[tuple[Engine, object]] = LifoQueue()
         self._kept: OrderedDict[object, Any] = OrderedDict()
         self._keeping = Lock()
-        with self.reading():
-            pass
+        self._reading = BoundedSemaphore(READERS)
+        with self.reading() as engine:
+            self.name = f"{engine.library.path}"  # of an address what may be told
+            self.thumbnails = engine.library.thumbnails()
         self._stamp_of_engine: object = None
         self._asker = Asker(self._opened_for_asking, lambda _: self._stamp_of_engine == self._stamp())
         self._explaining = ThreadPoolExecutor(1, thread_name_prefix="descry-explain")
         self._seeing: tuple[Encoder, object] | None = None
-        self.thumbnails = Thumbnails(self.path)
         self._uploads = tempfile.TemporaryDirectory(prefix="descry-uploads-")
 
     def close(self) -> None:
@@ -210,8 +217,10 @@ class Service:
 
     def _stamp(self) -> object:
         """What tells the library from another one in its place; None where there is none."""
+        if is_address(self.path):
+            return self.path
         with suppress(OSError):
-            status = (self.path / CATALOG).stat()
+            status = Path(self.path, CATALOG).stat()
             return status.st_dev, status.st_ino
         return None
 
@@ -230,24 +239,25 @@ class Service:
     @contextmanager
     def reading(self) -> Iterator[Engine]:
         """An engine that nobody else uses meanwhile and that is asked no questions, only for one state of the items."""
-        engine, stamp = self._taken()
-        try:
-            with engine.library.catalog.snapshot():
-                yield engine
-        except sqlite3.Error:
-            engine.library.close()
-            raise
-        except BaseException:
+        with self._reading:
+            engine, stamp = self._taken()
+            try:
+                with engine.library.catalog.snapshot():
+                    yield engine
+            except (LibraryError, sqlite3.Error):
+                engine.library.close()
+                raise
+            except BaseException:
+                self._readers.put((engine, stamp))
+                raise
             self._readers.put((engine, stamp))
-            raise
-        self._readers.put((engine, stamp))
 
     def _taken(self) -> tuple[Engine, object]:
         now = self._stamp()
         with suppress(Empty):
             while True:
                 engine, stamp = self._readers.get_nowait()
-                if stamp == now:
+                if stamp == now and engine.library.is_connected:
                     return engine, stamp
                 engine.library.close()
         return self._opened(), now
@@ -270,7 +280,7 @@ class Service:
     def revision(self) -> str:
         """What changes whenever the library does."""
         with self.reading() as engine:
-            return f"{hash(self._stamp()) & 0xFFFFFFFF:x}-{engine.library.catalog.revision}"
+            return f"{crc32(repr(self._stamp()).encode()):x}-{engine.library.catalog.revision}"
 
     def _listed(self, engine: Engine, wanted: str, filters: tuple[Filter, ...], sort: str) -> Int64Array:
         """The ids that pass the filters, in order. Raises `QueryError`."""
@@ -345,26 +355,28 @@ class Service:
             catalog = engine.library.catalog
             return item, catalog.tags.of(id), catalog.listing.captions(item.path, most=CAPTIONS_AT_MOST)
 
-    def content(self, id: int) -> Content:
-        """The file of an item. Raises `NotHere`, `Gone`."""
+    def content(self, id: int, *, is_needed: bool = True) -> Content:
+        """The file of an item, which may not be there unless it `is_needed`. Raises `NotHere`, `Gone`."""
         with self.reading() as engine:
             item = _only(engine.library, id)
             file = engine.library.catalog.files_of([id])[id]
-        try:
-            status = item.path.stat()
-        except OSError as error:
-            raise Gone(f"The file of item {id} is not there now.") from error
-        if not S_ISREG(status.st_mode):
-            raise Gone(f"What lies at the place of item {id} is no file now.")
-        is_as_indexed = (status.st_size, status.st_mtime_ns) == (file.size, file.mtime_ns)
         fingerprint = file.fingerprint + item.part.encode() if file.fingerprint else b""
-        return Content(item, fingerprint, is_as_indexed, status.st_mtime_ns)
+        with suppress(OSError):
+            status = item.path.stat()
+            if S_ISREG(status.st_mode):
+                is_as_indexed = (status.st_size, status.st_mtime_ns) == (file.size, file.mtime_ns)
+                return Content(item, fingerprint, is_as_indexed, status.st_mtime_ns)
+        if is_needed:
+            raise _gone(id)
+        return Content(item, fingerprint, is_unchanged=False, mtime_ns=file.mtime_ns or 0, is_there=False)
 
     def thumbnail(self, content: Content, size: str) -> bytes:
-        """The image of an item as a JPEG in one of `SIDES`. Raises `NotHere`, `SourceError`."""
+        """The image of an item as a JPEG in one of `SIDES`. Raises `NotHere`, `Gone`, `SourceError`."""
         kept = self.thumbnails.get(content.fingerprint, size) if content.fingerprint else None
         if kept is not None:
             return kept
+        if not content.is_there:
+            raise _gone(content.item.id)
         if content.item.text:
             raise NotHere(f"Item {content.item.id} is {content.item.modality} and has no picture.")
         with open_image(content.item.path, content.item.part) as photo:
@@ -395,11 +407,11 @@ class Service:
 
     def status(self) -> dict[str, Any]:
         """What the library holds."""
-        count, size = held(self.path)
+        count, size = self.thumbnails.held()
         with self.reading() as engine:
             library, catalog = engine.library, engine.library.catalog
             return {
-                "library": str(self.path),
+                "library": self.name,
                 "version": version("descry"),
                 "encoder": library.encoder_name,
                 "revision": catalog.revision,
@@ -462,6 +474,10 @@ class Service:
                 yield paths
             except QueryError as error:  # where it lay is nobody's business
                 raise QueryError(str(error).replace(f"{folder}/", "")) from error
+
+
+def _gone(id: int | None) -> Gone:
+    return Gone(f"The file of item {id} is not there now.")
 
 
 def _only(library: Library, id: int) -> Item:
