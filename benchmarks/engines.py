@@ -31,7 +31,7 @@ Int64Array = npt.NDArray[np.int64]
 K = 10
 
 # What is asked of every engine that can be told how hard to look, and the questions whose time is taken.
-WISHED = 0.98
+TARGET_RECALL = 0.98
 TIMED, ROUNDS = 100, 5
 
 # Seconds for one round of questions: a slow engine is asked fewer of them, but at least `FEWEST`.
@@ -208,7 +208,7 @@ def _tuned(engine: Engine, questions: Float32Array, truth: Int64Array) -> Any:
     """Turns to the quickest setting that reaches the wished recall, or to the most thorough one."""
     for knob in engine.knobs:
         engine.turn(knob)
-        if recall(engine, questions, truth) >= WISHED:
+        if recall(engine, questions, truth) >= TARGET_RECALL:
             return knob
     return engine.knobs[-1] if engine.knobs else None
 
@@ -241,7 +241,7 @@ class Descry(Engine):
 
     def build(self, data: Data, folder: Path) -> None:
         with _library(data, folder) as library:  # tuned with every second question, as the other engines are
-            library.indexes.optimize("image", data.questions("aside")[0][::2], recall=WISHED)
+            library.indexes.optimize("image", data.questions("aside")[0][::2], recall=TARGET_RECALL)
 
     def open(self, folder: Path) -> None:
         from indexer.library import Library

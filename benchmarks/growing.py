@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.figures import Aim, Figure
 from benchmarks.machine import best_seconds, one_core, taken
-from benchmarks.searching import asked, each
+from benchmarks.searching import each, questions_of
 from benchmarks.setting import DIMENSION, Setting, make_library, short
 from benchmarks.synthetic import named_only, of_library
 from indexer.library import CATALOG, Library
@@ -63,7 +63,7 @@ def _tables(catalog: Path) -> dict[str, int]:
 # The shipped encoder's: ten millions of them fit on a disk.
 GROWN_DIMENSION = 256
 
-# Sizes from the smallest to the largest that is asked for, each about three times the one before.
+# Sizes from the smallest to the largest that is questions_of for, each about three times the one before.
 STEP = 10**0.5
 
 MEASURES = {"making": "processor seconds", "memory": "MB", "disk": "MB", "question": "ms"}
@@ -124,7 +124,7 @@ def _made(size: int, like: Path | None) -> dict[str, float]:
 
 def _milliseconds(path: Path) -> float:
     with Library.open(path) as library, one_core():
-        questions, _ = asked(library)
+        questions, _ = questions_of(library)
         index = library.index("image")
         each(index, questions[:ASKED])
         return 1000 / ASKED * best_seconds({"": lambda: each(index, questions[:ASKED])}, ROUNDS)[""]

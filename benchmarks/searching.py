@@ -87,13 +87,13 @@ def searching(setting: Setting) -> Iterator[Figure]:
     """Milliseconds of one question to the index itself, and the share of the ten nearest that is found."""
     for size in setting.sizes:
         with Library.open(setting.searched(size)) as library:
-            questions, truth = asked(library)
+            questions, truth = questions_of(library)
             label = setting.label(library, size)
             yield from _exact(library, questions, truth, label)
             yield from _approximate(library, questions, truth, label)
 
 
-def asked(library: Library) -> tuple[Float32Array, Int64Array]:
+def questions_of(library: Library) -> tuple[Float32Array, Int64Array]:
     """Half of the library's sentences `[q, dim]`, and the ids `[q, K]` of the photos nearest to each."""
     (sentences,) = library.catalog.vectors_since("text", -1)
     questions = np.ascontiguousarray(sentences.rows[1:SENTENCES:2])
@@ -121,11 +121,11 @@ def _beside_memory(
     name: str, index: VectorIndex, questions: Float32Array, memory: Float32Array, *, threads: int
 ) -> Figure:
     """The time of one question beside the least in which as many threads read as many bytes as float16 has."""
-    asked = cycle(questions)
+    turns = cycle(questions)
     parts = np.array_split(memory, threads)
     with ThreadPoolExecutor(threads) as pool:
         calls = {how: partial(_in_parts, pool, read, parts) for how, read in READERS.items()}
-        took = best_seconds({name: lambda: index.search(next(asked)[np.newaxis], K), **calls}, TURNS)
+        took = best_seconds({name: lambda: index.search(next(turns)[np.newaxis], K), **calls}, TURNS)
     own = took.pop(name)
     quickest = min(took, key=took.__getitem__)
     return Figure(name, 1000 * own, "ms", 1000 * took[quickest], f"reading float16's bytes by {quickest}", NEAR_MEMORY)

@@ -133,7 +133,7 @@ async def at_a_rate(server: Served, sentences: Sequence[str], rate: float, secon
             tasks.append(asyncio.create_task(ask(opened, sentences[number % len(sentences)], due)))
         await asyncio.gather(*tasks)
     used = server.cpu_seconds() - used
-    return {**_spread(took), "CPU ms a question": 1000 * used / count}
+    return {**_percentiles(took), "CPU ms a question": 1000 * used / count}
 
 
 async def at_once(server: Served, sentences: Sequence[str], clients: int, each: int) -> dict[str, Any]:
@@ -153,14 +153,14 @@ async def at_once(server: Served, sentences: Sequence[str], clients: int, each: 
         seconds, used = time.perf_counter() - began, server.cpu_seconds() - used
     means = [float(np.mean(took)) for took in own]
     return {
-        **_spread([one for took in own for one in took]),
+        **_percentiles([one for took in own for one in took]),
         "questions/s": clients * each / seconds,
         "CPU ms a question": 1000 * used / (clients * each),
         "slowest client, times the mean": max(means) / float(np.mean(means)),
     }
 
 
-def _spread(took: Sequence[float]) -> dict[str, float]:
+def _percentiles(took: Sequence[float]) -> dict[str, float]:
     p50, p95, p99 = np.percentile(took, (50, 95, 99))
     return {"p50 ms": float(p50), "p95 ms": float(p95), "p99 ms": float(p99), "most ms": max(took)}
 
@@ -238,8 +238,8 @@ def as_the_page_asks(sentence: str) -> dict[str, Any]:
     return {"query": sentence, "k": 100, "judge": True, "unique": True, "by_words": None}
 
 
-def own(library: Path, sentences: Sequence[str], *, whole: bool) -> dict[str, Any]:
-    """Descry's figures for a library; of questions alone, unless `whole`."""
+def own(library: Path, sentences: Sequence[str], *, questions_only: bool = False) -> dict[str, Any]:
+    """Descry's figures for a library; those of questions alone if `questions_only`."""
     port = free_port()
     with Library.open(library) as opened:
         ids = opened.catalog.ids(modality="image").tolist()
@@ -248,7 +248,7 @@ def own(library: Path, sentences: Sequence[str], *, whole: bool) -> dict[str, An
     command = descry("--library", library, "serve", "--port", str(port))
     with served(command, f"http://127.0.0.1:{port}", "/api/search", plain) as server:
         said |= measured(server, sentences)
-        if not whole:
+        if questions_only:
             return said
         page = server._replace(question=as_the_page_asks)
         said["as the page asks"] = asyncio.run(at_a_rate(page, sentences, RATE, SECONDS))
@@ -324,9 +324,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, default=user_cache_path("descry") / "benchmarks", help="for environments")
     options = parser.parse_args(arguments)
     sentences = list(json.loads(QUESTIONS.read_text(encoding="utf-8")))
-    found: dict[str, Any] = {"load": os.getloadavg()[0], "descry": own(options.library, sentences, whole=True)}
+    found: dict[str, Any] = {"load": os.getloadavg()[0], "descry": own(options.library, sentences)}
     if options.peer_library:
-        found["descry, the peer's encoder"] = own(options.peer_library, sentences, whole=False)
+        found["descry, the peer's encoder"] = own(options.peer_library, sentences, questions_only=True)
         try:
             found["clip-retrieval"] = peer(options.peer_library, options.work, sentences)
         except CannotRun as error:

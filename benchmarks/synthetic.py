@@ -26,7 +26,7 @@ PIECE = 65_536
 
 # A cluster's size, how far its vectors lie from the centre, in the centre's length, and how far questions lie from
 # their vector.
-CLUSTER, SPREAD, ASIDE = 250, 1.0, 0.8
+CLUSTER, DEVIATION, ASIDE = 250, 1.0, 0.8
 
 # Of photos that are made of others: how much of the difference of two goes onto a third. With less the library is of
 # copies; with this 27,000 made of 8,090 are asked for by sentences a little harder than 27,000 real ones (recall@10 of
@@ -93,7 +93,7 @@ class Clustered:
         chance = np.random.default_rng((self.seed, number))
         centres = scattered(chance, max(1, size // CLUSTER), self.dimension)
         own = centres[chance.integers(len(centres), size=size)]
-        return unit_rows(own + SPREAD * scattered(chance, size, self.dimension))
+        return unit_rows(own + DEVIATION * scattered(chance, size, self.dimension))
 
     def questions(self, count: int, among: int) -> Float32Array:
         """Questions `[count, dim]` that each have a vector among the first `among` which is nearest."""

@@ -7,7 +7,6 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -154,9 +153,6 @@ COMMANDS: dict[str, Callable[[Encoder, Options], Mapping[str, Any]]] = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Measures and prints; 0 done, 2 the request or the data was wrong."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if arguments[:1] == ["speed"]:  # as it was called before: nothing below `benchmarks` imports it
-        return int(import_module("benchmarks.__main__").main(arguments[1:]))
     options = _parser().parse_args(arguments)
     given = options.command in ANY_SET and Path(options.set).expanduser().exists()
     if options.command not in WITHOUT_DATA and options.data is None and not given:

@@ -34,10 +34,6 @@ MEASURES = (f"P@{FIRST}", f"B@{FIRST}", f"R@{DEEP}")
 NOBODY = -1
 
 
-def _subtracted(a: Float32Array, b: Float32Array, photos: Float32Array) -> Float32Array:
-    return photos @ weighted([a, b], [1.0, -1.0])
-
-
 def _penalised(a: Float32Array, b: Float32Array, photos: Float32Array) -> Float32Array:
     cosines = (photos @ b)[:, np.newaxis]
     return photos @ a - penalties(cosines, cosines.mean(axis=0), [1.0])
@@ -46,7 +42,7 @@ def _penalised(a: Float32Array, b: Float32Array, photos: Float32Array) -> Float3
 # Scores `[n]` of photos `[n, dim]` for A without B, given their unit vectors `[dim]`; others were tried, see PENALTY.
 WAYS: dict[str, Callable[[Float32Array, Float32Array, Float32Array], Float32Array]] = {
     "B ignored": lambda a, _b, photos: photos @ a,
-    "subtracted": _subtracted,
+    "subtracted": lambda a, b, photos: photos @ weighted([a, b], [1.0, -1.0]),
     "penalised": _penalised,
 }
 

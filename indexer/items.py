@@ -62,6 +62,6 @@ class Vectors:
         return len(self.ids)
 
 
-def spread(total: int, count: int) -> Int64Array:
+def evenly_spaced(total: int, count: int) -> Int64Array:
     """`count` places among `total`, evenly spread, or all if there are fewer: a sample that is always the same."""
     return np.linspace(0, total - 1, min(count, total), dtype=np.int64)

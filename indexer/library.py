@@ -115,9 +115,9 @@ class Library:
             except OSError as error:
                 raise cannot_write(self.path, TEXT_TOWER, error) from error
 
-    def has_text_tower(self, *, whole: bool = False) -> bool:
-        """Whether a light text tower of the library's encoder is stored, as it was written; byte by byte if `whole`."""
-        return _holds(self.path / TEXT_TOWER, str(self.catalog.meta()["checksum"]), whole=whole)
+    def has_text_tower(self, *, verify: bool = False) -> bool:
+        """Whether a light text tower of the library's encoder is stored; if `verify`, as it was written."""
+        return _holds(self.path / TEXT_TOWER, str(self.catalog.meta()["checksum"]), verify=verify)
 
     def has(self, encoder: Encoder) -> bool:
         """Whether the library's vectors are this encoder's."""
@@ -169,12 +169,12 @@ class Library:
 
         meta = self.catalog.meta()
 
-        def heavy() -> Encoder:
+        def full() -> Encoder:
             encoder = load_encoder(meta["encoder"], device=device)
             self.check(encoder)
             return encoder
 
-        makers = {"text": lambda: load_text_tower(stored), "image": lambda: heavy().tower("image")}
+        makers = {"text": lambda: load_text_tower(stored), "image": lambda: full().tower("image")}
         return Encoder(meta["encoder"], meta["dimension"], meta["checksum"], makers)
 
     def index(self, modality: str) -> VectorIndex:
@@ -284,13 +284,13 @@ def _write_manifest(folder: Path, purpose: str) -> None:
         new.write_text(json.dumps({"purpose": purpose, "files": files}, indent=1) + "\n", encoding="utf-8")
 
 
-def _holds(folder: Path, purpose: str, *, whole: bool = False) -> bool:
-    """Whether the folder was made for this purpose and its files have their sizes; their bytes too, if `whole`."""
+def _holds(folder: Path, purpose: str, *, verify: bool = False) -> bool:
+    """Whether the folder was made for this purpose and its files have their sizes; their bytes too, if `verify`."""
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         if manifest["purpose"] != purpose:
             return False
-        if whole:
+        if verify:
             return all(_state(folder / name) == state for name, state in manifest["files"].items())
         return all((folder / name).stat().st_size == size for name, (size, _) in manifest["files"].items())
     return False

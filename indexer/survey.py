@@ -216,8 +216,8 @@ def _roots(files: Files, paths: Iterable[Path | str], wished: Mapping[str, str])
             raise PathError(f"{root} is neither a folder nor a file.")
         if not _exists(root) and not files.knows(root):
             raise PathError(f"There is no folder or file {root}, or it may not be looked at.")
-    asked = {root: settings.get(root, Settings()) for root in roots}
-    return sorted(root for root in roots if rules_above(root, asked) is None)
+    own = {root: settings.get(root, Settings()) for root in roots}
+    return sorted(root for root in roots if rules_above(root, own) is None)
 
 
 def _changed(readers: Mapping[str, str], wished: Mapping[str, str]) -> dict[str, str]:

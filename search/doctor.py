@@ -216,7 +216,7 @@ def _vectors(library: Library) -> Finding:
 def _text_tower(library: Library) -> Finding:
     if not (library.path / TEXT_TOWER).exists():
         return Finding(State.OK, "none is stored: the encoder's is light, or is loaded whole")
-    sound = library.has_text_tower(whole=True)
+    sound = library.has_text_tower(verify=True)
     if not sound:
         says = "the stored text tower is damaged, or another encoder's: remove it"
         return Finding(State.NOTE, says, f"delete {library.path / TEXT_TOWER}; `descry index` stores it anew")

@@ -132,14 +132,14 @@ class Engine:
         return MODALITIES[modality].tower if modality in MODALITIES else modality
 
     def _embedded(self, tower: str, terms: Sequence[Term]) -> Float32Array:
-        asked = {(term.modality, term.value): term for term in terms}  # queries of one question share its terms
-        places = {key: place for place, key in enumerate(asked)}
-        values = [_value(term) for term in asked.values()]
+        distinct = {(term.modality, term.value): term for term in terms}  # queries of one question share its terms
+        places = {key: place for place, key in enumerate(distinct)}
+        values = [_value(term) for term in distinct.values()]
         if all(isinstance(value, str) for value in values):
             rows = embed_questions(self.encoder, values, tower=tower)
         else:
             prepare, prepared = self.encoder.tower(tower).prepare, []
-            for term, value in zip(asked.values(), values, strict=True):
+            for term, value in zip(distinct.values(), values, strict=True):
                 with _named(term):  # a photo is decoded only now
                     prepared.append(prepare(value))
             rows = self.encoder.tower(tower).embed(prepared)
@@ -227,7 +227,7 @@ class Engine:
 
         checksum = str(self.library.catalog.meta()["checksum"])
         known = self._remembered(("rivals", checksum), lambda: rivals(self.library))
-        return judge_for(checksum, known, asked=self._tower(query.asked), wanted=self._tower(query.wanted))
+        return judge_for(checksum, known, asked=self._tower(query.modality), wanted=self._tower(query.wanted))
 
     def _sorted(self, query: Query, candidates: Sequence[Candidate]) -> list[Candidate]:
         by_id = {candidate.id: candidate for candidate in candidates}
@@ -287,14 +287,14 @@ class Engine:
 
     def _remembered(self, question: tuple[object, ...], answer: Callable[[], Answer]) -> Answer:
         """What the catalog answers, kept until the library changes."""
-        asked = (self.library.catalog.revision, *question)
-        if asked not in self._kept:
+        key = (self.library.catalog.revision, *question)
+        if key not in self._kept:
             while len(self._kept) >= KEPT:
                 del self._kept[next(iter(self._kept))]
-            self._kept[asked] = found = answer()
+            self._kept[key] = found = answer()
             if isinstance(found, np.ndarray):
                 found.flags.writeable = False  # so that what an index makes of them is kept too
-        kept: Answer = self._kept[asked]
+        kept: Answer = self._kept[key]
         return kept
 
     # without a question

@@ -47,8 +47,8 @@ def server(service: Service) -> MCPServer[Any]:
     def search(query: Question, k: Number = 10, wanted: str = "image", filters: Filters = []) -> dict[str, Any]:  # noqa: B006
         """Find photos (or, with wanted="text", passages of texts) by what they show or say."""
         with told():
-            asked = SearchIn.model_validate({"query": query, "k": k, "wanted": wanted, "filters": filters})
-            return found(service.ask(service.query(asked, []), judge=True).result())
+            request = SearchIn.model_validate({"query": query, "k": k, "wanted": wanted, "filters": filters})
+            return found(service.ask(service.query(request, []), judge=True).result())
 
     @reading
     def similar(id: Id, k: Number = 10) -> dict[str, Any]:

@@ -20,14 +20,24 @@ if TYPE_CHECKING:
 PLAIN_EVERY = 10.0
 
 
-class Bar(Watcher):
-    """A bar with rate and time left."""
+class _Spoken(Watcher):
+    """Says on stderr what a run comes to, counted in some unit."""
 
     def __init__(self, unit: str = "files") -> None:
         self._unit = unit
 
     def stage(self, what: str) -> None:
         say(f"{what} ...")
+
+    def failed(self, failure: Failure) -> None:
+        say(f"skipped {shown(failure.path)}: {failure.reason}")
+
+    def noted(self, note: Failure) -> None:
+        say(f"note: {shown(note.path)}: {note.reason}")
+
+
+class Bar(_Spoken):
+    """A bar with rate and time left."""
 
     def begin(self, total: int) -> None:
         unit = f" {self._unit}"
@@ -44,24 +54,18 @@ class Bar(Watcher):
 
     def failed(self, failure: Failure) -> None:
         with tqdm.external_write_mode(file=sys.stderr):
-            _name(failure)
+            super().failed(failure)
 
     def noted(self, note: Failure) -> None:
         with tqdm.external_write_mode(file=sys.stderr):
-            _note(note)
+            super().noted(note)
 
     def end(self) -> None:
         self._bar.close()
 
 
-class Lines(Watcher):
+class Lines(_Spoken):
     """A line with rate and time left, every now and then."""
-
-    def __init__(self, unit: str = "files") -> None:
-        self._unit = unit
-
-    def stage(self, what: str) -> None:
-        say(f"{what} ...")
 
     def begin(self, total: int) -> None:
         self._total, self._done, self._items = total, 0, 0
@@ -85,12 +89,6 @@ class Lines(Watcher):
             return ""
         rate = self._done / (now - self._started)
         return f", {rate:.0f}/s, {tqdm.format_interval((self._total - self._done) / rate)} left"
-
-    def failed(self, failure: Failure) -> None:
-        _name(failure)
-
-    def noted(self, note: Failure) -> None:
-        _note(note)
 
 
 def watcher(unit: str = "files") -> Watcher:
@@ -125,11 +123,3 @@ def imported(report: Imported) -> str:
     }
     items = ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "nothing to import"
     return f"{items} in {report.seconds:.1f} s"
-
-
-def _name(failure: Failure) -> None:
-    say(f"skipped {shown(failure.path)}: {failure.reason}")
-
-
-def _note(note: Failure) -> None:
-    say(f"note: {shown(note.path)}: {note.reason}")

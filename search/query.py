@@ -142,7 +142,7 @@ class Query:
         return any(term.weight > 0 for term in self.terms) and any(term.weight < 0 for term in self.terms)
 
     @property
-    def asked(self) -> str:
+    def modality(self) -> str:
         """The modality of the terms that are wanted; "" if they are of several, or drawn to marked hits."""
         if self.right or self.wrong:
             return ""

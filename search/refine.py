@@ -29,16 +29,16 @@ KINDS = {"photos": "image", "texts": "text", "films": "video", "speech": "speech
 class Conversation:
     """What was asked, the last question last, and what was found; hits before `first` were shown before."""
 
-    asked: tuple[Query, ...] = ()
+    queries: tuple[Query, ...] = ()
     hits: tuple[Hit, ...] = ()
     first: int = 0
 
     @property
     def query(self) -> Query:
         """The question at hand. Raises `QueryError` if nothing was asked yet."""
-        if not self.asked:
+        if not self.queries:
             raise QueryError("Ask something first, as in: a dog on the beach")
-        return self.asked[-1]
+        return self.queries[-1]
 
     def hit(self, number: int) -> Hit:
         """The hit of a number that was shown. Raises `QueryError` if there is none."""
@@ -48,7 +48,7 @@ class Conversation:
 
     def ask(self, query: Query) -> Conversation:
         """Goes on with a new question; its answer is not known yet."""
-        return Conversation((*self.asked, query))
+        return Conversation((*self.queries, query))
 
     def answered(self, hits: Iterable[Hit]) -> Conversation:
         """Knows the answer."""
@@ -78,7 +78,7 @@ def step(conversation: Conversation, line: str) -> Conversation:
             said = next((group for group in match.groups() if group), "")
             return refinement.follow(conversation, said)
     literal = re.fullmatch(r"find\s+(.+)", line, flags=re.IGNORECASE)
-    if literal is None and conversation.asked:
+    if literal is None and conversation.queries:
         _check_spelling(line)
     return conversation.ask(parse(literal[1] if literal else line, k=PAGE))
 
@@ -189,7 +189,7 @@ def _next(conversation: Conversation, _: str) -> Conversation:
     if shown < query.k:
         raise QueryError("That was all.")
     longer = replace(query, k=query.k + PAGE)
-    return Conversation((*conversation.asked[:-1], longer), conversation.hits, shown)
+    return Conversation((*conversation.queries[:-1], longer), conversation.hits, shown)
 
 
 def _show(conversation: Conversation, number: str) -> Conversation:
@@ -209,9 +209,9 @@ def _toggle(conversation: Conversation, name: str) -> Conversation:
 
 
 def _back(conversation: Conversation, _: str) -> Conversation:
-    if len(conversation.asked) < 2:
+    if len(conversation.queries) < 2:
         raise QueryError("There is no question before this one.")
-    return Conversation(conversation.asked[:-1])
+    return Conversation(conversation.queries[:-1])
 
 
 _NUMBERS = r"(\d{1,9}(?:(?:\s*,\s*|\s+and\s+|\s+)\d{1,9})*)"

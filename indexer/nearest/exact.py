@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from indexer.items import Float32Array, Int64Array, Vectors, spread
+from indexer.items import Float32Array, Int64Array, Vectors, evenly_spaced
 from indexer.storage.stored_vectors import StoredVectors, is_sound
 
 if TYPE_CHECKING:
@@ -33,10 +33,10 @@ PREFILTER_FROM = 10_000_000
 # this part of all. Of 100,000 photos made of Flickr8k's, asked for by captions, 107 to 148 may be among the first ten
 # (370 at most), 551 to 663 among the first hundred; 2,048 instead of 512 cost 1.7 ms of 4.6, and too few a scan more:
 # then so many times as many.
-DEPTH, DEPTH_FOR_EACH, DEPTH_PART, AGAIN = 512, 16, 1 / 512, 8
+REFINE_K, REFINE_FACTOR, REFINE_SHARE, AGAIN = 512, 16, 1 / 512, 8
 
 # Neighbours that a GPU, which adds up in an order of its own, is asked for, for each one.
-GPU_DEPTH = 4
+GPU_REFINE_FACTOR = 4
 
 # What two ways to add up a cosine may differ by.
 ROUNDING = 1e-5
@@ -99,21 +99,21 @@ class Exact:
             from indexer.nearest.prefilter import Int8Prefilter
 
             self._prefilter = Int8Prefilter.of(self.pieces)
-        depth = max(DEPTH, DEPTH_FOR_EACH * k, int(DEPTH_PART * len(ids)))
-        while depth < len(ids):
-            rough, bound, near = self._prefilter.scan(query, depth, places)
+        refine_k = max(REFINE_K, REFINE_FACTOR * k, int(REFINE_SHARE * len(ids)))
+        while refine_k < len(ids):
+            approximate, bound, near = self._prefilter.scan(query, refine_k, places)
             # the k-th of some is no nearer than the k-th of all
             surely = nearest_stored(self.stored, self.ids[near[: 2 * k]], query, k)[0][-1]
-            if rough[-1] + bound < surely:
-                worth: Int64Array = self.ids[near[rough + bound >= surely]]
+            if approximate[-1] + bound < surely:
+                worth: Int64Array = self.ids[near[approximate + bound >= surely]]
                 return worth
-            depth *= AGAIN
+            refine_k *= AGAIN
         return ids
 
     def _nearest_of_many(
         self, queries: Float32Array, k: int, places: Int64Array | None
     ) -> tuple[Float32Array, Int64Array]:
-        if places is None and (near := self._by_gpu(queries, GPU_DEPTH * k)) is not None:
+        if places is None and (near := self._by_gpu(queries, GPU_REFINE_FACTOR * k)) is not None:
             candidates = [self.ids[own[own >= 0]] for own in near]
         else:
             ids = self.ids if places is None else self.ids[places]
@@ -140,13 +140,13 @@ class Exact:
                 scores[place] = np.sort(np.append(scores[place], products[place][worth]))[: -k - 1 : -1]
         return [np.concatenate(own) if own else ids[:0] for own in worth_ranking]
 
-    def _by_gpu(self, queries: Float32Array, depth: int) -> Int64Array | None:
-        """Places `[q, depth]` of the nearest by a GPU; None where none helps."""
+    def _by_gpu(self, queries: Float32Array, refine_k: int) -> Int64Array | None:
+        """Places `[q, refine_k]` of the nearest by a GPU; None where none helps."""
         from indexer.nearest import gpu
 
-        if depth > gpu.MOST or not gpu.wins(len(queries) * len(self) * queries.shape[1]):
+        if refine_k > gpu.MOST or not gpu.wins(len(queries) * len(self) * queries.shape[1]):
             return None
-        return None if self._gpu is None else gpu.nearest(self._gpu, queries, min(len(self), depth))
+        return None if self._gpu is None else gpu.nearest(self._gpu, queries, min(len(self), refine_k))
 
     @cached_property
     def _gpu(self) -> Any:
@@ -163,7 +163,7 @@ class Exact:
 
     def sample(self, count: int) -> Float32Array:
         """Rows `[m, dim]` that stand for all: `count` of them, evenly spread, or all if there are fewer."""
-        return self.stored.read(self.ids[spread(len(self), count)])
+        return self.stored.read(self.ids[evenly_spaced(len(self), count)])
 
 
 def best(scores: Float32Array, ids: Int64Array, k: int) -> tuple[Float32Array, Int64Array]:

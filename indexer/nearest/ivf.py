@@ -18,7 +18,7 @@ import faiss
 import numpy as np
 
 from indexer.atomic import atomic_write
-from indexer.items import Float32Array, Int64Array, Vectors, spread
+from indexer.items import Float32Array, Int64Array, Vectors, evenly_spaced
 from indexer.nearest.gpu import add_to_lists, gpus_for
 from indexer.nearest.ivf_parameters import FILTERED_REFINE, NPROBE, REFINE_K, nprobe_for
 from indexer.nearest.prefilter import bitmap
@@ -79,7 +79,7 @@ class IVF:
     ) -> IVF:
         """One without vectors, around centroids `[nlist, dim]`."""
         rotation = rotation_of(centroids.shape[1])
-        kept = sample[spread(len(sample), KEPT)].astype(np.float16)
+        kept = sample[evenly_spaced(len(sample), KEPT)].astype(np.float16)
         return cls(_faiss_index(centroids @ rotation, nprobe), rotation, kept, refine_k=refine_k)
 
     @classmethod
@@ -164,7 +164,7 @@ class IVF:
 
     def sample(self, count: int) -> Float32Array:
         """Rows `[m, dim]` that stand for all: up to `count` of those that were seen when the lists were made."""
-        return np.asarray(self._sample[spread(len(self._sample), count)], np.float32)
+        return np.asarray(self._sample[evenly_spaced(len(self._sample), count)], np.float32)
 
     def held(self, ids: Int64Array) -> Int64Array:
         """Which of the ids it holds; reads the ids of all vectors, 8 bytes each, and no code."""

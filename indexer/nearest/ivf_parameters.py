@@ -22,7 +22,7 @@ LOOKED_AT = 8
 # With a filter a question scans more lists, by two thirds of what the allowed share asks for (as a power), and no fewer
 # than this part of them, since few of tight lists hold what a filter leaves; and it reads deeper. Recall@10 of 1M x 256
 # with 5 / 10 / 50 % allowed: resampled photos 1 / 1 / 1, tight clusters .985 / .992 / .986 (docs/performance.md).
-SPREAD = 2 / 3
+WIDENING = 2 / 3
 LEAST_PART = 1 / 32
 FILTERED_REFINE = 4
 
@@ -58,9 +58,9 @@ class IVFParameters(NamedTuple):
 def nprobe_for(nprobe: int, nlist: int, k: int, candidates: int, total: int) -> int:
     """How many of `nlist` lists to scan, `nprobe` at least, for the `k` nearest of `candidates` allowed out of `total`.
 
-    With a filter more of them, see `SPREAD`, and some for each one that is asked for.
+    With a filter more of them, see `WIDENING`, and some for each one that is asked for.
     """
     least = max(nprobe, nlist * LEAST_PART) if candidates < total else nprobe
-    widened = least * (total / max(1, min(candidates, total))) ** SPREAD
+    widened = least * (total / max(1, min(candidates, total))) ** WIDENING
     deep = LOOKED_AT * k * nlist / max(1, candidates)
     return int(min(nlist, math.ceil(max(nprobe, widened, deep))))

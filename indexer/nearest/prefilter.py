@@ -71,9 +71,9 @@ class Int8Prefilter:
         self._codes.add_sa_codes(codes)
 
     def scan(
-        self, query: Float32Array, depth: int, places: Int64Array | None = None
+        self, query: Float32Array, refine_k: int, places: Int64Array | None = None
     ) -> tuple[Float32Array, float, Int64Array]:
-        """The `depth` best of a query `[dim]` by their codes, best first: cosines `[depth]`, bound, places `[depth]`.
+        """The `refine_k` best of a query `[dim]` by their codes, best first: cosines, their error bound, and places.
 
         Only `places` count, of which there must be as many; None for all. No cosine of any vector with the query, were
         it found or not, is farther than the bound from what its code says.
@@ -84,10 +84,10 @@ class Int8Prefilter:
         left_out = float(np.linalg.norm(in_steps - step * counted))
         bound = self._left_out * float(np.linalg.norm(in_steps)) + self._longest * left_out
         rounding = len(query) * EPSILON
-        scores, found = self._best(counted[np.newaxis], depth, None if places is None else bitmap(places))
+        scores, found = self._best(counted[np.newaxis], refine_k, None if places is None else bitmap(places))
         return scores * np.float32(step), (1 + rounding) * bound + rounding, found
 
-    def _best(self, counted: Float32Array, depth: int, selector: Any) -> tuple[Float32Array, Int64Array]:
+    def _best(self, counted: Float32Array, refine_k: int, selector: Any) -> tuple[Float32Array, Int64Array]:
         parts = min(processors(), max(1, self._codes.ntotal * self._codes.d // SHARE))
         ends = np.linspace(0, len(self), parts + 1, dtype=np.int64).tolist()
 
@@ -97,14 +97,14 @@ class Int8Prefilter:
             both = within if selector is None else faiss.IDSelectorAnd(within, selector)
             parameters.sel = selector if parts == 1 else both
             with one_thread():
-                scores, places = self._codes.search(counted, depth, params=parameters)
+                scores, places = self._codes.search(counted, refine_k, params=parameters)
             return scores[0], places[0]
 
         if parts == 1:
             return part(0, len(self))
         found = list(_threads(parts).map(part, ends[:-1], ends[1:]))
         scores, places = (np.concatenate(some) for some in zip(*found, strict=True))
-        order = np.argsort(-scores, kind="stable")[:depth]
+        order = np.argsort(-scores, kind="stable")[:refine_k]
         return scores[order], places[order]
 
 

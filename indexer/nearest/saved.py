@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from indexer.items import Float32Array, Int64Array, spread
+from indexer.items import Float32Array, Int64Array, evenly_spaced
 from indexer.nearest.exact import best
 from indexer.nearest.ivf_parameters import nprobe_for
 
@@ -224,7 +224,7 @@ class MappedIVF:
 
     def sample(self, count: int) -> Float32Array:
         """Rows `[m, dim]` that stand for all: up to `count` of those that were seen when the lists were made."""
-        return self.rows[spread(len(self.rows), count)].astype(np.float32)
+        return self.rows[evenly_spaced(len(self.rows), count)].astype(np.float32)
 
 
 def estimates(codes: Codes, query: Float32Array, centroid: Float32Array) -> Float32Array:

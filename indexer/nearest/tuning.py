@@ -164,9 +164,11 @@ def _enough(found: Int64Array, truth: Int64Array, target: float, *, errors: floa
         at = np.flatnonzero(np.isin(row, true[true >= 0]))
         own[: len(at)] = at
     hits = (places < np.array(REFINE_KS)[:, np.newaxis, np.newaxis]).sum(axis=2)
-    recalls = hits / np.maximum(1, (truth >= 0).sum(axis=1))  # [depths, q]
+    recalls = hits / np.maximum(1, (truth >= 0).sum(axis=1))  # [refine_ks, q]
     surely = recalls.mean(axis=1) - errors * recalls.std(axis=1) / np.sqrt(len(truth))
-    return next((depth for depth, recall in zip(REFINE_KS, surely.tolist(), strict=True) if recall >= target), None)
+    return next(
+        (refine_k for refine_k, recall in zip(REFINE_KS, surely.tolist(), strict=True) if recall >= target), None
+    )
 
 
 def exact_milliseconds(catalog: Catalog, ids: Int64Array, questions: Float32Array) -> float:

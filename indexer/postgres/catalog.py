@@ -19,7 +19,7 @@ import numpy as np
 from psycopg.types.json import Jsonb
 
 from indexer.errors import LibraryError, LibraryNotFound, LibraryTooNew
-from indexer.items import Float32Array, Int64Array, Item, Source, Vectors, spread
+from indexer.items import Float32Array, Int64Array, Item, Source, Vectors, evenly_spaced
 from indexer.nearest.exact import best, cosines
 from indexer.postgres import schema
 from indexer.postgres.connection import Connection, HalfVector, as_array, half_vectors
@@ -385,7 +385,7 @@ class PostgresCatalog(Catalog):
         )
 
     def _spread(self, modality: str, count: int) -> Float32Array:
-        places = spread(self.count(modality), count)
+        places = evenly_spaced(self.count(modality), count)
         ids = self.server.native(
             "SELECT id FROM (SELECT id, row_number() OVER (ORDER BY id) - 1 AS place FROM vectors WHERE modality = %s) "
             "AS placed WHERE place = ANY(%s::bigint[]) ORDER BY id",

@@ -197,17 +197,14 @@ def in_our_words(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        raise _trouble(path, error) from error
+        # SQLite says "full" where the disk is, and "I/O error" where its log could not grow
+        if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_FULL", "SQLITE_IOERR")):
+            raise LibraryFull(path.parent, error) from error
+        raise LibraryError(
+            f"The library {path.parent} cannot be used ({error}): see who may read and write there, and who has it "
+            "open."
+        ) from error
     except sqlite3.DatabaseError as error:
         raise LibraryDamaged(
             f"The catalog {path} cannot be read ({error}): move {path.parent} away and index again."
         ) from error
-
-
-def _trouble(path: Path, error: sqlite3.OperationalError) -> LibraryError:
-    # SQLite says "full" where the disk is, and "I/O error" where its log could not grow
-    if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_FULL", "SQLITE_IOERR")):
-        return LibraryFull(path.parent, error)
-    return LibraryError(
-        f"The library {path.parent} cannot be used ({error}): see who may read and write there, and who has it open."
-    )

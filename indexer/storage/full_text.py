@@ -86,8 +86,8 @@ def match_word(catalog: Database, word: str, modality: str) -> set[int]:
     that it lies in, and by a description or a caption of its photo.
     """
     text = f'"{word}"'
-    asked = {"text": text, "name": f"{text}*" if len(word) >= SHORTEST_PREFIX else text, "modality": modality}
-    found = {id for (id,) in catalog.connection.execute(IN_NAMES, asked)}
+    parameters = {"text": text, "name": f"{text}*" if len(word) >= SHORTEST_PREFIX else text, "modality": modality}
+    found = {id for (id,) in catalog.connection.execute(IN_NAMES, parameters)}
     count = catalog.scalar("SELECT count(*) FROM text_words WHERE text_words MATCH ?", (text,))
     if 0 < count <= MOST_CAPTIONS:
         places = json.dumps([*_captioned(catalog, text)])
@@ -185,10 +185,10 @@ class ReadWords:
         if len(word) < SHORTEST or not self.is_there:
             return set()
         matching = "FROM read_words JOIN items ON items.id = read_words.rowid WHERE read_words MATCH ? AND modality = ?"
-        asked = (f'"{word}"', modality)
+        parameters = (f'"{word}"', modality)
         if len(word) >= WITHIN or re.search(r"\d", word):
-            return {id for (id,) in self._connection.execute(f"SELECT items.id {matching}", asked)}
-        rows = self._connection.execute(f"SELECT items.id, items.words {matching} LIMIT {MOST_PHOTOS}", asked)
+            return {id for (id,) in self._connection.execute(f"SELECT items.id {matching}", parameters)}
+        rows = self._connection.execute(f"SELECT items.id, items.words {matching} LIMIT {MOST_PHOTOS}", parameters)
         is_held = re.compile(rf"\b{re.escape(word)}" + (r"\b" if len(word) == SHORTEST else ""), re.IGNORECASE).search
         return {id for id, words in rows if is_held(words)}
 

@@ -62,7 +62,7 @@ def unpack(records: Records, dimension: int) -> Float32Array:
     return rows
 
 
-def rough_scores(records: Records, query: Float32Array) -> tuple[Float32Array, Float32Array]:
+def approximate_scores(records: Records, query: Float32Array) -> tuple[Float32Array, Float32Array]:
     """The inner products `[n]` with a query `[dim]` by the upper eight bits alone, and their standard deviations `[n]`.
 
     A third of the work of `unpack`: 10,000 records of 512 dimensions in 1.9 ms instead of 11.

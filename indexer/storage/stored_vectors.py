@@ -25,15 +25,15 @@ import numpy.typing as npt
 
 from indexer.errors import DamageWarning, LibraryDamaged, LibraryError, cannot_write, reason_of
 from indexer.items import Float32Array, Int64Array
-from indexer.storage.packing import Records, pack, rough_scores, unpack, width
+from indexer.storage.packing import Records, approximate_scores, pack, unpack, width
 
 # Ids that lie at most so many places apart on average, in pieces of so many, are read in one piece.
 DENSE, BLOCK = 4, 512
 
-# Standard deviations that a rough score may be off and still be looked at exactly: more are one in 10**9.
+# Standard deviations that an approximate score may be off and still be looked at exactly: more are one in 10**9.
 DEVIATIONS = 6
 
-# What no rough score of unit vectors exceeds, nor its deviation.
+# What no approximate score of unit vectors exceeds, nor its deviation.
 BEYOND = 1.2
 
 # How far from one the length of a vector may be.
@@ -164,7 +164,7 @@ class StoredVectors:
         scores, deviations = np.empty(len(ids), np.float32), np.empty(len(ids), np.float32)
         for start, records in self._blocks(ids):
             part = slice(start, start + len(records))
-            scores[part], deviations[part] = rough_scores(records, query)
+            scores[part], deviations[part] = approximate_scores(records, query)
         # of a vector that is damaged the scores may be beyond any cosine: it is looked at, and hides no other
         beyond = ~((np.abs(scores) < BEYOND) & (deviations < BEYOND))
         scores[beyond], deviations[beyond] = 0, BEYOND

@@ -291,7 +291,7 @@ class Contents:
             while rows := cursor.fetchmany(at_once or BATCH):
                 yield rows
 
-    def halves(self, ids: Sequence[int]) -> npt.NDArray[np.float16]:
+    def float16_rows(self, ids: Sequence[int]) -> npt.NDArray[np.float16]:
         """The vectors of items as `[n, dim]` float16, which rounds none of them."""
         return self._catalog.stored.read(np.array(ids, np.int64)).astype("<f2")
 

@@ -50,10 +50,10 @@ def write(contents: Contents, path: Path) -> None:
             with _column(archive, name, dtype, (count,)) as file:
                 for rows in contents.columns(name, at_once=rows_of_bytes(dtype.itemsize)):
                     file.write(np.array([value for (value,) in rows], dtype).tobytes())
-        # halves hardly compress
+        # float16 hardly compresses
         with _column(archive, "vector", np.dtype("<f2"), (count, contents.dimension), ZIP_STORED) as file:
             for rows in contents.columns("id"):
-                file.write(contents.halves([id for (id,) in rows]).tobytes())
+                file.write(contents.float16_rows([id for (id,) in rows]).tobytes())
 
 
 def _column(

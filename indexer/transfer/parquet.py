@@ -50,7 +50,7 @@ def write(contents: Contents, path: Path) -> None:
     with pa.parquet.ParquetWriter(path, schema, compression="zstd") as writer:
         for rows in contents.columns(*names):
             columns = list(zip(*rows, strict=True))
-            values = contents.halves(columns[0]).astype(np.float32).ravel()
+            values = contents.float16_rows(columns[0]).astype(np.float32).ravel()
             arrays = [pa.array(column, kind) for column, (_, kind) in zip(columns, fields, strict=True)]
             arrays.append(pa.FixedSizeListArray.from_arrays(values, contents.dimension))
             writer.write_batch(pa.record_batch(arrays, schema=schema))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from indexer.items import Float32Array, spread
+from indexer.items import Float32Array, evenly_spaced
 from indexer.library import Library
 from search.options import Finite
 from search.terminal import write
@@ -27,24 +27,24 @@ ASKED_BY = {"image": "text", "text": "image"}
 
 
 class Optimized(NamedTuple):
-    """What was found of a modality, and what it was asked: "2000 of the library's own text vectors"."""
+    """What was found of a modality, and by which questions: "2000 of the library's own text vectors"."""
 
     result: TuningResult
-    asked: str
+    questions: str
 
 
 def optimize_all(library: Library, *, recall: float) -> Iterator[Optimized]:
     """Tunes every modality of the library for a wished recall@10, see `Library.optimize`."""
     for modality in sorted(library.catalog.counts()):
-        rows, asked = _questions(library, modality)
-        yield Optimized(library.indexes.optimize(modality, rows, recall=recall), asked)
+        rows, questions = _questions(library, modality)
+        yield Optimized(library.indexes.optimize(modality, rows, recall=recall), questions)
 
 
 def renew(library: Library) -> Iterator[Optimized]:
     """Tunes what has outgrown the index that was chosen for it, for the recall that was wished then."""
     for modality, choice in library.indexes.outgrown().items():
-        rows, asked = _questions(library, modality)
-        yield Optimized(library.indexes.optimize(modality, rows, recall=choice.target), asked)
+        rows, questions = _questions(library, modality)
+        yield Optimized(library.indexes.optimize(modality, rows, recall=choice.target), questions)
 
 
 def _questions(library: Library, modality: str) -> tuple[Float32Array, str]:
@@ -56,7 +56,7 @@ def _questions(library: Library, modality: str) -> tuple[Float32Array, str]:
     if library.catalog.counts().get(other, 0) >= QUESTIONS:
         return library.index(other).sample(QUESTIONS), f"{QUESTIONS} of the library's own {other} vectors"
     words = shipped_words()
-    chosen = [words[place] for place in spread(len(words), QUESTIONS)]
+    chosen = [words[place] for place in evenly_spaced(len(words), QUESTIONS)]
     return embed_texts(library.encoder(), chosen), f"{QUESTIONS} general sentences"
 
 
@@ -66,7 +66,9 @@ def explained(optimized: Optimized) -> str:
     name = f"{result.modality}: {result.vectors:,} vectors"
     if tried is None:
         return f"{name}, exact: {result.exact:.2f} ms a query\n  so few are best searched without missing any"
-    measured = f"by half of {optimized.asked}; with the others recall@10 {tried.recall:.3f}, {result.target:g} wished"
+    measured = (
+        f"by half of {optimized.questions}; with the others recall@10 {tried.recall:.3f}, {result.target:g} wished"
+    )
     times = f"{result.milliseconds:.2f} ms a query, {result.exact:.2f} ms when exact"
     if result.pays:
         return (

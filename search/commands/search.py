@@ -46,7 +46,7 @@ SHOWN = 5
 # A word with a dash before it is no option: those of one letter are followed by nothing or by digits, as in -k10.
 _TAKEN_AWAY = re.compile(r"-(?:[^\W\d]{2}|[\d.]+:|[\"/~]|id:)")
 
-Asked = tuple[str, Query]  # where it stands, "" or file and line, for messages, and the query
+PlacedQuery = tuple[str, Query]  # where it stands, "" or file and line, for messages, and the query
 Find = Callable[["Engine", list[Query]], "list[list[Hit]]"]
 
 
@@ -73,7 +73,7 @@ class Asking(click.Command):
 )
 @search_options(k=10, wanted="image")
 @click.pass_obj
-def search(library: Path, /, words: tuple[str, ...], spoken: Path | None, output: Output, **asked: Any) -> None:
+def search(library: Path, /, words: tuple[str, ...], spoken: Path | None, output: Output, **options: Any) -> None:
     """Find what fits a sentence, a photo, or several of both.
 
     Words in a row are one sentence; a file is what it shows, id:12 an earlier hit; + and - add and subtract what
@@ -88,7 +88,7 @@ def search(library: Path, /, words: tuple[str, ...], spoken: Path | None, output
         words = (*words, _heard(library, spoken))
     # else a file's name may have blanks
     is_one = output.queries_from is None and (len(words) == 1 or not any(" " in word for word in words))
-    answer(library, words, output, lambda words: _dated(words, **asked) if is_one else parse(words, **asked))
+    answer(library, words, output, lambda words: _dated(words, **options) if is_one else parse(words, **options))
 
 
 def _heard(library: Path, recording: Path) -> str:
@@ -107,17 +107,17 @@ def _heard(library: Path, recording: Path) -> str:
     return said
 
 
-def _dated(words: Sequence[str], *, filters: tuple[Filter, ...], **asked: Any) -> Query:
+def _dated(words: Sequence[str], *, filters: tuple[Filter, ...], **options: Any) -> Query:
     """The query; a question that ends with a period, as in "the beach last summer", is about photos of that time."""
     from search.dates import in_question
 
     question = " ".join(words).strip()
     found = in_question(question)
     if found is None:
-        return parse(words, filters=filters, **asked)
+        return parse(words, filters=filters, **options)
     rest, days, said = found
     say(f"note: {said!r} is read as --on {str(days)!r}; within quotes it stays a part of the sentence")
-    return replace(parse(rest, filters=(*filters, Filter("on", str(days))), **asked), words=question)
+    return replace(parse(rest, filters=(*filters, Filter("on", str(days))), **options), words=question)
 
 
 @click.command()
@@ -125,14 +125,14 @@ def _dated(words: Sequence[str], *, filters: tuple[Filter, ...], **asked: Any) -
 @click.option("--best-of-each", is_flag=True, help="What resembles any of several, instead of all of them together.")
 @search_options(k=10, wanted="image")
 @click.pass_obj
-def similar(library: Path, /, things: tuple[str, ...], output: Output, **asked: Any) -> None:
+def similar(library: Path, /, things: tuple[str, ...], output: Output, **options: Any) -> None:
     """Find photos like a photo or like several: files, which need not be in the library, or ids of earlier hits.
 
     \b
     descry similar dog.jpg
     descry similar id:12 id:31
     """
-    answer(library, things, output, lambda things: like(*things, **asked))
+    answer(library, things, output, lambda things: like(*things, **options))
 
 
 @click.command()
@@ -140,7 +140,7 @@ def similar(library: Path, /, things: tuple[str, ...], output: Output, **asked: 
 @click.option("--labels", type=click.Path(path_type=Path), metavar="FILE", help="Choose among the lines of FILE.")
 @search_options(k=5, wanted="text")
 @click.pass_obj
-def describe(library: Path, /, photo: str | None, labels: Path | None, output: Output, **asked: Any) -> None:
+def describe(library: Path, /, photo: str | None, labels: Path | None, output: Output, **options: Any) -> None:
     """Find the sentences that fit a photo, among the indexed texts or the lines of a file.
 
     \b
@@ -151,7 +151,7 @@ def describe(library: Path, /, photo: str | None, labels: Path | None, output: O
     from search.labels import ranker
 
     find = None if labels is None else ranker(labels)
-    answer(library, [] if photo is None else [photo], output, lambda photos: like(*photos, **asked), find)
+    answer(library, [] if photo is None else [photo], output, lambda photos: like(*photos, **options), find)
 
 
 @click.command("list")
@@ -231,7 +231,7 @@ def answer(
         _finish(sinks)
 
 
-def _queries(file: BinaryIO, ask: Callable[[Sequence[str]], Query]) -> Iterator[Asked]:
+def _queries(file: BinaryIO, ask: Callable[[Sequence[str]], Query]) -> Iterator[PlacedQuery]:
     """The queries of a file's lines. Raises `QueryError`, naming the line."""
     name = getattr(file, "name", "standard input")
     place = f"{name}: "
@@ -245,7 +245,7 @@ def _queries(file: BinaryIO, ask: Callable[[Sequence[str]], Query]) -> Iterator[
         raise QueryError(f"{place}{error}") from error
 
 
-def _found(engine: Engine, batch: Sequence[Asked], find: Find) -> list[list[Hit]]:
+def _found(engine: Engine, batch: Sequence[PlacedQuery], find: Find) -> list[list[Hit]]:
     """The hits of each query. Raises `QueryError`, naming the line of the first that cannot be answered."""
     try:
         return find(engine, [query for _, query in batch])

@@ -119,7 +119,7 @@ def draw(photo: Path, heats: Sequence[Heat]) -> Image.Image:
 
 def warmed(plain: Image.Image, heat: Heat, low: float, high: float) -> Image.Image:
     """A photo in grey with heat laid over it: `low` and all below it black, `high` brightest; unseen edges are grey."""
-    cosines, seen = _spread(heat, plain.size)
+    cosines, seen = _upsampled(heat, plain.size)
     warmth = np.clip((cosines - low) / max(high - low, 1e-6), 0, 1)
     share = np.where(seen, COLDEST + (WARMEST - COLDEST) * warmth, 0)[..., np.newaxis]
     grey = np.asarray(ImageOps.grayscale(plain), np.float32)[..., np.newaxis]
@@ -127,7 +127,7 @@ def warmed(plain: Image.Image, heat: Heat, low: float, high: float) -> Image.Ima
     return Image.fromarray(mixed.round().astype(np.uint8))
 
 
-def _spread(heat: Heat, size: tuple[int, int]) -> tuple[Float32Array, npt.NDArray[np.bool_]]:
+def _upsampled(heat: Heat, size: tuple[int, int]) -> tuple[Float32Array, npt.NDArray[np.bool_]]:
     """The cells' cosines for every pixel of a photo, `[h, w]`, and whether the encoder saw the pixel."""
     width, height = size
     left, right = (round(heat.box[side] * width) for side in (0, 2))

@@ -309,9 +309,9 @@ def create_app(
         openapi_extra={"requestBody": _SEARCH_BODY},
     )
     async def search(request: Request) -> Response:
-        asked, photos = await _asked(request)
+        question, photos = await _question(request)
         with service.uploaded(photos) as paths:
-            answers = await _in_time(service.ask(service.query(asked, paths), judge=asked.judge))
+            answers = await _in_time(service.ask(service.query(question, paths), judge=question.judge))
         return JSONResponse(found(answers), headers={"Cache-Control": "no-store"})
 
     @app.get("/api/tags", response_model=schemas.Tags, tags=["library"], summary="The tags there are")
@@ -325,8 +325,8 @@ def create_app(
         tags=["library"],
         summary="Tag items, or take a tag off them",
     )
-    def tag(asked: TagIn) -> Response:
-        return JSONResponse({"tags": service.tag(asked.tag, asked.ids, remove=asked.remove)})
+    def tag(request: TagIn) -> Response:
+        return JSONResponse({"tags": service.tag(request.tag, request.ids, remove=request.remove)})
 
     @app.get("/api/groups", response_model=schemas.Groups, tags=["overview"], summary="Groups of alike photos")
     async def groups(number: Annotated[int | None, Query(ge=1, le=1000)] = None) -> Response:
@@ -384,8 +384,8 @@ def create_app(
         description="Events `progress` with total, files, items and failed; in the end `failed` for each file that "
         "could not be read (the last 100), and `end` with the report or a `problem`. Hanging up does not stop the run.",
     )
-    async def index(asked: IndexIn) -> Response:
-        await asyncio.to_thread(indexing.start, asked.path)
+    async def index(request: IndexIn) -> Response:
+        await asyncio.to_thread(indexing.start, request.path)
         return StreamingResponse(_as_events(indexing.events()), media_type="text/event-stream", headers=LIVE)
 
     @app.get(
@@ -446,7 +446,7 @@ _SEARCH_BODY = {
 }
 
 
-async def _asked(request: Request) -> tuple[SearchIn, Sequence[bytes]]:
+async def _question(request: Request) -> tuple[SearchIn, Sequence[bytes]]:
     """The question of a request, and the photos that came with it. Raises `RequestValidationError`."""
     photos: list[bytes] = []
     if request.headers.get("content-type", "").startswith("multipart/form-data"):

@@ -19,13 +19,13 @@ QUESTION = 2000
 PHOTOS_AT_MOST = 4
 
 
-class Asked(BaseModel):
+class RequestModel(BaseModel):
     """A part of a request. A field that is misspelt is refused instead of ignored."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class TermIn(Asked):
+class TermIn(RequestModel):
     """A part of a question: a sentence, an item of the library, or a photo that came with the request."""
 
     text: str | None = Field(None, min_length=1, max_length=QUESTION, description="A sentence.")
@@ -40,7 +40,7 @@ class TermIn(Asked):
         return self
 
 
-class FilterIn(Asked):
+class FilterIn(RequestModel):
     """A condition on what may be found at all, as on the command line: `{"field": "camera", "value": "canon"}`."""
 
     field: str = Field(max_length=40, description="One of the filters of `descry search --help`, without dashes.")
@@ -48,7 +48,7 @@ class FilterIn(Asked):
     negated: bool = Field(False, description="Lets through what the filter does not.")
 
 
-class SearchIn(Asked):
+class SearchIn(RequestModel):
     """A question, as `search.Query` has it. What it asks for is `query`, in words, and `terms`, added up."""
 
     query: str = Field("", max_length=QUESTION, description='Words, as of the command line: "a beach -people id:12".')
@@ -75,7 +75,7 @@ class SearchIn(Asked):
     judge: bool = Field(False, description="Gives the hits that fit their probability, and keeps the others.")
 
 
-class TagIn(Asked):
+class TagIn(RequestModel):
     """A tag for items, or to be taken off them."""
 
     tag: str = Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$")
@@ -83,7 +83,7 @@ class TagIn(Asked):
     remove: bool = False
 
 
-class IndexIn(Asked):
+class IndexIn(RequestModel):
     """A folder to index, at or below a folder that `GET /api/folders` tells of."""
 
     path: str = Field(min_length=1, max_length=4096)

@@ -75,7 +75,7 @@ SHOWN = {
 }
 
 # Fields of a request that are fields of `Query`.
-WAYS = ("k", "wanted", "sort", "relevant", "fits", "unique", "diverse", "by_words", "best_of_each", "include_self")
+OPTIONS = ("k", "wanted", "sort", "relevant", "fits", "unique", "diverse", "by_words", "best_of_each", "include_self")
 
 # Filters and words that are offered to who is writing.
 FILTERS_OFFERED = 4
@@ -424,19 +424,19 @@ class Service:
 
     # questions
 
-    def query(self, asked: SearchIn, photos: Sequence[Path]) -> Query:
+    def query(self, request: SearchIn, photos: Sequence[Path]) -> Query:
         """The query that a request means. No name in it is looked for on the disk. Raises `QueryError`."""
-        terms = [] if not asked.query.strip() else list(parse(asked.query, files=False).terms)
-        for term in asked.terms:
+        terms = [] if not request.query.strip() else list(parse(request.query, files=False).terms)
+        for term in request.terms:
             if term.photo is not None and term.photo >= len(photos):
                 raise QueryError(f"There is no photo {term.photo}: {len(photos)} came with the question.")
             value: Any = photos[term.photo] if term.photo is not None else term.id or term.text
             modality = STORED if term.id else "image" if term.photo is not None else "text"
             terms.append(Term(modality, value, term.weight))
-        ways = {name: getattr(asked, name) for name in WAYS}
-        ways |= {"right": tuple(asked.right), "wrong": tuple(asked.wrong)}
-        filters = tuple(Filter(one.field, one.value, one.negated) for one in asked.filters)
-        return Query(tuple(terms), filters=filters, words=asked.query, **ways)
+        options = {name: getattr(request, name) for name in OPTIONS}
+        options |= {"right": tuple(request.right), "wrong": tuple(request.wrong)}
+        filters = tuple(Filter(one.field, one.value, one.negated) for one in request.filters)
+        return Query(tuple(terms), filters=filters, words=request.query, **options)
 
     def ask(self, query: Query, *, judge: bool) -> Future[Answers]:
         """The answer to a query; with `judge`, behind it those of its hits that fit, with their probabilities."""

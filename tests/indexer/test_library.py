@@ -318,15 +318,15 @@ def test_a_stored_text_tower_that_is_damaged_or_another_encoders_is_not_used_and
     colors = color_encoder()
     encoder = Encoder("colors", 4, "0", colors.makers, store_text)
     with Library.create(tmp_path, encoder) as library:
-        assert library.has_text_tower(whole=True)
+        assert library.has_text_tower(verify=True)
         weights = library.path / TEXT_TOWER / "weights"
         weights.write_bytes(b"weightz")
         assert library.has_text_tower()  # sizes only are looked at before a question
-        assert not library.has_text_tower(whole=True)
+        assert not library.has_text_tower(verify=True)
         weights.write_bytes(b"weight")
         assert not library.has_text_tower()
     with Library.create(tmp_path, encoder) as library:
-        assert library.has_text_tower(whole=True)
+        assert library.has_text_tower(verify=True)
         library.catalog.set_meta(checksum="1")
         assert not library.has_text_tower()
 

@@ -105,7 +105,7 @@ def test_a_filter_of_a_wrong_form_is_named_with_the_right_ones(talk: Conversatio
 def test_next_asks_for_more_and_shows_only_those(talk: Conversation) -> None:
     after = step(talk, "next")
     assert (after.query.k, after.first) == (2 * PAGE, PAGE)
-    assert len(after.asked) == 1  # the same question
+    assert len(after.queries) == 1  # the same question
 
 
 def test_after_the_last_there_is_no_next(talk: Conversation) -> None:

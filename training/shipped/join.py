@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from indexer.encoders.embedded_image import Head
-from indexer.items import Int64Array, spread
+from indexer.items import Int64Array, evenly_spaced
 from training.align import Float64Array, cca, moments, ridge
 from training.data import Sampler
 from training.loop import Loop, write_log
@@ -145,7 +145,7 @@ def _csls(answer: Answer, photos: Tensor, sentences: Tensor, how: Join) -> Answe
     other kind: hubs, near to everything, crowd out right answers. Each side holds its own excess in one of the two
     dimensions and the root of `room` in the other.
     """
-    near = [rows[torch.from_numpy(spread(len(rows), SAMPLE))] for rows in (photos, sentences)]
+    near = [rows[torch.from_numpy(evenly_spaced(len(rows), SAMPLE))] for rows in (photos, sentences)]
     typical = [_nearness(near[kind], near[1 - kind], how.neighbours).mean() for kind in (0, 1)]
     constant = how.room**0.5
 

@@ -65,7 +65,7 @@ def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Kin
 
 
 def with_a_prefilter(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"PREFILTER_FROM": 0, "DEPTH": 3, "DEPTH_FOR_EACH": 2, "DEPTH_PART": 0, "AGAIN": 2}.items():
+    for name, value in {"PREFILTER_FROM": 0, "REFINE_K": 3, "REFINE_FACTOR": 2, "REFINE_SHARE": 0, "AGAIN": 2}.items():
         monkeypatch.setattr(f"indexer.nearest.exact.{name}", value)
 
 
@@ -193,7 +193,7 @@ def clusters(count: int, dimension: int, seed: int = 0) -> Vectors:
 @pytest.mark.parametrize("questions", [1, 40])
 def test_none_of_many_is_missed(questions: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("indexer.nearest.exact.PREFILTER_FROM", 0)
-    for name, value in {"DEPTH": 20, "DEPTH_FOR_EACH": 2, "DEPTH_PART": 0}.items():
+    for name, value in {"REFINE_K": 20, "REFINE_FACTOR": 2, "REFINE_SHARE": 0}.items():
         monkeypatch.setattr(f"indexer.nearest.exact.{name}", value)
     vectors = clusters(20_000, 64)
     index = VectorIndex(stored(vectors))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from indexer.storage.packing import pack, rough_scores, unpack, width
+from indexer.storage.packing import approximate_scores, pack, unpack, width
 
 
 def unit(count: int, dimension: int) -> np.ndarray:
@@ -56,7 +56,7 @@ def test_rough_scores_stray_as_far_as_they_say(dimension: int) -> None:
     records = pack(unit(2000, dimension))
     strays = []
     for query in unit(20, dimension):
-        scores, deviations = rough_scores(records, query)
+        scores, deviations = approximate_scores(records, query)
         strays.append((scores - unpack(records, dimension) @ query) / deviations)
     assert np.std(strays) == pytest.approx(1, abs=0.1)
     assert abs(np.mean(strays)) < 0.1

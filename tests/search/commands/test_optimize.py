@@ -26,7 +26,7 @@ def filled(library: Library, photos: Path, encoder: Encoder, monkeypatch: pytest
 
 
 def test_photos_are_asked_for_by_the_librarys_own_sentences_and_sentences_by_photos(filled: Library) -> None:
-    asked = {found.result.modality: found.asked for found in command.optimize_all(filled, recall=0.9)}
+    asked = {found.result.modality: found.questions for found in command.optimize_all(filled, recall=0.9)}
     assert asked == {
         "image": "20 of the library's own text vectors",
         "text": "20 of the library's own image vectors",
@@ -35,7 +35,7 @@ def test_photos_are_asked_for_by_the_librarys_own_sentences_and_sentences_by_pho
 
 def test_without_enough_of_them_general_sentences_ask(filled: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "QUESTIONS", 100)
-    assert {found.asked for found in command.optimize_all(filled, recall=0.9)} == {"100 general sentences"}
+    assert {found.questions for found in command.optimize_all(filled, recall=0.9)} == {"100 general sentences"}
 
 
 def test_a_small_library_is_told_so_in_two_lines_a_kind(filled: Library) -> None:
