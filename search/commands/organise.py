@@ -149,11 +149,9 @@ def groups(library: Path, number: int | None, members: bool, form: str) -> None:
     descry groups -n 12 --members --format json
     """
     from search.organise import groups as grouping
-    from search.organise.vocabulary import vocabulary
 
     with Library.open(library) as opened:
-        vectors = grouping.all_vectors(opened)
-        found = grouping.groups(vectors, vocabulary(opened, opened.encoder()), number)
+        found = grouping.groups_of(opened, opened.encoder(), number)
         write(ROW_FORMATS[form](grouping.rows(opened, found, members=members)))
 
 

@@ -10,12 +10,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
 from typing import Any
 
-from indexer.library import Library
 from search.engine import Engine
 from search.organise import groups as grouping
 from search.organise.duplicates import KINDS, Group, duplicates
 from search.organise.map import layout, sample
-from search.organise.vocabulary import vocabulary
 from search.web.service import Service, item_record
 
 # Ids that are told of a group.
@@ -37,7 +35,7 @@ class Overview:
         def found(engine: Engine) -> list[dict[str, Any]]:
             return [
                 {"name": group.name, "photos": len(group.ids), "ids": group.ids[:MEMBERS_AT_MOST].tolist()}
-                for group in _groups(engine, number)
+                for group in grouping.groups_of(engine.library, engine.encoder, number)
             ]
 
         return self._once(("groups", number), found)
@@ -46,7 +44,7 @@ class Overview:
         """Where photos lie by likeness, in 0..1, of many a sample; and the names of their groups."""
 
         def found(engine: Engine) -> dict[str, Any]:
-            groups = _groups(engine, None)
+            groups = grouping.groups_of(engine.library, engine.encoder)
             group_of = {id: place for place, group in enumerate(groups) for id in group.ids.tolist()}
             chosen = sample(grouping.all_vectors(engine.library))
             places = layout(chosen.rows).round(5).tolist()
@@ -79,11 +77,6 @@ class Overview:
     def close(self) -> None:
         """Ends the thread once it is through with what it does."""
         self._thread.shutdown(wait=True, cancel_futures=True)
-
-
-def _groups(engine: Engine, number: int | None) -> list[grouping.Group]:
-    library: Library = engine.library
-    return grouping.groups(grouping.all_vectors(library), vocabulary(library, engine.encoder), number)
 
 
 def _told(group: Group) -> dict[str, Any]:
