@@ -1,6 +1,6 @@
 """`descry` without a command: a prompt that keeps the encoder loaded, so that every further question is quick.
 
-What lines mean is in `search.refine`; here they are read, answered and shown.
+What lines mean is in `search.conversation`; here they are read, answered and shown.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
 from indexer.errors import DescryError, QueryError
 from indexer.library import Library
+from search.conversation import REFINEMENTS, Conversation, breadcrumb, continuations, step
 from search.engine import Engine
 from search.hits import why_unseen
 from search.no_results import why_empty
 from search.present.formats import table
 from search.present.sinks import open_sinks
-from search.refine import REFINEMENTS, Conversation, breadcrumb, continuations, step
 from search.terminal import say, styled, visible, write
 
 # How to see the nearest where nothing fits.

@@ -16,7 +16,7 @@ LAYERS = ("indexer", "search", "descry", "evaluation", "training", "benchmarks")
 
 # Inside `indexer`, what stands higher may import what stands lower, never the other way round.
 INDEXER = (
-    ("errors", "items", "backends", "threads", "allocator", "places"),
+    ("errors", "items", "backends", "threads", "places"),
     ("storage", "photos", "atomic", "texts"),
     ("nearest",),
     ("encoders", "modalities"),

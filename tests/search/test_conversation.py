@@ -8,10 +8,10 @@ import pytest
 
 from indexer.errors import QueryError
 from indexer.items import Item
+from search.conversation import PAGE, REFINEMENTS, Conversation, breadcrumb, continuations, filter_of, step
 from search.filters import Filter
 from search.hits import Hit
 from search.query import STORED, Query, Term
-from search.refine import PAGE, REFINEMENTS, Conversation, breadcrumb, continuations, filter_of, step
 
 FOUND = tuple(Hit(Item("image", Path(f"/photos/{id}.jpg"), id=id), 1 - id / 100) for id in range(11, 11 + PAGE))
 
