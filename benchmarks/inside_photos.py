@@ -18,20 +18,25 @@ VISUAL, TEXTUAL, VOCABULARY = "visual.onnx", "textual.onnx", "tokenizer/bpe_simp
 SIDE, CONTEXT = 256, 77
 
 
+def module_of(model: Any, function: str) -> Any:
+    """One of a model's functions as a torch module, whose weights are the model's: others are constants to ONNX."""
+    import torch
+
+    class Tower(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, value: Any) -> Any:
+            return getattr(model, function)(value)
+
+    return Tower()
+
+
 def export(checkpoint: str, folder: str) -> None:
     """Writes both towers, float32, with any number of inputs, and the vocabulary beside them."""
     import open_clip
     import torch
-
-    class Tower(torch.nn.Module):
-        """One of the model's two functions as a module."""
-
-        def __init__(self, function: str) -> None:
-            super().__init__()
-            self.model, self.function = model, function  # the model's weights are the module's, or they are no weights
-
-        def forward(self, value: Any) -> Any:
-            return getattr(self.model, self.function)(value)
 
     model = open_clip.create_model(ARCHITECTURE, pretrained=checkpoint)
     model.eval()
@@ -40,7 +45,7 @@ def export(checkpoint: str, folder: str) -> None:
     inputs = {VISUAL: torch.zeros(2, 3, SIDE, SIDE), TEXTUAL: torch.zeros(2, CONTEXT, dtype=torch.int64)}
     for (file, example), function in zip(inputs.items(), ("encode_image", "encode_text"), strict=True):
         torch.onnx.export(
-            Tower(function),
+            module_of(model, function),
             (example,),
             str(Path(folder) / SUBFOLDER / file),
             input_names=["input"],

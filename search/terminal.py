@@ -116,6 +116,12 @@ def leave(code: int) -> NoReturn:
     os._exit(128 + _ended_by[0] if code == INTERRUPTED and _ended_by else code)
 
 
+def leave_interrupted() -> NoReturn:
+    """Ends a run that was interrupted, which the next one goes on with."""
+    say("Interrupted. What is done is kept: run the same command again to go on.")
+    leave(INTERRUPTED)
+
+
 def write(text: str, *, safe: bool = False) -> None:
     """Writes an answer to standard output; on a terminal visible only, unless whoever made it saw to that (`safe`).
 

@@ -127,15 +127,6 @@ class Listing:
             groups.setdefault(fingerprint, []).append(id)
         return [ids for ids in groups.values() if len(ids) > 1]
 
-    def file_states(self, ids: Sequence[int]) -> dict[int, tuple[int, int]]:
-        """Size and time in nanoseconds of the items' files, as they were indexed."""
-        rows = self._database.connection.execute(
-            "SELECT items.id, size, mtime_ns FROM items JOIN files ON files.id = file_id "
-            "WHERE items.id IN (SELECT value FROM json_each(?))",
-            (json.dumps(list(map(int, ids))),),
-        )
-        return {id: (size, mtime_ns) for id, size, mtime_ns in rows}
-
     def shapes(self, ids: Sequence[int]) -> list[tuple[int, float | None, int | None]]:
         """Of each item its id, its width by its height, and the second in which it was taken, in the order of ids."""
         return self._database.connection.execute(

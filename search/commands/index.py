@@ -13,7 +13,7 @@ import click
 from indexer.errors import EncoderUnavailable, LibraryNotFound, PathError
 from indexer.storage.files import as_stored
 from search.options import Finite, PlacePath, device_option, limit_options, model_option
-from search.terminal import INTERRUPTED, leave, say, write
+from search.terminal import INTERRUPTED, leave, leave_interrupted, say, write
 
 if TYPE_CHECKING:
     from indexer import Encoder, Library
@@ -110,8 +110,7 @@ def index(
         )
         write(summary(report) + "\n")
         if report.interrupted:
-            say("Interrupted. What is done is kept: run the same command again to go on.")
-            leave(INTERRUPTED)
+            leave_interrupted()
         _renew(library)
         failed = bool(report.failures) | _read_words(library, roots, ocr)
     ctx.exit(1 if failed else 0)
@@ -161,8 +160,7 @@ def _tell(report: WordsReport) -> None:
     told += [f"{report.copied} copied from photos of the same content"] if report.copied else []
     write(f"{', '.join(told)} in {report.seconds:.1f} s\n" if told else "no photo is left whose words were not read\n")
     if report.interrupted:
-        say("Interrupted. What is done is kept: run the same command again to go on.")
-        leave(INTERRUPTED)
+        leave_interrupted()
 
 
 @click.command()
@@ -220,8 +218,7 @@ def caption(ctx: click.Context, paths: tuple[Path, ...], model: str | None) -> N
         report = index_sources(library, roots, encoder, readers=readers, watcher=watcher())
         write(summary(report) + "\n")
         if report.interrupted:
-            say("Interrupted. What is done is kept: run the same command again to go on.")
-            leave(INTERRUPTED)
+            leave_interrupted()
     ctx.exit(1 if report.failures else 0)
 
 

@@ -10,7 +10,7 @@ import click
 from indexer.library import Library
 from search.options import device_option, filter_options, format_option, limit_options, model_option
 from search.present.formats import ROW_FORMATS
-from search.terminal import INTERRUPTED, leave, say, write
+from search.terminal import leave_interrupted, say, write
 
 if TYPE_CHECKING:
     from search.filters import Filter
@@ -126,8 +126,7 @@ def reembed(library: Path, model: str | None, device: str) -> None:
             return
         report = reembedding.reembed(opened, encoder, watcher=watcher())
     if report.interrupted:
-        say("Interrupted. What is done is kept: run the same command again to go on.")
-        leave(INTERRUPTED)
+        leave_interrupted()
     write(f"{report.embedded} items embedded anew by {encoder.name} in {report.seconds:.1f} s\n")
 
 
@@ -178,5 +177,4 @@ def import_(library: Path, source: Path, model: str | None, photos: Path | None,
     report = import_into(library, embeddings, encoder, watcher=watcher("vectors"))
     write(imported(report) + "\n")
     if report.interrupted:
-        say("Interrupted. What is done is kept: run the same command again to go on.")
-        leave(INTERRUPTED)
+        leave_interrupted()

@@ -289,14 +289,15 @@ def in_place(catalog: Catalog, ids: Sequence[int]) -> list[Item]:
     The best has the most pixels, then the most bytes (the least compressed), then the oldest file. A file that is
     reached under several names comes once: whoever deleted one of the names might delete the only copy.
     """
-    states = catalog.listing.file_states(ids)
+    stored = catalog.files_of(ids)
     files: dict[tuple[int, int], Item] = {}
     for item in catalog.items(ids):
         try:
             status = item.path.stat()
         except OSError:
             continue
-        if (status.st_size, status.st_mtime_ns) == states.get(item.id or 0):
+        file = stored[item.id or 0]
+        if (status.st_size, status.st_mtime_ns) == (file.size, file.mtime_ns):
             known = files.setdefault((status.st_dev, status.st_ino), item)
             if _is_linked(known) and not _is_linked(item):
                 files[status.st_dev, status.st_ino] = item

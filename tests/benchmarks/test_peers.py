@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import benchmarks
 from benchmarks import engines, photos, vectors
 from benchmarks.__main__ import main
 from benchmarks.environments import CannotRun, Environment, Row
 from benchmarks.figures import PHOTOS, VECTORS, Run, markdown, notes, table
+from benchmarks.inside_photos import module_of
 from benchmarks.machine import ProcessFailed, Taken, best, taken
 from evaluation.datasets import DataError
 
@@ -153,6 +155,17 @@ def test_nothing_that_was_built_or_changed_stays(keeping: vectors.Work) -> None:
         ((_, result),) = vectors.run(keeping, ["keeping"], lambda _: None)
         assert "reason" not in result
         assert not [path for path in keeping.data.iterdir() if path.is_dir()]
+
+
+def test_what_is_exported_to_peers_holds_the_models_weights() -> None:
+    class Model(torch.nn.Linear):
+        def encode_text(self, value: torch.Tensor) -> torch.Tensor:
+            return 2 * self(value)
+
+    model = Model(3, 2)
+    module = module_of(model, "encode_text")
+    assert {id(weight) for weight in module.parameters()} == {id(weight) for weight in model.parameters()}
+    assert torch.equal(module(torch.ones(1, 3)), 2 * model(torch.ones(1, 3)))
 
 
 def test_the_command_refuses_what_it_does_not_understand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
