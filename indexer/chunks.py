@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -176,6 +177,30 @@ class ReadFile:
         same_file = (now.st_dev, now.st_ino) == (self._before.st_dev, self._before.st_ino)
         if not same_file or (now.st_size, now.st_mtime_ns) != found:
             raise SourceError("it changed while it was read; the next run takes it")
+
+
+def read_whole(source: Source, encoder: Encoder) -> Chunk:
+    """A file as one chunk, whatever it holds, where no library can give vectors of a copy."""
+    try:
+        file = ReadFile(source, encoder)
+        pairs = list(file.prepared())
+        file.check_unchanged()
+    except (OSError, SourceError) as error:
+        return Chunk(source, error=reason(error))
+    return Chunk(source, file.fingerprint, [item for item, _ in pairs], [array for _, array in pairs], note=file.note)
+
+
+def embed_chunks(chunks: Iterable[Chunk], encoder: Encoder) -> None:
+    """Gives every chunk that lacks them its vectors, all of a tower in one go."""
+    waiting: dict[str, list[Chunk]] = defaultdict(list)
+    for chunk in chunks:
+        if chunk.prepared:
+            waiting[MODALITIES[chunk.source.modality].tower].append(chunk)
+    for tower, alike in waiting.items():
+        rows = encoder.tower(tower).embed([array for chunk in alike for array in chunk.prepared])
+        ends = np.cumsum([len(chunk.items) for chunk in alike])
+        for chunk, part in zip(alike, np.split(rows, ends[:-1]), strict=True):
+            chunk.rows = part
 
 
 def distinct(rows: Float32Array, before: Float32Array | None, same: float) -> list[int]:

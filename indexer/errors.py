@@ -14,6 +14,7 @@
       PathError                 a folder or file that was asked for is not there or is of no use
       SourceError               one file that cannot be indexed; the run goes on without it
         TookTooLong               reading it was given up; the next run tries it again
+      ClusterError              the cluster that was to embed cannot be reached, or gave up
       QueryError                a question that cannot be answered as it was put
       OutputError               an answer that cannot be written where it should go
 
@@ -99,6 +100,10 @@ class SourceError(DescryError):
 
 class TookTooLong(SourceError):
     """Reading a file was given up after some time; it is tried again by the next run."""
+
+
+class ClusterError(DescryError):
+    """A cluster cannot be used as asked; what it has done is kept."""
 
 
 class QueryError(DescryError):

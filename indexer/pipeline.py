@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import time
-from collections import Counter, defaultdict, deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing, nullcontext, suppress
@@ -20,9 +20,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from indexer.chunks import Chunk, ChunkReader, distinct
+from indexer.chunks import Chunk, ChunkReader, distinct, embed_chunks
 from indexer.encoders.base import Encoder
 from indexer.errors import EncoderUnavailable, TookTooLong
 from indexer.items import Float32Array, Source
@@ -169,7 +167,7 @@ class _Run:
     def _index(self, sources: Iterable[Source]) -> None:
         """Embeds batch after batch, and stores each while the next one is embedded."""
         for batch in self._batches(sources):
-            self.under_way.append((batch, self.embedder.submit(self._embed, batch)))
+            self.under_way.append((batch, self.embedder.submit(embed_chunks, batch, self.encoder)))
             if len(self.under_way) == UNDER_WAY:
                 self._store_oldest()
         while self.under_way:
@@ -230,18 +228,6 @@ class _Run:
         finally:
             loaders.close()
             reader.close()
-
-    def _embed(self, batch: Sequence[Chunk]) -> None:
-        """Gives every chunk of the batch that lacks them its vectors, all of a tower in one go."""
-        waiting: dict[str, list[Chunk]] = defaultdict(list)
-        for chunk in batch:
-            if chunk.prepared:
-                waiting[MODALITIES[chunk.source.modality].tower].append(chunk)
-        for tower, chunks in waiting.items():
-            rows = self.encoder.tower(tower).embed([array for chunk in chunks for array in chunk.prepared])
-            ends = np.cumsum([len(chunk.items) for chunk in chunks])
-            for chunk, part in zip(chunks, np.split(rows, ends[:-1]), strict=True):
-                chunk.rows = part
 
     def _store_until(self, loading: Future[Chunk]) -> None:
         """Stores what gets embedded until a chunk is there, which may be long in coming."""

@@ -23,7 +23,7 @@ INDEXER = (
     ("walk", "report", "testing", "thumbnails"),
     ("survey", "chunks", "library"),
     ("pipeline", "transfer", "postgres", "ocr"),
-    ("reembedding", "watching"),
+    ("reembedding", "watching", "cluster"),
 )
 INSIDE = {
     "postgres": (("connection",), ("schema", "thumbnails"), ("catalog",), ("library",)),

@@ -79,9 +79,7 @@ class ClipRetrieval:
             yield from (array for array in (shard.photos, shard.captions) if array is not None)
 
     def _photo(self, shard: Shard, number: int, row: Mapping[str, Any]) -> Entry:  # noqa: ARG002  like `_caption`
-        facts = {name: next(filter(None, (_fact(row.get(key)) for key in keys)), None) for name, keys in FACTS.items()}
-        sound = {name: fact for name, fact in facts.items() if fact and is_sound(name, fact)}
-        return Entry(Item("image", self._place(row), facts=sound))
+        return Entry(Item("image", self._place(row), facts=facts_of(row)))
 
     def _caption(self, shard: Shard, number: int, row: Mapping[str, Any]) -> Entry | None:
         """A caption belongs to the table that it stands in, as one of a `captions.jsonl` does."""
@@ -109,6 +107,12 @@ def _shard(folder: Path, path: Path) -> Shard:
         raise PathError(f"There are no vectors to {path}: {folder / 'img_emb' / f'img_emb_{number}.npy'} is not there.")
     _check_paths(path, table)
     return Shard(table, path, photos, captions)
+
+
+def facts_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row of img2dataset's tells of its photo."""
+    facts = {name: next(filter(None, (_fact(row.get(key)) for key in keys)), None) for name, keys in FACTS.items()}
+    return {name: fact for name, fact in facts.items() if fact and is_sound(name, fact)}
 
 
 def _fact(value: Any) -> str | int | None:

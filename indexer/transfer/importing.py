@@ -28,7 +28,7 @@ from indexer.threads import ahead
 from indexer.transfer.batches import Batch, Embeddings, Entry, check_rows
 from indexer.transfer.clip_retrieval import ClipRetrieval
 from indexer.transfer.npz import Npz
-from indexer.transfer.parquet import Parquet
+from indexer.transfer.parquet import Parquet, Partitions
 
 # How far from 1 a length may be for a vector to stay as it is: float16 rounds lengths by 0.0005 at most, and
 # what was exported comes back bit by bit.
@@ -49,12 +49,14 @@ class Imported:
 
 
 def open_embeddings(path: Path, *, photos: Path | None = None) -> Embeddings:
-    """The embeddings at a path: an export, or a folder in clip-retrieval's layout.
+    """The embeddings at a path: an export, a folder of partitions, or one in clip-retrieval's layout.
 
     Relative paths of photos begin at `photos`, by default at the folder. Raises `PathError` if there are none.
     """
     path = path.expanduser()
     if path.is_dir():
+        if next(path.glob(Partitions.PATTERN), None):
+            return Partitions(path)
         return ClipRetrieval(path, (photos or path).expanduser())
     reader = READERS.get(path.suffix.lower())
     if reader is None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from indexer.errors import PathError
 from indexer.transfer.batches import (
@@ -38,21 +39,32 @@ def pyarrow_for(path: Path) -> Any:
 
 
 def write(contents: Contents, path: Path) -> None:
+    """Writes what a library holds."""
+    rows = contents.columns("id", *COLUMNS)
+    write_rows(
+        path,
+        contents.origin,
+        contents.dimension,
+        ((some, contents.float16_rows([id for id, *_ in some])) for some in rows),
+    )
+
+
+def write_rows(
+    path: Path, origin: Origin, dimension: int, batches: Iterable[tuple[Sequence[Sequence[Any]], npt.NDArray[Any]]]
+) -> None:
     """Writes `id`, the `COLUMNS` and `vector`, a list of float32 of fixed length; the encoder in the metadata.
 
-    Not as float16, which the catalog holds: only the latest readers know it, and float32 holds the same values.
+    A batch is rows of `id` and the `COLUMNS`, and their vectors, `[n, dim]`. Not as float16, which the catalog holds:
+    only the latest readers know it, and float32 holds the same values.
     """
     pa = pyarrow_for(path)
-    names = ("id", *COLUMNS)
-    fields = [(name, pa.int64() if name in NUMBERS else pa.string()) for name in names]
-    vector = pa.list_(pa.float32(), contents.dimension)
-    schema = pa.schema([*fields, ("vector", vector)], contents.origin._asdict())
+    fields = [(name, pa.int64() if name in NUMBERS else pa.string()) for name in ("id", *COLUMNS)]
+    schema = pa.schema([*fields, ("vector", pa.list_(pa.float32(), dimension))], origin._asdict())
     with pa.parquet.ParquetWriter(path, schema, compression="zstd") as writer:
-        for rows in contents.columns(*names):
-            columns = list(zip(*rows, strict=True))
-            values = contents.float16_rows(columns[0]).astype(np.float32).ravel()
+        for rows, vectors in batches:
+            columns = zip(*rows, strict=True)
             arrays = [pa.array(column, kind) for column, (_, kind) in zip(columns, fields, strict=True)]
-            arrays.append(pa.FixedSizeListArray.from_arrays(values, contents.dimension))
+            arrays.append(pa.FixedSizeListArray.from_arrays(vectors.astype(np.float32).ravel(), dimension))
             writer.write_batch(pa.record_batch(arrays, schema=schema))
 
 
@@ -108,6 +120,35 @@ class Parquet:
         values = vectors.flatten().to_numpy(zero_copy_only=False)
         with np.errstate(over="ignore"):  # what is too large for float32 is refused as infinite
             return values.reshape(batch.num_rows, self.dimension).astype(np.float32)
+
+
+class Partitions:
+    """A folder of such files, as `descry index --on ray` writes it, one after another."""
+
+    PATTERN = "part-*.parquet"
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder
+        self._paths = sorted(folder.glob(self.PATTERN))
+        seen: dict[tuple[Origin | None, int], Path] = {}
+        self._count = 0
+        for path in self._paths:  # closed again: there may be more than a process may have open
+            part = Parquet(path)
+            self._count += len(part)
+            seen.setdefault((part.origin, part.dimension), path)
+        if len(seen) > 1:
+            raise PathError(
+                f"{' and '.join(path.name for path in seen.values())} in {folder} are of different encoders."
+            )
+        ((self.origin, self.dimension),) = seen
+
+    def __len__(self) -> int:
+        return self._count
+
+    def batches(self) -> Generator[Batch, None, None]:
+        """All of one file, then of the next."""
+        for path in self._paths:
+            yield from Parquet(path).batches()
 
 
 def opened(path: Path) -> Any:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
@@ -24,7 +24,7 @@ NICE = 10
 
 
 @click.command()
-@click.argument("paths", nargs=-1, type=PlacePath(path_type=Path))
+@click.argument("paths", nargs=-1)
 @model_option("The encoder of a new library: see `descry models`.")
 @device_option
 @limit_options
@@ -65,10 +65,13 @@ NICE = 10
     show_default=True,
     help="Keep photos small as well, for `descry serve`; without, it makes them when they are looked at.",
 )
+@click.option("--on", type=click.Choice(["ray"]), help="Embed on a Ray cluster, into files for `descry import`.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Where they go; all machines must see it.")
+@click.option("--paths-from", type=click.File("rb"), metavar="FILE", help="With --on: more PATHS, one a line.")
 @click.pass_context
 def index(
     ctx: click.Context,
-    paths: tuple[Path, ...],
+    paths: tuple[str, ...],
     model: str | None,
     device: str,
     exclude: tuple[str, ...],
@@ -78,6 +81,9 @@ def index(
     speech_model: str | None,
     captions: bool | None,
     thumbnails: bool,
+    on: str | None,
+    out: Path | None,
+    paths_from: BinaryIO | None,
 ) -> None:
     """Add folders and files, or bring them up to date.
 
@@ -86,23 +92,33 @@ def index(
 
     \b
     descry index ~/Photos ~/notes
+    descry index --on ray s3://photos/2023 /mnt/laion --out /mnt/vectors
     """
     from indexer.pipeline import index_sources
     from search.progress import summary, watcher
 
+    rules = [rule for rule in exclude if rule]
+    if on:
+        if ocr or speech or speech_model or captions:
+            raise click.UsageError("--ocr, --speech and --captions read on one machine: not with --on.")
+        sources = [*paths, *(map(os.fsdecode, filter(None, paths_from.read().splitlines())) if paths_from else ())]
+        ctx.exit(_embed_on_cluster(sources, out, model, device, rules, follow_links=bool(follow_links)))
+    if out or paths_from:
+        raise click.UsageError("--out and --paths-from belong to --on ray.")
+    places: tuple[Path, ...] = tuple(PlacePath(path_type=Path).convert(path, None, ctx) for path in paths)
     if ocr:
         from indexer.ocr import load_reader
 
         load_reader()  # what is missing is said before any work
     readers = _reader("speech", speech, speech_model) | _reader("caption", captions)
-    library, encoder = _for_indexing(ctx.obj, paths, model, device)
+    library, encoder = _for_indexing(ctx.obj, places, model, device)
     with library:
-        roots = paths or tuple(library.catalog.files.roots())
+        roots = places or tuple(library.catalog.files.roots())
         report = index_sources(
             library,
             roots,
             encoder,
-            exclude=[rule for rule in exclude if rule] if exclude else None,
+            exclude=rules if exclude else None,
             follow_links=follow_links,
             readers=readers,
             thumbnails=thumbnails,
@@ -114,6 +130,35 @@ def index(
         _renew(library)
         failed = bool(report.failures) | _read_words(library, roots, ocr)
     ctx.exit(1 if failed else 0)
+
+
+def _embed_on_cluster(
+    sources: Sequence[str],
+    out: Path | None,
+    model: str | None,
+    device: str,
+    exclude: Sequence[str],
+    *,
+    follow_links: bool,
+) -> int:
+    """Embeds on a cluster, and says how it went; the exit code."""
+    from indexer.cluster import embed_on_ray
+    from indexer.encoders import DEFAULT, load_encoder
+    from search.progress import summary, watcher
+
+    if out is None or not sources:
+        raise click.UsageError("--on ray needs PATHS and --out DIR.")
+    encoder = load_encoder(model or DEFAULT, device="cpu")  # the workers load it again, each on its device
+    report = embed_on_ray(
+        sources, out, encoder, device=device, exclude=exclude, follow_links=follow_links, watcher=watcher()
+    )
+    write(summary(report) + "\n")
+    if report.interrupted:
+        say("Interrupted. What is done is kept: run the same command again to go on.")
+        leave(INTERRUPTED)
+    if report.failures or report.old_failures:
+        say(f"The files that could not be read stand in {out / 'failed'}, each with its reason.")
+    return 1 if report.failures or report.old_failures else 0
 
 
 def _reader(modality: str, wanted: bool | None, model: str | None = None) -> dict[str, str]:

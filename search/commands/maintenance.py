@@ -161,9 +161,10 @@ def export(library: Path, file: Path, modality: str, filters: tuple[Filter, ...]
 @limit_options
 @click.pass_obj
 def import_(library: Path, source: Path, model: str | None, photos: Path | None, device: str) -> None:
-    """Take in the vectors of SOURCE: a file that `descry export` wrote, or a folder as clip-retrieval writes it.
+    """Take in the vectors of SOURCE: a file that `descry export` wrote, or a folder as `descry index --on ray`
+    or clip-retrieval writes it.
 
-    Such a folder holds img_emb/img_emb_0.npy and metadata/metadata_0.parquet, with a column image_path.
+    One of clip-retrieval holds img_emb/img_emb_0.npy and metadata/metadata_0.parquet, with a column image_path.
 
     \b
     descry import vectors.npz
