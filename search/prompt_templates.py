@@ -1,10 +1,7 @@
 """Short questions in a sentence before an encoder reads them: it was trained on captions, and captions are sentences.
 
 A bare word lies apart from captions about the same thing, with lower cosines and a poorer ranking. A prompt is the
-remedy (CLIP's, Radford et al. 2021). Mean average precision of 88 single words over 1,253 held-out photos, with a
-frozen trunk and MiniLM: plain .371, "a ..." .410, "a photo of a ..." .404, "a ... in the picture" .436, "there is a ...
-in the picture" .461, the mean of that and plain .440; precision at 5 of questions of two to four words, `python -m
-evaluation kinds`: .514 plain, .536 with it. A cut-off gains most: words and sentences are judged alike.
+remedy (CLIP's, Radford et al. 2021). A cut-off gains most: words and sentences are judged alike.
 """
 
 from __future__ import annotations
@@ -15,6 +12,7 @@ from collections.abc import Sequence
 from indexer.encoders.base import Encoder
 from indexer.items import Float32Array
 
+# Questions of two to four words: precision@5 .536, plain .514 (`python -m evaluation kinds`); others: docs/design.md.
 PROMPT = "there is {} in the picture"
 
 # Questions of so many words are prompted; longer ones are sentences already.

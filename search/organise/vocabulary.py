@@ -4,19 +4,8 @@ The words lie beside this file, one a line: things, animals, people, places, doi
 knowledge and held against the commonest words of the captions of Flickr30k and Conceptual Captions.
 
 The nearest words are ranked by their vectors without what all words share (`Vocabulary.centred`), and of words that say
-the same thing ("dog", "black dog", "dog show") only the nearest is told. Measured by `python -m evaluation words`, on
-Flickr8k's val photos and the words of their five captions:
-
-                                          right    distinct right parts    commonest word
-    plain                                 26.4 %          1.34                24 % of photos
-    plain, distinct                       19.9 %          1.18                11 %
-    less the words' mean, distinct        20.6 %          1.21                10 %   (this)
-    less half the photos' mean as well    20.3 %          1.22                 6 %
-    less the photos' mean as well         19.1 %          1.15                 5 %
-
-Taking off what the photos share makes hubs rarer and the words no truer, and what is said of a photo would depend on
-the others; taking off what the words share helps a little and does not. Distinct words cost figures, since five ways to
-say "dog" are five right words: they are there for people.
+the same thing ("dog", "black dog", "dog show") only the nearest is told: of those that are, 20.6 % stand in a caption
+(`python -m evaluation words`; docs/design.md has the table).
 """
 
 from __future__ import annotations
@@ -65,7 +54,7 @@ class Vocabulary:
     def centred(self) -> Float32Array:
         """The words as unit rows `[words, dim]` without what all of them share, which says nothing of a photo.
 
-        Mu and Viswanath, "All-but-the-Top" (2018). What it is worth stands above.
+        Mu and Viswanath, "All-but-the-Top" (2018). What it is worth: docs/design.md.
         """
         return unit_rows(self.rows - self.rows.mean(axis=0))
 
