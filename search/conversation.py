@@ -15,14 +15,21 @@ from typing import NamedTuple
 from indexer.errors import QueryError
 from search.filters import FIELDS, ORIENTATIONS, SAME_TYPE, Filter
 from search.hits import Hit
-from search.query import BY_RELEVANCE, ORDERS, STORED, Query, Term, parse
+from search.query import BY_RELEVANCE, ORDERS, PICTURES, STORED, Query, Term, parse
 
 # Hits that are shown at once.
 PAGE = 10
 
 # What a word alone turns on or off, fields of `Query`; and what a word looks among.
 TOGGLES = ("relevant", "unique", "diverse")
-KINDS = {"photos": "image", "texts": "text", "films": "video", "speech": "speech", "captions": "caption"}
+KINDS = {
+    "pictures": PICTURES,
+    "photos": "image",
+    "texts": "text",
+    "films": "video",
+    "speech": "speech",
+    "captions": "caption",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,11 +20,12 @@ from indexer.storage.files import as_stored
 from search.filters import FUNCTIONS, SAME_TYPE, Filter, to_sql
 from search.hits import Candidate, Hit
 from search.languages import embed_questions, is_foreign, is_to_be_made, not_understood
-from search.query import STORED, Order, Query, Term, parse
+from search.query import PICTURES, STORED, Order, Query, Term, parse
 from search.rerank import diverse, rocchio, unique, weighted
-from search.retrieval import FUSED, RERANKED, WEIGHED, Retrieval, reach_of
+from search.retrieval import FUSED, WEIGHED, JoinedIndex, Retrieval, Together, reach_of, together
 
 if TYPE_CHECKING:
+    from indexer.nearest.index import VectorIndex
     from search.relevance import Judge
 
 # Stored vectors that stand for a library: mean and median of the cosines with them are known to 3 % of their spread.
@@ -60,10 +62,9 @@ class Engine:
         Raises `EncoderMismatch` if the library has been given another encoder meanwhile.
         """
         parsed = [parse(query) if isinstance(query, str) else query for query in queries]
-        for query in parsed:
-            self._check_wanted(query.wanted)
         with self.library.catalog.snapshot():
             self.library.check(self.encoder)  # `descry reembed` may have changed it since this engine was made
+            parsed = [replace(query, wanted=self.held(query.wanted)) for query in parsed]
             terms = self._term_rows(parsed)
             filtered = {(query.wanted, tuple(query.filters)) for query in parsed}  # those of many queries are often one
             allowed = {key: self._allowed(*key) for key in filtered}
@@ -127,6 +128,8 @@ class Engine:
         """The name of the tower that embeds a modality; a modality that is called like a tower is embedded by it."""
         if modality in self.encoder.towers:
             return modality
+        if modality in PICTURES.split(","):
+            return "image"
         from indexer.modalities import MODALITIES  # late: a search by sentence needs no photo decoder
 
         return MODALITIES[modality].tower if modality in MODALITIES else modality
@@ -158,17 +161,44 @@ class Engine:
 
     # answers
 
-    def _check_wanted(self, wanted: str) -> None:
-        if self._tower(wanted) in self.encoder.towers:
-            return
-        from indexer.modalities import MODALITIES
+    def held(self, wanted: str) -> str:
+        """Those of the modalities wanted of which the library holds something; the first where it holds nothing.
 
-        known = [modality.name for modality in MODALITIES.values() if modality.tower in self.encoder.towers]
-        raise QueryError(f"{wanted!r} cannot be looked for; {' and '.join(known)} can.")
+        Raises `QueryError` for what cannot be looked for.
+        """
+        kinds = [kind.strip() for kind in wanted.split(",")]
+        self._check_kinds(kinds)
+        there = [kind for kind in kinds if self.library.catalog.has(kind)] if len(kinds) > 1 else []
+        return ",".join(there) or kinds[0]
+
+    def _check_kinds(self, kinds: Sequence[str]) -> None:
+        towers = {kind: self._tower(kind) for kind in kinds}
+        for kind in (kind for kind, tower in towers.items() if tower not in self.encoder.towers):
+            from indexer.modalities import MODALITIES
+
+            known = [modality.name for modality in MODALITIES.values() if modality.tower in self.encoder.towers]
+            raise QueryError(f"{kind!r} cannot be looked for; {' and '.join(known)} can.")
+        if len({*towers.values()}) > 1:
+            raise QueryError(
+                f"{' and '.join(kinds)} cannot be one list, as their scores cannot be compared: look for one at a time."
+            )
+
+    def _index(self, wanted: str) -> VectorIndex | JoinedIndex:
+        first, *others = wanted.split(",")
+        if not others:
+            return self.library.index(first)
+        held = [self._remembered(("ids", kind), partial(self.library.catalog.vector_ids, kind)) for kind in others]
+        indexes = [self.library.index(kind) for kind in others]
+        return JoinedIndex(self.library.index(first), list(zip(indexes, held, strict=True)))
+
+    def passing(self, wanted: str, filters: Sequence[Filter]) -> Int64Array:
+        """The ids that filters let through."""
+        found = [self.library.catalog.ids(kind, *to_sql(filters)) for kind in self.held(wanted).split(",")]
+        return np.concatenate(found) if len(found) > 1 else found[0]
 
     def _answer(self, query: Query, terms: Float32Array, allowed: Allowed | None) -> list[Hit]:
         """The hits of a query whose terms are the rows of `terms`: nearest, then what the query wishes of them."""
-        index = self.library.index(query.wanted)
+        index = self._index(query.wanted)
         rows = self._rows(query, terms)
         retrieval = Retrieval(index, rows, allowed, set() if query.include_self else self._own_ids(query))
         held, reach = self._held_words(query, len(index)), reach_of(query)
@@ -181,35 +211,21 @@ class Engine:
         if sample is not None and query.is_cut:
             found = retrieval.fitting(found, self._judge(query), query.fits, sample, self._vectors)
         if held:
-            there = held if allowed is None else self.library.passing(held, allowed)
+            several = allowed if isinstance(allowed, Together) else [allowed]
+            there = held if allowed is None else set().union(*(self.library.passing(held, one) for one in several))
             found = retrieval.fused(found, {id: weight for id, weight in held.items() if id in there})
         found = found[:reach]
         if query.unique:
             found = unique(found, self._vectors)
         if query.rerank:
-            found = self._reranked(query, found)
+            from search.matching import reranked  # late: it is an extra, and heavy
+
+            found = reranked(self.library, query, found)
         if query.diverse:
             found = diverse(found, self._vectors, query.k)
         if query.is_sorted:
             found = self._sorted(query, found)
         return self._hits(found, query.k)
-
-    def _reranked(self, query: Query, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """The first `RERANKED` by how well they match what is wanted, those that cannot be looked at behind them."""
-        from indexer.encoders.blip import load_matcher  # late: it is an extra, and heavy
-        from indexer.modalities import open_image
-        from indexer.photos.pixels import upright_rgb
-
-        matcher = load_matcher(query.rerank)
-        images = {}
-        for item in self.library.catalog.items([candidate.id for candidate in candidates[:RERANKED]]):
-            with suppress(OSError, SourceError):
-                images[item.id] = upright_rgb(open_image(item.path, item.part), side=matcher.side)
-        wanted = " ".join(str(term.value) for term in query.terms if term.weight > 0)
-        matches = dict(zip(images, matcher(wanted, list(images.values())), strict=True))
-        looked_at = [replace(one, match=matches[one.id]) for one in candidates if one.id in matches]
-        rest = [one for one in candidates if one.id not in matches]
-        return sorted(looked_at, key=lambda one: -(one.match or 0)) + rest
 
     def _rows(self, query: Query, terms: Float32Array) -> Float32Array:
         """What the index is asked for, unit rows `[r, dim]`, drawn to what was marked."""
@@ -226,8 +242,9 @@ class Engine:
         from search.relevance import judge_for
 
         checksum = str(self.library.catalog.meta()["checksum"])
+        tower = self._tower(query.wanted.partition(",")[0])
         known = self._remembered(("rivals", checksum), lambda: rivals(self.library))
-        return judge_for(checksum, known, asked=self._tower(query.modality), wanted=self._tower(query.wanted))
+        return judge_for(checksum, known, asked=self._tower(query.modality), wanted=tower)
 
     def _sorted(self, query: Query, candidates: Sequence[Candidate]) -> list[Candidate]:
         by_id = {candidate.id: candidate for candidate in candidates}
@@ -251,7 +268,9 @@ class Engine:
             return []
         from search.lexical import words_that_count
 
-        return words_that_count(self.library.catalog, query, self.library.catalog.count(query.wanted))
+        query = replace(query, wanted=self.held(query.wanted))
+        total = sum(map(self.library.catalog.count, query.wanted.split(",")))
+        return words_that_count(self.library.catalog, query, total)
 
     def _hits(self, candidates: Sequence[Candidate], k: int) -> list[Hit]:
         """The hits of the first `k` candidates that are there: a file that gives way to another just now is not."""
@@ -275,13 +294,17 @@ class Engine:
         """
         if not filters:
             return None
-        return self._remembered(("allowed", wanted, filters), lambda: self.library.allowed(wanted, *to_sql(filters)))
+        return self._remembered(
+            ("allowed", wanted, filters),
+            lambda: together([self.library.allowed(kind, *to_sql(filters)) for kind in wanted.split(",")]),
+        )
 
     def _own_ids(self, query: Query) -> set[int]:
         """The ids that the query starts from, and those under which its files stand in the library."""
         paths = [term.value for term in query.terms if isinstance(term.value, Path)]
         places = {place for path in paths for place in (as_stored(path), path.resolve())}
-        items = [item for place in places for item in self.library.catalog.items_at(place, query.wanted)]
+        kinds = query.wanted.split(",")
+        items = [item for place in places for kind in kinds for item in self.library.catalog.items_at(place, kind)]
         ids = {term.value for term in query.terms if isinstance(term.value, int)}
         return ids | {item.id for item in items if item.id is not None}
 
@@ -301,7 +324,7 @@ class Engine:
 
     def browse(
         self,
-        wanted: str = "image",
+        wanted: str = PICTURES,
         *,
         filters: Sequence[Filter] = (),
         sort: str = NEWEST_FIRST,
@@ -314,9 +337,9 @@ class Engine:
             items = self.library.catalog.items(ids[start : None if k is None else start + k].tolist())
         return [Hit.of(item) for item in items]
 
-    def listed(self, wanted: str = "image", *, filters: Sequence[Filter] = (), sort: str = NEWEST_FIRST) -> Int64Array:
+    def listed(self, wanted: str = PICTURES, *, filters: Sequence[Filter] = (), sort: str = NEWEST_FIRST) -> Int64Array:
         """The ids `[n]` of all items that the filters let through, in order; kept until the library changes."""
-        self._check_wanted(wanted)
+        wanted = self.held(wanted)
         order, filters = Order.of(sort), tuple(filters)
         listing = self.library.catalog.listing
         ids: Int64Array = self._remembered(
@@ -325,13 +348,12 @@ class Engine:
         )
         return ids
 
-    def facets(self, wanted: str = "image", *, filters: Sequence[Filter] = ()) -> dict[str, dict[str, int]]:
+    def facets(self, wanted: str = PICTURES, *, filters: Sequence[Filter] = ()) -> dict[str, dict[str, int]]:
         """How many items there are of each folder, camera, lens, type, month, tag and place, by their filters' names.
 
         `{"camera": {"Pixel 6": 812}, "on": {"2023-05": 40}, ...}`, the commonest first, of months the newest.
         """
-        self._check_wanted(wanted)
-        filters = tuple(filters)
+        wanted, filters = self.held(wanted), tuple(filters)
         listing = self.library.catalog.listing
         found: dict[str, dict[str, int]] = self._remembered(
             ("facets", wanted, filters), lambda: listing.facets(wanted, *to_sql(filters))

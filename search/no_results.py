@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from search.dates import Period, period
-from search.filters import Filter, to_sql
+from search.filters import Filter
 from search.query import STRICTNESS
 
 if TYPE_CHECKING:
@@ -32,22 +32,25 @@ def why_empty(engine: Engine, query: Query, *, uncut: str = "", brief: bool = Fa
     If `brief`, without what a looser cut would find: of many queries, that would differ and take its time.
     """
     where = f"the library {engine.library.path}"
-    if not len(engine.listed(query.wanted)):
-        return holds_none(engine, query.wanted)
+    wanted = engine.held(query.wanted)
+    if not len(engine.listed(wanted)):
+        return holds_none(engine, wanted)
     if reason := nothing_passes(engine, query.wanted, tuple(query.filters)):
         return reason
     if query.is_cut:
         cut = f"--sort {query.sort}" if query.is_sorted else "--relevant"
         uncut = uncut or f"without {cut} you see the nearest"
-        return f"no {query.wanted} in {where} surely fits the query; {'' if brief else _looser(engine, query)}{uncut}"
-    return f"{where} holds no {query.wanted} beside what was asked about; --include-self shows that"
+        return f"no {_said(wanted)} in {where} surely fits the query; {'' if brief else _looser(engine, query)}{uncut}"
+    return f"{where} holds no {_said(wanted)} beside what was asked about; --include-self shows that"
 
 
 def holds_none(engine: Engine, wanted: str) -> str:
     """That the library holds nothing of a modality, and what it holds instead."""
     counts = engine.library.catalog.counts()
     others = " and ".join(f"{count} of {modality} (--modality {modality})" for modality, count in counts.items())
-    return f"the library {engine.library.path} holds no {wanted}" + (f", but {others}" if others else "")
+    return f"the library {engine.library.path} holds no {_said(engine.held(wanted))}" + (
+        f", but {others}" if others else ""
+    )
 
 
 def few_fit(engine: Engine, query: Query, found: int) -> Iterator[str]:
@@ -84,11 +87,15 @@ def nothing_passes(engine: Engine, wanted: str, filters: Sequence[Filter]) -> st
         if not _count(engine, wanted, group):
             return _nothing_of(engine, wanted, group)
     alone = ", ".join(f"{_named(group)} {_count(engine, wanted, group)}" for group in groups.values())
-    return f"no {wanted} passes all filters together; each alone lets through: {alone}"
+    return f"no {_said(engine.held(wanted))} passes all filters together; each alone lets through: {alone}"
 
 
 def _count(engine: Engine, wanted: str, filters: Sequence[Filter]) -> int:
-    return len(engine.library.catalog.ids(wanted, *to_sql(filters)))
+    return len(engine.passing(wanted, filters))
+
+
+def _said(wanted: str) -> str:
+    return wanted.replace(",", " or ")
 
 
 def _named(group: Sequence[Filter]) -> str:
@@ -109,7 +116,8 @@ def _contradiction(filters: Sequence[Filter]) -> str:
 def _nothing_of(engine: Engine, wanted: str, group: Sequence[Filter]) -> str:
     """What is wrong with filters of one field that let nothing through, and what there is of it."""
     field, named = group[0].field, _named(group)
-    nothing = f"no {wanted} passes {named}"
+    wanted = engine.held(wanted)
+    nothing = f"no {_said(wanted)} passes {named}"
     if group[0].negated:
         return f"{nothing}: it is true of all of them"
     if field == "in":
@@ -125,6 +133,6 @@ def _nothing_of(engine: Engine, wanted: str, group: Sequence[Filter]) -> str:
         more = f" and {len(values) - len(shown)} more" if len(values) > len(shown) else ""
         return f"no {field} {group[0].value!r}; there are: {', '.join(shown)}{more}"
     if field == "near":
-        known = engine.library.catalog.listing.located(wanted) or "none"
+        known = sum(map(engine.library.catalog.listing.located, wanted.split(","))) or "none"
         return f"{nothing}; of {known} it is known where they were taken"
-    return nothing if field not in ("camera", "lens", "tag") else f"{nothing}: no {wanted} has a {field}"
+    return nothing if field not in ("camera", "lens", "tag") else f"{nothing}: no {_said(wanted)} has a {field}"

@@ -18,7 +18,7 @@ from indexer.storage.listing import FACETS
 from search.filters import FIELDS, ORIENTATIONS, Field, Filter, negated
 from search.present.formats import FORMATS
 from search.present.sinks import SINK_TYPES
-from search.query import BY_RELEVANCE, ORDERS, STRICTNESS, check_address
+from search.query import BY_RELEVANCE, ORDERS, PICTURES, STRICTNESS, check_address
 
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
@@ -147,7 +147,7 @@ def modality_option(wanted: str) -> Decorator:
         default=wanted,
         show_default=True,
         metavar="KIND",
-        help="image, video, speech, caption or text.",
+        help="image, video, speech, caption or text; several of one tower with commas between.",
     )
 
 
@@ -312,7 +312,7 @@ def _values(ctx: click.Context, field: str) -> list[str]:
 
         path = next((found for found in (ctx.obj, *_named(ctx)) if isinstance(found, Path)), None)
         with Library.open(path or default_library()) as library:
-            return list(library.catalog.listing.facets("image")[field])
+            return list(library.catalog.listing.facets(PICTURES)[field])
     return []
 
 

@@ -24,6 +24,9 @@ ORDERS = ("date", "name", "path", "size")
 STRICTNESS = ("loosely", "normally", "strictly")
 NORMALLY = STRICTNESS[1]
 
+# What is looked for if nothing else is asked: photos and shots of films, whose vectors one tower makes.
+PICTURES = "image,video"
+
 # The modality of a term that is an id: whatever the stored item is.
 STORED = "stored"
 
@@ -83,6 +86,7 @@ class Term:
 class Query:
     """What is looked for: the terms' vectors, weighed and added, among the items of the modality `wanted`.
 
+    `wanted` may be several modalities of one tower, with commas between: their cosines make one list.
     Terms of negative weight are taken away: what resembles them pays a penalty (see `search.rerank`).
     `k` is how many hits at most. A photo that is itself in the library leaves itself out of its own
     answer unless `include_self`. `filters` say what may be found at all, `sort` in which of `ORDERS`
@@ -97,7 +101,7 @@ class Query:
     """
 
     terms: tuple[Term, ...]
-    wanted: str = "image"
+    wanted: str = PICTURES
     k: int = 10
     include_self: bool = False
     filters: Sequence[Filter] = ()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from indexer.items import Allowed, Float32Array
+from indexer.items import Allowed, Float32Array, Int64Array
 from search.hits import Candidate
 from search.rerank import Vectors, penalties, ranks_of, reciprocal_rank
 
@@ -34,6 +34,53 @@ RERANKED = 100
 UNIQUE, DIVERSE = (200, 10), (50, 5)
 
 
+class Together(tuple[Allowed, ...]):
+    """What may be found of each of several modalities."""
+
+
+def together(allowed: Sequence[Allowed]) -> Allowed:
+    """What may be found of one modality, or of several."""
+    return allowed[0] if len(allowed) == 1 else Together(allowed)
+
+
+class JoinedIndex:
+    """Indexes of several modalities of one tower, searched as one. A `VectorIndex` to those who ask.
+
+    `others` are all but the first, each with the ids `[n]` that it holds: what is in none of them is in the first.
+    """
+
+    def __init__(self, first: VectorIndex, others: Sequence[tuple[VectorIndex, Int64Array]]) -> None:
+        self._indexes = [first, *(index for index, _ in others)]
+        self._held = [ids for _, ids in others]
+
+    def __len__(self) -> int:
+        return sum(map(len, self._indexes))
+
+    def search(
+        self, queries: Float32Array, k: int, *, allowed: Allowed | None = None
+    ) -> tuple[Float32Array, Int64Array]:
+        """The `k` nearest of each query row, as `VectorIndex.search` has them; `allowed` are ids, or `Together`."""
+        shares = self._shares(allowed)
+        found = [index.search(queries, k, allowed=share) for index, share in zip(self._indexes, shares, strict=True)]
+        scores, ids = (np.hstack(pair) for pair in zip(*found, strict=True))  # [q, k * indexes] each
+        order = np.lexsort((ids, -scores))[:, :k]
+        return np.take_along_axis(scores, order, axis=1), np.take_along_axis(ids, order, axis=1)
+
+    def _shares(self, allowed: Allowed | None) -> Sequence[Allowed | None]:
+        if allowed is None:
+            return [None] * len(self._indexes)
+        if isinstance(allowed, Together):
+            return allowed
+        there = [np.isin(allowed, ids) for ids in self._held]
+        rest = ~np.logical_or.reduce(there)
+        return [allowed[rest], *(allowed[own] for own in there)]
+
+    def sample(self, count: int) -> Float32Array:
+        """Rows `[m, dim]` that stand for all, from each index by its size."""
+        shares = [max(1, round(count * len(index) / len(self))) for index in self._indexes]
+        return np.concatenate([index.sample(share) for index, share in zip(self._indexes, shares, strict=True)])
+
+
 def reach_of(query: Query) -> int:
     """How many candidates are needed for the hits of a query."""
     steps = [step for step, asked in ((UNIQUE, query.unique), (DIVERSE, query.diverse)) if asked]
@@ -51,7 +98,9 @@ class Retrieval:
     `allowed` is what may be found, as of `Library.allowed`, None for all; the ids in `own` may not.
     """
 
-    def __init__(self, index: VectorIndex, rows: Float32Array, allowed: Allowed | None, own: Collection[int]) -> None:
+    def __init__(
+        self, index: VectorIndex | JoinedIndex, rows: Float32Array, allowed: Allowed | None, own: Collection[int]
+    ) -> None:
         self._index = index
         self._rows = rows
         self._allowed = allowed

@@ -333,6 +333,10 @@ class Catalog(Database):
         """The ids of a modality's items that hold the word, see `full_text.match_word`."""
         return full_text.match_word(self, word, modality)
 
+    def has(self, modality: str) -> bool:
+        """Whether there is a vector of a modality."""
+        return self.scalar("SELECT 1 FROM vectors WHERE modality = ? LIMIT 1", (modality,)) is not None
+
     def count(self, modality: str) -> int:
         """How many vectors there are of a modality."""
         return int(self.scalar("SELECT count(*) FROM vectors WHERE modality = ?", (modality,)))

@@ -47,7 +47,10 @@ _PLACED = "folders.path != '/dev/null'"
 
 
 class Listing:
-    """Reads items by conditions alone: SQL over `items`, `files` and `folders`, with the values of its parameters."""
+    """Reads items by conditions alone: SQL over `items`, `files` and `folders`, with the values of its parameters.
+
+    What lists and counts takes several modalities, too, with commas between.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -65,11 +68,12 @@ class Listing:
         """The ids `[n]` in one of `ORDERS`, what is not known last, equal ones by id; only those `among`, if given."""
         direction = "DESC" if descending else "ASC"
         terms = ", ".join(f"{term} {direction} NULLS LAST" for term in ORDERS[order])
+        kinds = modality.split(",")
         given = "TRUE" if among is None else "items.id IN (SELECT value FROM json_each(?))"
         rows = self._database.connection.execute(
-            f"SELECT items.id FROM {_SOURCE} WHERE items.modality = ? AND {_PLACED} AND ({where}) AND {given} "
+            f"SELECT items.id FROM {_SOURCE} WHERE {_is_of(kinds)} AND {_PLACED} AND ({where}) AND {given} "
             f"ORDER BY {terms}, items.id",
-            (modality, *values, *([] if among is None else [json.dumps(list(among))])),
+            (*kinds, *values, *([] if among is None else [json.dumps(list(among))])),
         )
         return np.fromiter((id for (id,) in rows), np.int64)
 
@@ -84,11 +88,12 @@ class Listing:
 
     def days_and_aspects(self, modality: str) -> list[tuple[int, int, float]]:
         """Of all items, by id: the id, the day (0 if none is known), and width by height (1 if not known)."""
+        kinds = modality.split(",")
         sql = (
             "SELECT id, coalesce(day, 0), coalesce(1.0 * json_extract(facts, '$.width') / "
-            "json_extract(facts, '$.height'), 1.0) FROM items WHERE modality = ? ORDER BY id"
+            f"json_extract(facts, '$.height'), 1.0) FROM items WHERE {_is_of(kinds)} ORDER BY id"
         )
-        return self._database.connection.execute(sql, (modality,)).fetchall()
+        return self._database.connection.execute(sql, kinds).fetchall()
 
     def facets(self, modality: str, where: str = "TRUE", values: Sequence[Any] = ()) -> dict[str, dict[str, int]]:
         """How many items there are of each folder, camera, lens, type, month, tag and place, by the filters' names.
@@ -98,11 +103,12 @@ class Listing:
         return {name: self._counts(name, modality, where, values) for name in FACETS}
 
     def _counts(self, name: str, modality: str, where: str, values: Sequence[Any]) -> dict[str, int]:
+        kinds = modality.split(",")
         tagged = "JOIN tags ON tags.item_id = items.id" if name == "tag" else ""
         rows = self._database.connection.execute(
-            f"SELECT {FACETS[name]}, count(*) FROM {_SOURCE} {tagged} WHERE items.modality = ? AND {_PLACED} "
+            f"SELECT {FACETS[name]}, count(*) FROM {_SOURCE} {tagged} WHERE {_is_of(kinds)} AND {_PLACED} "
             f"AND ({where}) AND {FACETS[name]} IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1",
-            (modality, *values),
+            (*kinds, *values),
         )
         return _by_month(rows.fetchall()) if name == "on" else dict(rows)
 
@@ -144,6 +150,12 @@ class Listing:
             "ORDER BY camera NULLS FIRST, second, id",
             (modality,),
         ).fetchall()
+
+
+def _is_of(modalities: Sequence[str]) -> str:
+    """SQL for items of some modalities, of which there are few: their names are its parameters."""
+    one = len(modalities) == 1
+    return "items.modality = ?" if one else f"items.modality IN ({', '.join('?' * len(modalities))})"
 
 
 def _by_month(days: Sequence[tuple[int, int]]) -> dict[str, int]:

@@ -30,7 +30,7 @@ from search.options import (
 )
 from search.present.formats import FORMATS, json_text, records, table
 from search.present.sinks import Sinks, open_sinks
-from search.query import Query, like, parse
+from search.query import PICTURES, Query, like, parse
 from search.terminal import say, write
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Asking(click.Command):
     metavar="FILE",
     help="Ask what is said in a sound file; needs pip install 'descry[speech]'.",
 )
-@search_options(k=10, wanted="image")
+@search_options(k=10, wanted=PICTURES)
 @click.pass_obj
 def search(library: Path, /, words: tuple[str, ...], spoken: Path | None, output: Output, **options: Any) -> None:
     """Find what fits a sentence, a photo, or several of both.
@@ -123,7 +123,7 @@ def _dated(words: Sequence[str], *, filters: tuple[Filter, ...], **options: Any)
 @click.command()
 @click.argument("things", nargs=-1, metavar="PHOTO|ID...")
 @click.option("--best-of-each", is_flag=True, help="What resembles any of several, instead of all of them together.")
-@search_options(k=10, wanted="image")
+@search_options(k=10, wanted=PICTURES)
 @click.pass_obj
 def similar(library: Path, /, things: tuple[str, ...], output: Output, **options: Any) -> None:
     """Find photos like a photo or like several: files, which need not be in the library, or ids of earlier hits.
@@ -156,7 +156,7 @@ def describe(library: Path, /, photo: str | None, labels: Path | None, output: O
 
 @click.command("list")
 @count_option(20, "So many at most.")
-@modality_option("image")
+@modality_option(PICTURES)
 @sort_option("-date", "In this order:")
 @format_option(FORMATS)
 @long_option

@@ -31,6 +31,7 @@ from starlette.datastructures import UploadFile
 from indexer.errors import QueryError
 from indexer.threads import processors
 from search.filters import Filter
+from search.query import PICTURES
 from search.web import schemas
 from search.web.downloads import zipped
 from search.web.indexing import Indexing
@@ -74,7 +75,9 @@ Conditions = Annotated[
     list[Annotated[str, Query(max_length=QUESTION)]],
     Query(max_length=100, description="FIELD=VALUE, as in camera=canon: the filters of `descry search --help`."),
 ]
-Wanted = Annotated[str, Query(max_length=40, description="image, text ...")]
+Wanted = Annotated[
+    str, Query(max_length=40, description="image, video, text ...; of one tower several, with commas between.")
+]
 Sort = Annotated[str, Query(max_length=40, description="An order of `descry list --help`; - turns it round.")]
 
 
@@ -159,7 +162,7 @@ def create_app(
             list[Annotated[int, Query(ge=1, le=GREATEST_ID)]],
             Query(max_length=500, description="Just these, in this order; everything else is passed over."),
         ] = [],  # noqa: B006
-        modality: Wanted = "image",
+        modality: Wanted = PICTURES,
         sort: Sort = "-date",
         cursor: Annotated[
             str | None, Query(pattern=r"^[0-9]{1,12}\.[0-9]{1,18}$", description="`next` of the page before.")
@@ -190,7 +193,7 @@ def create_app(
         request: Request,
         filter: Conditions = [],  # noqa: B006
         exclude: Conditions = [],  # noqa: B006
-        modality: Wanted = "image",
+        modality: Wanted = PICTURES,
         sort: Sort = "-date",
     ) -> Response:
         def columns() -> Response:
@@ -204,7 +207,7 @@ def create_app(
         request: Request,
         filter: Conditions = [],  # noqa: B006
         exclude: Conditions = [],  # noqa: B006
-        modality: Wanted = "image",
+        modality: Wanted = PICTURES,
     ) -> Response:
         def counted() -> Response:
             total, counts = service.facets(wanted=modality, filters=_filters(filter, exclude))
@@ -243,7 +246,7 @@ def create_app(
         summary="What resembles an item",
     )
     async def similar(
-        id: Id, k: Annotated[int, Query(ge=1, le=HITS_AT_MOST)] = 50, modality: Wanted = "image"
+        id: Id, k: Annotated[int, Query(ge=1, le=HITS_AT_MOST)] = 50, modality: Wanted = PICTURES
     ) -> Response:
         query = service.similar(id, k=k, wanted=modality)
         return JSONResponse(found(await _in_time(service.ask(query, judge=False))))

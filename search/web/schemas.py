@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from search.query import PICTURES
+
 # SQLite's greatest integer, beyond which no id lies.
 GREATEST_ID = 2**63 - 1
 
@@ -55,7 +57,7 @@ class SearchIn(RequestModel):
     terms: list[TermIn] = Field([], max_length=50)
     filters: list[FilterIn] = Field([], max_length=100)
     k: int = Field(50, ge=1, le=HITS_AT_MOST, description="Hits at most.")
-    wanted: str = Field("image", max_length=40, description="The modality of the hits: image, text ...")
+    wanted: str = Field(PICTURES, max_length=40, description="The modalities of the hits: image, video, text ...")
     sort: str = Field("relevance", max_length=40, description="relevance, or an order of `descry list --help`.")
     relevant: bool = Field(False, description="Only what fits, each with the probability that it does.")
     fits: Literal["loosely", "normally", "strictly"] = Field("normally", description="How strictly what fits is told.")

@@ -39,7 +39,7 @@ from search.languages import advice
 from search.organise.vocabulary import shipped_words
 from search.present.formats import record, records
 from search.present.heatmap import Heat, heats
-from search.query import STORED, Query, Term, like, parse
+from search.query import PICTURES, STORED, Query, Term, like, parse
 from search.web.problems import Busy, Gone, NotHere
 from search.web.schemas import SearchIn
 
@@ -334,7 +334,7 @@ class Service:
         line, last = text, (text.split() or [""])[-1].casefold()
         if not last:
             return []
-        _, counts = self.facets(wanted="image", filters=())
+        _, counts = self.facets(wanted=PICTURES, filters=())
         offered: list[dict[str, Any]] = [
             {"field": field, "value": value, "count": count}
             for field, values in counts.items()

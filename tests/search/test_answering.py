@@ -142,7 +142,7 @@ def test_help_tells_of_a_command_and_of_all(home: Path) -> None:
     assert "duplicates" in descry(home, "help").stdout
     unknown = descry(home, "help", "frobnicate")
     assert unknown.exit_code == 2
-    assert "There are: index, ocr, watch, search" in unknown.stderr
+    assert "There are: index, ocr, caption, watch" in unknown.stderr
 
 
 def test_a_list_needs_no_question(home: Path, tmp_path: Path) -> None:

@@ -204,7 +204,7 @@ def test_the_first_hundred_are_ordered_by_the_matcher_and_keep_their_cosines(
             assert sentence == "red thing"
             return [picture.getpixel((0, 0))[1] / 255 for picture in pictures]  # type: ignore[index]
 
-    monkeypatch.setattr(blip, "load_matcher", lambda _: Greenest())
+    monkeypatch.setattr("search.matching.load_matcher", lambda _: Greenest())
     engine = Engine(captioned, encoder)
     hits = engine.search(parse("red thing -blue", rerank="ours"))
     assert hits[0].item.path.name == "green.png"
