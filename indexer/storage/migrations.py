@@ -74,45 +74,44 @@ CREATE TRIGGER vectors_removed AFTER DELETE ON vectors BEGIN
 END;
 """
 
-# Words, for search by words: indexes over what other tables hold already, kept up with them. `columnsize = 0` and
-# `detail = none` leave out sizes and positions, which nobody asks for; a folder's words stand once for all its files.
-# Of Flickr8k that is 25 bytes a photo and 13 a caption (with sizes and positions 40 and 45), and 12 and 23 microseconds
-# of indexing. Texts by their stems ("dogs" is "dog"), names as they are: a word may begin one ("Germany2019").
-WORDS = """
-CREATE VIRTUAL TABLE folder_words USING fts5(
-    path, content = 'folders', content_rowid = 'id', tokenize = 'unicode61', detail = none, columnsize = 0
-);
-CREATE TRIGGER folder_words_added AFTER INSERT ON folders BEGIN
-    INSERT INTO folder_words (rowid, path) VALUES (new.id, new.path);
-END;
-CREATE TRIGGER folder_words_removed AFTER DELETE ON folders BEGIN
-    INSERT INTO folder_words (folder_words, rowid, path) VALUES ('delete', old.id, old.path);
-END;
 
-CREATE VIRTUAL TABLE file_words USING fts5(
-    name, content = 'files', content_rowid = 'id', tokenize = 'unicode61', detail = none, columnsize = 0
-);
-CREATE TRIGGER file_words_added AFTER INSERT ON files BEGIN
-    INSERT INTO file_words (rowid, name) VALUES (new.id, new.name);
-END;
-CREATE TRIGGER file_words_removed AFTER DELETE ON files BEGIN
-    INSERT INTO file_words (file_words, rowid, name) VALUES ('delete', old.id, old.name);
-END;
-CREATE TRIGGER file_words_changed AFTER UPDATE OF name ON files BEGIN
-    INSERT INTO file_words (file_words, rowid, name) VALUES ('delete', old.id, old.name);
-    INSERT INTO file_words (rowid, name) VALUES (new.id, new.name);
-END;
+def _full_text(table: str, source: str, column: str, tokenizer: str, *, has: str, updated: str, positions: bool) -> str:
+    """An index over the words of a column, kept up with it: of rows that have some, and after what is `updated`.
 
-CREATE VIRTUAL TABLE text_words USING fts5(
-    text, content = 'items', content_rowid = 'id', tokenize = 'porter unicode61', detail = none, columnsize = 0
+    Without positions, and without sizes, which nobody asks for: of Flickr8k that is 25 bytes a photo and 13 a caption
+    (with both 40 and 45), and 12 and 23 microseconds of indexing. A folder's words stand once for all its files.
+    """
+    detail = "full" if positions else "none"
+    put = f"INSERT INTO {table} (rowid, {column}) SELECT new.id, new.{column} WHERE {has.format(row='new')};"
+    take = (
+        f"INSERT INTO {table} ({table}, rowid, {column}) "
+        f"SELECT 'delete', old.id, old.{column} WHERE {has.format(row='old')};"
+    )
+    changed = f"""
+CREATE TRIGGER {table}_changed AFTER UPDATE OF {updated} ON {source} WHEN old.{column} IS NOT new.{column} BEGIN
+    {take}
+    {put}
+END;
+"""
+    return f"""
+CREATE VIRTUAL TABLE {table} USING fts5(
+    {column}, content = '{source}', content_rowid = 'id', tokenize = '{tokenizer}', detail = {detail}, columnsize = 0
 );
-CREATE TRIGGER text_words_added AFTER INSERT ON items WHEN new.text != '' BEGIN
-    INSERT INTO text_words (rowid, text) VALUES (new.id, new.text);
+CREATE TRIGGER {table}_added AFTER INSERT ON {source} BEGIN
+    {put}
 END;
-CREATE TRIGGER text_words_removed AFTER DELETE ON items WHEN old.text != '' BEGIN
-    INSERT INTO text_words (text_words, rowid, text) VALUES ('delete', old.id, old.text);
+CREATE TRIGGER {table}_removed AFTER DELETE ON {source} BEGIN
+    {take}
 END;
+{changed if updated else ""}"""
 
+
+# Texts by their stems ("dogs" is "dog"), names as they are: a word may begin one ("Germany2019").
+STEMS, AS_THEY_ARE = "porter unicode61", "unicode61"
+WORDS = f"""
+{_full_text("folder_words", "folders", "path", AS_THEY_ARE, has="1", updated="", positions=False)}
+{_full_text("file_words", "files", "name", AS_THEY_ARE, has="1", updated="name", positions=False)}
+{_full_text("text_words", "items", "text", STEMS, has="{row}.text != ''", updated="", positions=False)}
 INSERT INTO folder_words (folder_words) VALUES ('rebuild');
 INSERT INTO file_words (file_words) VALUES ('rebuild');
 INSERT INTO text_words (text_words) VALUES ('rebuild');
@@ -207,7 +206,7 @@ END;
 FACTS_VERSION = "ALTER TABLE files ADD COLUMN facts_version TEXT NOT NULL DEFAULT '';"
 
 # What people wrote about a photo, in it or beside it: found by its words like the texts.
-DESCRIPTIONS = """
+DESCRIPTIONS = f"""
 ALTER TABLE items ADD COLUMN description TEXT AS (
     nullif(
         coalesce(json_extract(facts, '$.description'), '') || ' '
@@ -215,23 +214,14 @@ ALTER TABLE items ADD COLUMN description TEXT AS (
         ' '
     )
 ) VIRTUAL;
-CREATE VIRTUAL TABLE description_words USING fts5(
-    description, content = 'items', content_rowid = 'id', tokenize = 'porter unicode61', detail = none, columnsize = 0
-);
-CREATE TRIGGER description_words_added AFTER INSERT ON items WHEN new.description IS NOT NULL BEGIN
-    INSERT INTO description_words (rowid, description) VALUES (new.id, new.description);
-END;
-CREATE TRIGGER description_words_removed AFTER DELETE ON items WHEN old.description IS NOT NULL BEGIN
-    INSERT INTO description_words (description_words, rowid, description)
-    VALUES ('delete', old.id, old.description);
-END;
-CREATE TRIGGER description_words_changed AFTER UPDATE OF facts ON items
-WHEN old.description IS NOT new.description BEGIN
-    INSERT INTO description_words (description_words, rowid, description)
-    SELECT 'delete', old.id, old.description WHERE old.description IS NOT NULL;
-    INSERT INTO description_words (rowid, description)
-    SELECT new.id, new.description WHERE new.description IS NOT NULL;
-END;
+{
+    _full_text(
+        *("description_words", "items", "description", STEMS),
+        has="{row}.description IS NOT NULL",
+        updated="facts",
+        positions=False,
+    )
+}
 """
 
 # What is amiss with a file that was read all the same; checksums of the vectors, see `stored_vectors.Seal`: 4.2 bytes a
@@ -262,26 +252,15 @@ def _seal(connection: sqlite3.Connection) -> None:
 READ_WORDS = """
 ALTER TABLE items ADD COLUMN words TEXT AS (nullif(json_extract(facts, '$.words'), '')) VIRTUAL;
 CREATE TABLE read_items (id INTEGER PRIMARY KEY REFERENCES items(id) ON DELETE CASCADE);
-CREATE VIRTUAL TABLE read_words USING fts5(
-    words, content = 'items', content_rowid = 'id', tokenize = '{tokenizer}', columnsize = 0
-);
-CREATE TRIGGER read_words_added AFTER INSERT ON items WHEN new.words IS NOT NULL BEGIN
-    INSERT INTO read_words (rowid, words) VALUES (new.id, new.words);
-END;
-CREATE TRIGGER read_words_removed AFTER DELETE ON items WHEN old.words IS NOT NULL BEGIN
-    INSERT INTO read_words (read_words, rowid, words) VALUES ('delete', old.id, old.words);
-END;
-CREATE TRIGGER read_words_changed AFTER UPDATE OF facts ON items WHEN old.words IS NOT new.words BEGIN
-    INSERT INTO read_words (read_words, rowid, words) SELECT 'delete', old.id, old.words WHERE old.words IS NOT NULL;
-    INSERT INTO read_words (rowid, words) SELECT new.id, new.words WHERE new.words IS NOT NULL;
-END;
 """
 
 
 def _read_words(connection: sqlite3.Connection) -> None:
     """Room for words; an SQLite from before trigrams finds whole ones only."""
     tokenizer = "trigram" if sqlite3.sqlite_version_info >= (3, 34) else "unicode61"
-    for statement in _statements(READ_WORDS.format(tokenizer=tokenizer)):
+    has = "{row}.words IS NOT NULL"
+    index = _full_text("read_words", "items", "words", tokenizer, has=has, updated="facts", positions=True)
+    for statement in _statements(READ_WORDS + index):
         connection.execute(statement)
 
 
