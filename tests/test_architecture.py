@@ -108,6 +108,21 @@ def test_every_module_says_why_it_exists() -> None:
     assert not silent
 
 
+def test_modules_that_sentences_name_are_there() -> None:
+    """In docstrings, comments and pages: `search.filters`, `search/filters.py`, or with a name in it behind it."""
+    pages = [ROOT / "CONTRIBUTING.md", ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    named = re.compile(rf"`((?:{'|'.join(LAYERS)})(?:[./][a-z_]\w*)+)")
+    wrong = []
+    for path in [*(path for package in LAYERS for path in modules(package)), *pages]:
+        for name in named.findall(path.read_text(encoding="utf-8")):
+            place = ROOT / name.removesuffix(".py").replace(".", "/")
+            home = place.parent / "__init__.py"
+            is_there = place.is_dir() or any(one.with_suffix(".py").exists() for one in (place, place.parent))
+            if not is_there and not (home.exists() and place.name in home.read_text(encoding="utf-8")):
+                wrong.append((path.name, name))
+    assert not wrong
+
+
 def _tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
