@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,19 @@ BACKENDS = {"postgresql": "indexer.postgres.library", "postgres": "indexer.postg
 
 
 def is_address(place: Path | str) -> bool:
-    """Whether a library's place is the address of a server, and not a folder."""
-    scheme, separator, _ = str(place).partition("://")
-    return bool(separator) and scheme in BACKENDS
+    """Whether a library's place is an address, of whatever scheme, and not a folder."""
+    return bool(re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", str(place)))
 
 
 def backend_of(address: Path | str) -> Any:
-    """The class of the libraries at such an address. Raises `LibraryError` where a package is missing."""
+    """The class of the libraries at an address. Raises `LibraryError` for other schemes and a missing package."""
+    scheme = str(address).partition("://")[0].lower()
+    if scheme not in BACKENDS:
+        raise LibraryError(
+            f"No library lies at {scheme}://...: name a folder, or postgresql://... for one on a server."
+        )
     try:
-        return import_module(BACKENDS[str(address).partition(":")[0]]).STORE
+        return import_module(BACKENDS[scheme]).STORE
     except ImportError as error:
         if (error.name or "").startswith("indexer"):
             raise

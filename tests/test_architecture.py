@@ -157,7 +157,22 @@ def test_only_the_edge_to_the_terminal_writes_to_it() -> None:
         ("search", {"numpy", "click"}),
         ("indexer", {"numpy", "sqlite3"}),
         ("search.cli", {"numpy", "faiss", "PIL", "platformdirs", "filelock"}),
-        ("search.engine", {"faiss", "torch", "PIL", "psycopg", "tqdm", "filelock", "tokenizers", "av", "ctranslate2"}),
+        (
+            "search.engine",
+            {
+                "faiss",
+                "torch",
+                "PIL",
+                "psycopg",
+                "tqdm",
+                "filelock",
+                "tokenizers",
+                "av",
+                "ctranslate2",
+                "ray",
+                "fsspec",
+            },
+        ),
         ("indexer.encoders.stored", {"torch", "open_clip", "torchvision", "ftfy"}),
     ],
 )

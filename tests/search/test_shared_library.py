@@ -363,6 +363,21 @@ def test_a_connection_that_breaks_is_one_line_and_leaves_nothing_half_written(se
         assert library.catalog.files.folders_under(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    "address", ["milvus://127.0.0.1:19530", "mysql://ann:secret@host/photos", "s3://photos/library"]
+)
+def test_an_address_of_a_kind_that_nobody_knows_is_no_folder(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for command in (["status"], ["search", "cat"], ["index", str(tmp_path)]):
+        done = CliRunner().invoke(main, ["--library", address, *command])
+        assert (done.exit_code, done.output.count("\n")) == (2, 1), done.output
+        assert "or postgresql://" in done.output
+        assert "secret" not in done.output
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_needs_a_folder_says_so_in_a_line() -> None:
     done = CliRunner().invoke(main, ["--library", "postgresql://127.0.0.1:1/library", "groups"])
     assert (done.exit_code, done.output.count("\n")) == (2, 1)
