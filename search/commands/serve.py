@@ -12,7 +12,12 @@ from search.options import device_option, limit_options
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Where to listen.")
 @click.option("--port", default=7700, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
-@click.option("--token", metavar="WORDS", help="Ask everybody for it; where others can reach it, one is made.")
+@click.option(
+    "--token",
+    metavar="WORDS",
+    envvar="DESCRY_TOKEN",
+    help="Ask everybody for it (or $DESCRY_TOKEN); where others can reach it, one is made.",
+)
 @click.option("--allow-host", "hosts", multiple=True, metavar="NAME", help="A name by which the server may be asked.")
 @click.option(
     "--root",
