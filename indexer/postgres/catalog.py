@@ -74,7 +74,7 @@ class Where(NamedTuple):
     modality: str
     sql: str
     values: tuple[Any, ...]
-    count: int = 0
+    total: int = 0
 
     @property
     def ids(self) -> str:
@@ -322,7 +322,7 @@ class PostgresCatalog(Catalog):
         """A condition over `items`, `files` and `folders`, and how many items meet it, as far as that matters."""
         where = Where(modality, sql, tuple(values))
         count = f"SELECT count(*) FROM ({where.ids} LIMIT ?) AS met"
-        return where._replace(count=int(self.scalar(count, (modality, *values, EXACT + 1))))
+        return where._replace(total=int(self.scalar(count, (modality, *values, EXACT + 1))))
 
     def passing(self, ids: Iterable[int], condition: Where) -> set[int]:
         """Those of the ids for which the condition holds."""
@@ -338,7 +338,7 @@ class PostgresCatalog(Catalog):
         With few to compare, or many to find, without fail; else by HNSW, which finds nearly all. Scores are exact.
         """
         if isinstance(allowed, Where):
-            total = allowed.count
+            total = allowed.total
         else:
             total = self.count(modality) if allowed is None else len(allowed)
         is_exact = total <= EXACT or k > MOST_EF_SEARCH
