@@ -18,6 +18,7 @@ let viewer = null;
 const current = signal(null);
 const isPanel = signal(matchMedia("(min-width: 760px)").matches);
 const heat = signal(null);
+const isReading = signal(false); // whether all words that were read in the photo are outlined
 
 // Shows the photo of an id, or none.
 export function show(id) {
@@ -154,16 +155,46 @@ function draw({ cells, box, best }) {
   pen.putImageData(pixels, 0, 0);
   canvas.dataset.box = JSON.stringify(box);
   viewer.currSlide.container.append(canvas);
+  refit();
+}
+
+// The lines that were read in a photo, each with its box in shares of width and height.
+function linesOf(item) {
+  const { words = "", boxes = [] } = item?.facts ?? {};
+  return words.split("\n").flatMap((text, place) => (boxes[place] ? [{ text, box: boxes[place] }] : []));
+}
+
+// Whether a line holds a word of the question.
+function answers(line, terms) {
+  const words = terms.flatMap((term) => (term.text && term.weight > 0 ? term.text.toLowerCase().match(/[\p{L}\p{N}]{3,}/gu) ?? [] : []));
+  return words.some((word) => line.text.toLowerCase().includes(word));
+}
+
+function outline(lines) {
+  document.querySelectorAll(".read").forEach((box) => box.remove());
+  const slide = viewer?.currSlide;
+  if (!slide) return;
+  for (const { text, box } of lines) {
+    const frame = document.createElement("div");
+    frame.className = "read";
+    frame.dataset.box = JSON.stringify(box);
+    frame.setAttribute("aria-label", text);
+    slide.container.append(frame);
+  }
+  refit();
+}
+
+function refit() {
   const { content } = viewer.currSlide;
-  fit(content.displayedImageWidth || content.element.clientWidth, content.displayedImageHeight || content.element.clientHeight);
+  fit(content.displayedImageWidth || content.element?.clientWidth || 0, content.displayedImageHeight || content.element?.clientHeight || 0);
 }
 
 const cool = () => document.querySelectorAll("canvas.heat").forEach((canvas) => canvas.remove());
 
 function fit(width, height) {
-  for (const canvas of document.querySelectorAll("canvas.heat")) {
-    const [left, top, right, bottom] = JSON.parse(canvas.dataset.box);
-    Object.assign(canvas.style, {
+  for (const laid of document.querySelectorAll(".pswp [data-box]")) {
+    const [left, top, right, bottom] = JSON.parse(laid.dataset.box);
+    Object.assign(laid.style, {
       left: `${left * width}px`,
       top: `${top * height}px`,
       width: `${(right - left) * width}px`,
@@ -195,6 +226,8 @@ function Panel() {
   }, [id]);
   void told.value;
   const item = detail ?? items.get(id);
+  const lines = linesOf(item);
+  useEffect(() => outline(lines.filter((line) => isReading.value || answers(line, question.value.terms))), [id, isReading.value, lines.length, question.value.terms]);
   if (!isPanel.value || !item) return null;
   const { facts } = item;
   const hit = items.get(id);
@@ -213,8 +246,11 @@ function Panel() {
       ${isQuestion(question.value) && html`<button onClick=${() => mark([id], "right")}><${Icon} name="check" />Right</button>
         <button onClick=${() => mark([id], "wrong")}><${Icon} name="close" />Wrong</button>`}
       <button onClick=${() => (cropping.value = { src: source(item), done: (photo) => ask({ ...NOTHING, terms: [{ photo, weight: 1 }] }) })}><${Icon} name="crop" />Find a detail</button>
+      ${item.modality === "video" && html`<a class="button" href=${`${original(id)}#t=${item.part.slice(1)}`} target="_blank" rel="noreferrer">Play from ${clock(item.part.slice(1))}</a>`}
       <a class="button" href=${original(id, true)} download><${Icon} name="download" />Download</a>
     </div>
+    ${lines.length > 0 && html`<details class="words"><summary>Words in it</summary><p>${lines.map((line) => html`${line.text}<br />`)}</p></details>
+      <button class="plain" aria-pressed=${isReading.value} onClick=${() => (isReading.value = !isReading.value)}>${isReading.value ? "Hide" : "Show"} where they stand</button>`}
     <${HeatForm} id=${id} usual=${words[0]?.text ?? ""} />
     <dl>
       ${facts.camera && html`<dt>Camera</dt><dd>${facts.camera}${facts.lens ? html`<br />${facts.lens}` : ""}</dd>`}
@@ -256,6 +292,7 @@ function HeatForm({ id, usual }) {
   </form>`;
 }
 
+const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
 const bytesOf = (bytes) => (bytes > 1e6 ? `${(bytes / 1e6).toFixed(1)} MB` : `${Math.max(1, Math.round(bytes / 1e3))} kB`);
 
 // Closes a viewer: PhotoSwipe hears no close while it opens.

@@ -91,4 +91,4 @@ import{a as d,b as Q,c as U,d as X,e as Y,f as Z,g as tt,h as et}from"./chunk-4A
       <button formaction="api/sheet" title="A page with all of them, to print or to send"><${d} name="grid" />Contact sheet</button></form>
     <button onClick=${()=>v.value={kind:"tag",ids:t}}><${d} name="tag" />Tag</button>
     <button class="close" aria-label="Clear the selection" onClick=${()=>b.value=new Set}><${d} name="close" /></button>
-  </div>`}w(()=>{let{open:t}=c.value;(t||w.viewer)&&(w.viewer??=import("./viewer-Q3T2ZNPO.js"),w.viewer.then(({show:e})=>e(t),()=>f("The viewer could not be loaded.")))});w(()=>{let{terms:t}=c.value,e=t.filter(o=>o.text).map(o=>`${o.weight<0?"\u2212 ":""}${o.text}`);document.title=e.length?`${e.join(" ")} \xB7 Descry`:"Descry"});P(n`<${mt} />`,document.body);
+  </div>`}w(()=>{let{open:t}=c.value;(t||w.viewer)&&(w.viewer??=import("./viewer-ISSYQI4T.js"),w.viewer.then(({show:e})=>e(t),()=>f("The viewer could not be loaded.")))});w(()=>{let{terms:t}=c.value,e=t.filter(o=>o.text).map(o=>`${o.weight<0?"\u2212 ":""}${o.text}`);document.title=e.length?`${e.join(" ")} \xB7 Descry`:"Descry"});P(n`<${mt} />`,document.body);

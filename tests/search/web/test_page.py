@@ -18,11 +18,22 @@ from painting import paint
 from PIL import Image
 
 from indexer import Encoder, Library, index_sources
+from indexer.storage.full_text import Line
 from indexer.storage.tags import Tag
 
 AXE = Path(__file__).parents[3] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
 HOSTILE = "<img src=x onerror=alert(1)>.png"
+
+# Left, top, width and height of the first outline, as shares of its photo.
+WITHIN_ITS_PHOTO = """(() => {
+  const outline = document.querySelector(".read");
+  const { x, y, width, height } = outline.getBoundingClientRect();
+  const [photo] = [...outline.parentElement.querySelectorAll("img")]
+    .map((one) => one.getBoundingClientRect())
+    .sort((one, other) => other.width - one.width);
+  return [(x - photo.x) / photo.width, (y - photo.y) / photo.height, width / photo.width, height / photo.height];
+})()"""
 
 # A slow machine takes its time to start a page.
 PATIENCE = 60_000
@@ -479,3 +490,46 @@ def test_a_question_in_another_language_is_told(opened: Open, monkeypatch: pytes
     monkeypatch.setattr("search.engine.Engine.not_understood", lambda *_: ["hund"])
     page = opened("?q=ein+Hund", wait=".note")
     assert page.locator(".note").inner_text() == "“hund”: the encoder cannot know this. Ask in English."
+
+
+def test_words_that_were_read_are_outlined_where_they_stand(
+    opened: Open, library: Library, photos: Path, encoder: Encoder
+) -> None:
+    place = (0.25, 0.4, 0.75, 0.6)
+    sign = Image.new("RGB", (800, 400), "white")
+    sign.paste("black", (200, 160, 600, 240))
+    sign.save(photos / "sign.png")
+    index_sources(library, [photos], encoder)
+    with Library.open(library.path, readonly=False) as writable, writable.catalog.atomic():
+        (item,) = writable.catalog.items_at(photos / "sign.png", "image")
+        writable.catalog.words.put({item.id or 0: [Line("Harbour Street", place), Line("closed", (0, 0, 0.2, 0.1))]})
+    page = opened()
+    page.locator(f'.tile[data-id="{item.id}"].loaded').click()
+    page.wait_for_selector(".panel .words")
+    assert page.locator(".read").count() == 0
+    page.get_by_role("button", name="Show where they stand").click()
+    until(page, "document.querySelectorAll('.read').length === 2")
+    page.wait_for_timeout(600)  # it zooms in
+    sides = page.evaluate(WITHIN_ITS_PHOTO)
+    assert sides == pytest.approx([0.25, 0.4, 0.5, 0.2], abs=0.03)
+    if to := os.environ.get("DESCRY_SCREENSHOTS"):
+        page.screenshot(path=Path(to, "words.png"))
+    page.get_by_role("button", name="Hide where they stand").click()
+    until(page, "document.querySelectorAll('.read').length === 0")
+
+
+def test_shots_of_films_stand_among_the_photos_and_play_from_their_second(
+    opened: Open, library: Library, photos: Path, encoder: Encoder
+) -> None:
+    pytest.importorskip("av", reason="PyAV is not installed: pip install 'descry[video]'")
+    from films import film
+
+    film(photos / "film.mp4", ["red", "blue"], 3)
+    index_sources(library, [photos], encoder)
+    shot = library.catalog.items_at(photos / "film.mp4", "video")[1]
+    page = opened()
+    page.locator(f'.tile[data-id="{shot.id}"].loaded').click()
+    play = page.get_by_role("link", name="Play from 0:03")
+    assert str(play.get_attribute("href")).endswith(f"/{shot.id}/original#t=3")
+    if to := os.environ.get("DESCRY_SCREENSHOTS"):
+        page.screenshot(path=Path(to, "film.png"))
