@@ -71,6 +71,7 @@ def vocabulary(library: Library, encoder: Encoder) -> Vocabulary:
     if rows is None:
         rows = embed_texts(encoder, words)
         with suppress(OSError):  # else it takes the time again
+            library.path.mkdir(parents=True, exist_ok=True)  # of a library on a server there may be nothing here yet
             keep(library.path / CACHE, encoder.checksum, rows)
     return Vocabulary(words, rows)
 

@@ -56,6 +56,8 @@ def served(postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     places = tmp_path_factory.mktemp("local"), postgres.database()
     encoder = color_encoder()
     with ExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         clients = []
         for place in places:
             with Library.create(place, encoder) as library:
