@@ -196,7 +196,7 @@ def test_a_recording_is_a_question_for_photos(recorded: Library, photos: Path, e
     for color in ("red", "blue"):
         paint(photos / f"{color}.png", color)
     index_sources(recorded, [photos], encoder)
-    hits = Engine(recorded, encoder).search(parse([str(photos / "quiet.mp3")], k=1))
+    hits = Engine(recorded, encoder).search(parse([str(photos / "quiet.mp3")], k=1, wanted="image"))
     assert hits[0].item.path.name == "blue.png"
 
 
@@ -281,7 +281,7 @@ def test_a_question_may_be_spoken(
     for color in ("red", "blue"):
         paint(photos / f"{color}.png", color)
     index_sources(recorded, [photos], encoder)
-    told = descry("search", "--spoken", photos / "quiet.mp3", "-k", "1")
+    told = descry("search", "--spoken", photos / "quiet.mp3", "-k", "1", "--modality", "image")
     assert "note: heard 'a blue thing, said aloud here'" in told
     assert "blue.png" in told
     assert "cannot be asked: it holds no sound" in descry("search", "--spoken", photos / "silent.mp4")
