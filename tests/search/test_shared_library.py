@@ -337,6 +337,22 @@ def test_a_store_that_does_not_answer_is_one_line_without_the_password(address: 
     assert "secret" not in done.output.replace('"secret"', "")
 
 
+@pytest.mark.parametrize("command", [["serve", "--port", "0"], ["status"], ["index", "."]])
+def test_every_command_says_in_one_line_that_the_store_does_not_answer(command: list[str]) -> None:
+    pytest.importorskip("psycopg")
+    done = CliRunner().invoke(main, ["--library", "postgresql://ann:secret@127.0.0.1:1/library", *command])
+    assert (done.exit_code, done.output.count("\n")) == (2, 1)
+    assert "does not answer" in done.output and "secret" not in done.output
+
+
+def test_what_an_address_says_of_tls_is_asked_of_the_server(server: Server) -> None:
+    address = server.database()
+    Library.create(address, color_encoder()).close()
+    Library.open(f"{address}?sslmode=prefer").close()
+    with pytest.raises(LibraryError, match="SSL"):
+        Library.open(f"{address}?sslmode=require")
+
+
 def test_a_server_that_says_nothing_is_not_waited_for_long() -> None:
     pytest.importorskip("psycopg")
     with socket.create_server(("127.0.0.1", 0)) as silent:
