@@ -34,6 +34,7 @@ EXTRAS = {
     "parquet": ("pyarrow", "export and import as Parquet"),
     "postgres": ("psycopg", "a library on a PostgreSQL server"),
     "previews": ("textual_image", "photos in the terminal"),
+    "ray": ("ray", "indexing on a Ray cluster"),
     "speech": ("faster_whisper", "what is said in sound files and films"),
     "training": ("matplotlib", "learning curves"),
     "video": ("av", "films"),
