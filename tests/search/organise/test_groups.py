@@ -13,7 +13,6 @@ from indexer.errors import QueryError
 from search.organise.groups import all_vectors, groups, rows
 from search.organise.vocabulary import Vocabulary
 from search.prompt_templates import embed_texts
-from search.relevance import BY_LEAD, Judge
 
 COLORS = ("red", "green", "blue", "yellow", "a blue sea", "a red rose")
 
@@ -55,17 +54,6 @@ def test_photos_that_are_alike_are_one_group_and_named_for_it(painted: Library, 
 def test_no_two_groups_begin_with_the_same_word(painted: Library, words: Vocabulary) -> None:
     found = groups(all_vectors(painted), words, 6)
     assert len({group.words[0] for group in found}) == len(found) > 3
-
-
-def test_a_word_that_its_question_would_not_find_the_photos_by_names_no_group_before_one_that_would() -> None:
-    vectors = Vectors(np.arange(20), np.repeat(np.float32([[1, 0], [0, 1]]), 10, axis=0))
-    words = Vocabulary(("fits", "far from the others", "upwards", "downwards"), unit_rows(
-        np.float32([[1, 0], [2, -1], [0, 1], [0, -1]])
-    ))  # fmt: skip
-    above_point_nine = Judge((100.0, 0.0, 0.0), -90.0, BY_LEAD.cuts, rivals=words.rows)
-    plain, judged = (groups(vectors, words, 2, judge=judge) for judge in (None, above_point_nine))
-    assert {group.words[0] for group in plain} == {"far from the others", "upwards"}
-    assert {group.words[0] for group in judged} == {"fits", "upwards"}
 
 
 def test_where_there_are_more_groups_than_words_each_still_has_a_name(painted: Library, encoder: Encoder) -> None:

@@ -63,8 +63,7 @@ def test_an_overview_is_made_once_for_a_state_of_the_library(
     client: TestClient, library: Library, encoder: Encoder, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = []
-    groups = "search.web.overview._groups"
-    monkeypatch.setattr(groups, lambda *asked: made.append(asked) or [])
+    monkeypatch.setattr("search.organise.groups.groups_of", lambda *asked: made.append(asked) or [])
     for _ in range(3):
         assert client.get("/api/groups").status_code == 200
     assert len(made) == 1
