@@ -13,12 +13,23 @@ import pytest
 from painting import WatchedEncoder
 
 from indexer import Encoder, Library
+from indexer.modalities import MODALITIES
 from indexer.testing import color_encoder
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and what they start inherits that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NOBODY = 65534
+
+
+@pytest.fixture(autouse=True)
+def modalities_in_order() -> Iterator[None]:
+    """What a test took out of `MODALITIES` comes back to its place: the first that reads a suffix counts."""
+    before = dict(MODALITIES)
+    yield
+    if [*MODALITIES.items()] != [*before.items()]:
+        MODALITIES.clear()
+        MODALITIES.update(before)
 
 
 @pytest.fixture

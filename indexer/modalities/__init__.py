@@ -41,8 +41,8 @@ def modalities_of(name: str, readers: Collection[str] = ()) -> list[Modality]:
 
 def open_image(path: Path, part: str = "") -> Image.Image:
     """What a file or a part of it shows, its pixels not yet decoded. Raises `SourceError` where that is nothing."""
-    modality = modality_of(path.name) if part else None
-    return modality.open_image(path, part) if modality and modality.open_image else open_photo(path)
+    shown = [one.open_image for one in modalities_of(path.name, MODALITIES) if part and one.open_image]
+    return shown[0](path, part) if shown else open_photo(path)
 
 
 def sidecars(names: Collection[str]) -> dict[str, set[str]]:

@@ -236,10 +236,3 @@ def test_a_measurement_that_nobody_knows_stops_all_of_them(tmp_path: Path, capsy
     assert main(["size", "walking", "--save", str(tmp_path / "run.json")]) == 2
     assert "there are cold, indexing" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
-
-
-def test_evaluation_hands_speed_on(capsys: pytest.CaptureFixture[str]) -> None:
-    from evaluation.__main__ import main as evaluation
-
-    assert evaluation(["speed", "walking"]) == 2
-    assert "No measurement is called 'walking'" in capsys.readouterr().err
