@@ -16,6 +16,7 @@ from indexer.items import Float32Array, Vectors
 from indexer.library import Library
 from indexer.report import Watcher
 from search.organise import groups as grouping
+from search.organise.vocabulary import vocabulary
 from search.present.map_page import Spot, write_map
 from search.present.sheet import check_page
 
@@ -51,7 +52,7 @@ def draw_map(library: Library, path: Path, encoder: Encoder, *, number: int | No
     vectors = grouping.all_vectors(library)
     chosen = sample(vectors)
     watcher.stage(f"putting {len(vectors)} photos into groups")
-    groups = grouping.groups_of(library, encoder, number)
+    groups = grouping.groups(vectors, vocabulary(library, encoder), number)
     group_of = {id: place for place, group in enumerate(groups) for id in group.ids.tolist()}
     watcher.stage(f"laying out {len(chosen)} photos: about {1 + SECONDS_A_PHOTO * len(chosen):.0f} s")
     places = dict(zip(chosen.ids.tolist(), layout(chosen.rows).tolist(), strict=True))

@@ -14,6 +14,7 @@ from search.engine import Engine
 from search.organise import groups as grouping
 from search.organise.duplicates import KINDS, Group, duplicates
 from search.organise.map import layout, sample
+from search.organise.vocabulary import vocabulary
 from search.web.service import Service, item_record
 
 # Ids that are told of a group.
@@ -44,9 +45,10 @@ class Overview:
         """Where photos lie by likeness, in 0..1, of many a sample; and the names of their groups."""
 
         def found(engine: Engine) -> dict[str, Any]:
-            groups = grouping.groups_of(engine.library, engine.encoder)
+            vectors = grouping.all_vectors(engine.library)
+            groups = grouping.groups(vectors, vocabulary(engine.library, engine.encoder))
             group_of = {id: place for place, group in enumerate(groups) for id in group.ids.tolist()}
-            chosen = sample(grouping.all_vectors(engine.library))
+            chosen = sample(vectors)
             places = layout(chosen.rows).round(5).tolist()
             spots = [[id, x, y, group_of[id]] for id, (x, y) in zip(chosen.ids.tolist(), places, strict=True)]
             return {"photos": spots, "groups": [group.name for group in groups]}
