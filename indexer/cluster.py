@@ -19,7 +19,7 @@ import tarfile
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache, partial
@@ -35,7 +35,7 @@ from indexer.atomic import atomic_folder, atomic_write, writing
 from indexer.chunks import Chunk, distinct, embed_chunks, read_whole
 from indexer.encoders import Encoder, load_encoder
 from indexer.errors import ClusterError, DescryError, EncoderMismatch, PathError, TookTooLong, first_line, reason_of
-from indexer.items import Item, Source
+from indexer.items import Item, Source, batches
 from indexer.modalities import MODALITIES, modality_of
 from indexer.pipeline import BATCH
 from indexer.report import Report, Watcher
@@ -532,7 +532,7 @@ class Embedder:
         """A partition of one piece of a task; tells how many items it has, and which files failed."""
         chunks: list[Chunk] = pickle.loads(batch["chunks"][0])
         name, first, out = str(batch["name"][0]), int(batch["first"][0]), self._job.out
-        for some in _batches(chunks, self._batch):
+        for some in batches(chunks, self._batch, weight=len):
             embed_chunks(some, self._encoder)
         rows: list[tuple[Any, ...]] = []
         vectors = [np.zeros((0, self._job.dimension), np.float32)]
@@ -550,18 +550,6 @@ class Embedder:
         told = json.dumps([[str(failure.path), failure.reason] for failure in failures])
         counts = {"planned": [int(batch["planned"][0])], "files": [len(chunks)], "items": [len(rows)]}
         return {**counts, "failures": [told]}
-
-
-def _batches(chunks: Iterable[Chunk], size: int) -> Iterator[list[Chunk]]:
-    """The chunks, as many at a time as have so many items."""
-    some: list[Chunk] = []
-    for chunk in chunks:
-        some.append(chunk)
-        if sum(map(len, some)) >= size:
-            yield some
-            some = []
-    if some:
-        yield some
 
 
 def _rows(chunk: Chunk, first: int) -> list[tuple[Any, ...]]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+
+T = TypeVar("T")
 
 Float32Array = npt.NDArray[np.float32]
 Int64Array = npt.NDArray[np.int64]
@@ -65,3 +67,21 @@ class Vectors:
 def evenly_spaced(total: int, count: int) -> Int64Array:
     """`count` places among `total`, evenly spread, or all if there are fewer: a sample that is always the same."""
     return np.linspace(0, total - 1, min(count, total), dtype=np.int64)
+
+
+def batches(values: Iterable[T], size: int, *, weight: Callable[[T], int] = lambda _: 1) -> Iterator[list[T]]:
+    """The values in lists, each as long as it takes to weigh `size` together; the last may weigh less.
+
+    >>> [*batches("abcde", 2)], [*batches(["a", "bcd", "e"], 3, weight=len)]
+    ([['a', 'b'], ['c', 'd'], ['e']], [['a', 'bcd'], ['e']])
+    """
+    batch: list[T] = []
+    weighs = 0
+    for value in values:
+        batch.append(value)
+        weighs += weight(value)
+        if weighs >= size:
+            yield batch
+            batch, weighs = [], 0
+    if batch:
+        yield batch

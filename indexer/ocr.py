@@ -7,7 +7,7 @@ committed every few photos, so a run can be cut off and go on.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 
 from indexer.chunks import reason
 from indexer.errors import EncoderUnavailable, LibraryError, SourceError
+from indexer.items import batches
 from indexer.library import Library
 from indexer.modalities import open_image
 from indexer.photos.pixels import upright_rgb
@@ -220,7 +221,7 @@ def _read(library: Library, waiting: Sequence[Unread], watcher: Watcher, reader:
         if left:
             watcher.begin(len(left))
         try:
-            for batch in _batches(ahead(lines_of, left)):
+            for batch in batches(ahead(lines_of, left), BATCH):
                 read = {photo.id: lines for photo, lines in batch if not isinstance(lines, Failure)}
                 with library.catalog.atomic():
                     library.catalog.words.put(read)
@@ -259,15 +260,3 @@ def _kept(lines: Iterable[Line]) -> list[Line]:
         if len(kept) == MOST_LINES or letters > MOST_LETTERS:
             break
     return kept
-
-
-def _batches(results: Iterator[Any]) -> Iterator[list[Any]]:
-    """Results in lists of `BATCH`."""
-    batch: list[Any] = []
-    for result in results:
-        batch.append(result)
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

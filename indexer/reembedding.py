@@ -23,7 +23,7 @@ import numpy as np
 from indexer.chunks import ReadFile, reason
 from indexer.encoders.base import Encoder
 from indexer.errors import LibraryError, SourceError, TookTooLong, cannot_write
-from indexer.items import Float32Array, Item, Source
+from indexer.items import Float32Array, Item, Source, batches
 from indexer.library import TEXT_TOWER, Library
 from indexer.modalities import MODALITIES
 from indexer.pipeline import BATCH
@@ -180,7 +180,7 @@ class _Run:
         try:
             for start in range(0, len(ids), AT_ONCE):
                 left = self._left(ids[start : start + AT_ONCE])
-                for outcome in _batches(ahead(self._prepared, left, overdue=_given_up)):
+                for outcome in batches(ahead(self._prepared, left, overdue=_given_up), BATCH, weight=_items):
                     self._store([ready for ready in outcome if isinstance(ready, _Ready)])
                     for failure in (failure for failure in outcome if isinstance(failure, Failure)):
                         self._fail(failure)
@@ -274,6 +274,10 @@ class _Run:
         (library.path / SCRATCH).unlink()
 
 
+def _items(result: _Ready | Failure) -> int:
+    return len(result.items) if isinstance(result, _Ready) else 1
+
+
 def _given_up(work: tuple[StoredFile, list[Item]], error: TookTooLong) -> Failure:
     return Failure(work[1][0].path, str(error))
 
@@ -291,15 +295,3 @@ def _of_parts(file: ReadFile, parts: Sequence[str]) -> list[Any]:
     if len(found) < len(wanted):
         raise SourceError("what was indexed of it is not there any more; run `descry index` first")
     return [found[part] for part in parts]
-
-
-def _batches(results: Iterator[_Ready | Failure]) -> Iterator[list[_Ready | Failure]]:
-    """Results in lists of about `BATCH` items."""
-    batch: list[_Ready | Failure] = []
-    for result in results:
-        batch.append(result)
-        if sum(len(one.items) if isinstance(one, _Ready) else 1 for one in batch) >= BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
