@@ -29,7 +29,7 @@ DIMENSION = 512
 
 QUALITY = 90
 
-# The sides of a image in a mosaic: photos keep the detail of their pixels, however large the mosaic.
+# The sides of an image in a mosaic: photos keep the detail of their pixels, however large the mosaic.
 TILE = (640, 480)
 
 

@@ -1,7 +1,7 @@
 """A real, tiny encoder for tests: images and sentences as colours, so that every answer can be checked by eye.
 
 "red", "a dark blue one" and a photo of the sea all become points in the space of colours; the vector of
-a image is its mean colour, that of a sentence the mean of the colours that it names. No weights, no torch.
+an image is its mean colour, that of a sentence the mean of the colours that it names. No weights, no torch.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ CONTEXT = 16
 
 
 class PictureColors:
-    """The mean colour of a image."""
+    """The mean colour of an image."""
 
-    def fits(self, value: Any) -> bool:  # noqa: ARG002 - a image always fits
+    def fits(self, value: Any) -> bool:  # noqa: ARG002 - an image always fits
         """Always."""
         return True
 

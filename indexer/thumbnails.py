@@ -122,7 +122,7 @@ class Thumbnails:
                 )
 
     def draw(self, content: bytes, image: Image.Image) -> None:
-        """Keeps the small thumbnail of a image that was read, unless it cannot be drawn."""
+        """Keeps the small thumbnail of an image that was read, unless it cannot be drawn."""
         with suppress(SourceError):
             self.put(content, "small", draw(image, SIDES["small"]))
 

@@ -1,4 +1,4 @@
-"""Perceptual hashes: whether two photos are the same photo, which their vectors alone cannot tell from a similar one.
+"""Perceptual hashes: whether two files show the same photo, which their vectors alone cannot tell from a similar one.
 
 A vector says what is seen, and two dogs on two lawns may be one point; a perceptual hash says where light and dark lie.
 Each photo is hashed whole and with its edges cut off in several ways, so that one that was cropped a little meets the

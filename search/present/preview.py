@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
     from search.hits import Hit
 
-# Characters that a image is wide at least: in half blocks, with fewer pixels across, few photos are told apart.
+# Characters that an image is wide at least: in half blocks, with fewer pixels across, few photos are told apart.
 WIDTH = 24
 
 # Pixels of a character in the strip that is handed over; the terminal's own size decides what is shown of them.
 CELL = 12
 
-# Width to height of a image: most cameras'. What does not fit is cut off at the edges.
+# Width to height of an image: most cameras'. What does not fit is cut off at the edges.
 SHAPE = 4 / 3
 
 
