@@ -9,7 +9,8 @@ import hashlib
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,9 @@ from indexer.errors import SourceError, reason_of
 from indexer.items import Float32Array, Item, Source
 from indexer.modalities import MODALITIES
 from indexer.modalities.base import ReadOptions
+from indexer.photos.monochrome import colour_of
 from indexer.photos.opening import source_errors, whole_file
-from indexer.storage.catalog import Catalog
+from indexer.storage.catalog import Catalog, StoredPart
 from indexer.storage.files import Donor
 from indexer.thumbnails import Thumbnails
 
@@ -113,7 +115,7 @@ class ChunkReader:
         """The whole file with the donor's vectors; None if they do not fit (prose that has become a caption)."""
         with self._turn:
             stored = self._catalog.parts_of_file(donor.file_id)
-        items = file.items_of_copy({part: text for part, (text, _) in stored.items()})
+        items = file.items_of_copy(stored)
         if not items or any(item.part not in stored for item in items) or len(items) != len(stored):
             return None
         file.check_unchanged()
@@ -142,12 +144,18 @@ class ReadFile:
         """The items, each with the value that its tower prepares."""
         return self.modality.read(self.source.path, self._options())
 
-    def items_of_copy(self, parts: Mapping[str, str]) -> list[Item]:
-        """The items, where a file of the same content has these parts, each with its text; those may not be its own."""
+    def items_of_copy(self, parts: Mapping[str, StoredPart]) -> list[Item]:
+        """The items, where a file of the same content has these parts; those may not be its own.
+
+        What pixels told of that file is not looked at again.
+        """
         if self.modality.facts is None:
-            return [item for item, _ in self.values()]
+            return [_coloured(item, value, parts.get(item.part)) for item, value in self.values()]
         path, facts = self.source.path, self.modality.facts(self.source.path, self._options())
-        return [] if facts is None else [Item(self.modality.name, path, *part, facts) for part in parts.items()]
+        if facts is None:
+            return []
+        items = [Item(self.modality.name, path, part, stored.text, facts) for part, stored in parts.items()]
+        return [_coloured(item, None, parts[item.part]) for item in items]
 
     def _options(self) -> ReadOptions:
         self._notes.clear()
@@ -163,6 +171,7 @@ class ReadFile:
         """The items, each with its array ready to be embedded."""
         for item, value in self.values():
             array = self.prepare(value)
+            item = _coloured(item, value)
             if self._thumbnails is not None and isinstance(value, Image.Image) and not item.part:
                 self._thumbnails.draw(self.fingerprint, value)
             yield item, array
@@ -177,6 +186,15 @@ class ReadFile:
         same_file = (now.st_dev, now.st_ino) == (self._before.st_dev, self._before.st_ino)
         if not same_file or (now.st_size, now.st_mtime_ns) != found:
             raise SourceError("it changed while it was read; the next run takes it")
+
+
+def _coloured(item: Item, value: Any, known: StoredPart | None = None) -> Item:
+    """The item with the fact that its pixels tell, see `indexer.photos.monochrome`: as it is known, else by looking."""
+    colour = known.colour if known else None
+    if colour is None and isinstance(value, Image.Image):
+        with suppress(SourceError):
+            colour = colour_of(value)
+    return item if colour is None else replace(item, facts={**item.facts, "colour": colour})
 
 
 def read_whole(source: Source, encoder: Encoder) -> Chunk:

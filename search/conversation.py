@@ -13,7 +13,7 @@ from difflib import SequenceMatcher
 from typing import NamedTuple
 
 from indexer.errors import QueryError
-from search.filters import FIELDS, ORIENTATIONS, SAME_TYPE, Filter
+from search.filters import FIELDS, SAME_TYPE, Filter
 from search.hits import Hit
 from search.query import BY_RELEVANCE, ORDERS, PICTURES, STORED, Query, Term, parse
 
@@ -179,8 +179,8 @@ def filter_of(words: str) -> Filter:
         return Filter(field, value.strip())
     if re.fullmatch(r"\d{4}(-\d\d?){0,2}", words):
         return Filter("on", words)
-    if words in ORIENTATIONS:
-        return Filter("orientation", words)
+    if chosen := next((name for name, field in FIELDS.items() if words in field.choices), None):
+        return Filter(chosen, words)
     if words.lower().removeprefix(".") in SAME_TYPE or re.fullmatch(r"\.\w+", words):
         return Filter("type", words)
     return Filter("in", words) if words[0] in "/~." else Filter("path", f"*{words}*")
@@ -254,8 +254,8 @@ def continuations(line: str, *, folders: Iterable[str] = (), tags: Iterable[str]
     """
     beginnings = [refinement.start for refinement in REFINEMENTS]
     values = [
-        *(f"orientation {shape}" for shape in ORIENTATIONS),
-        *(f"{name} " if field.forms else name for name, field in FIELDS.items() if name != "orientation"),
+        *(f"{name} {choice}" for name, field in FIELDS.items() for choice in field.choices),
+        *(f"{name} " if field.forms else name for name, field in FIELDS.items() if not field.choices),
         *(f"in {folder}" for folder in folders),
         *(f"tag {tag}" for tag in tags),
     ]

@@ -349,7 +349,7 @@ class Engine:
         return ids
 
     def facets(self, wanted: str = PICTURES, *, filters: Sequence[Filter] = ()) -> dict[str, dict[str, int]]:
-        """How many items there are of each folder, camera, lens, type, month, tag and place, by their filters' names.
+        """How many items there are of each folder, camera, lens, type, month, tag, colour and place, by filters' names.
 
         `{"camera": {"Pixel 6": 812}, "on": {"2023-05": 40}, ...}`, the commonest first, of months the newest.
         """

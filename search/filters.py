@@ -62,13 +62,15 @@ class Condition(NamedTuple):
 class Field(NamedTuple):
     """Something to filter by. `forms` says what a value looks like ("" if there is none), `condition` makes SQL of it.
 
-    `condition` raises `ValueError` for a value of another form; `metavar` stands for a value in the help.
+    `condition` raises `ValueError` for a value of another form; `metavar` stands for a value in the help; `choices` are
+    all values, where there are few.
     """
 
     help: str
     forms: str
     condition: Callable[[str], Condition]
     metavar: str = "WORDS"
+    choices: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +262,12 @@ def _orientation(value: str) -> Condition:
     return Condition(f"json_extract(facts, '$.width') {ORIENTATIONS[value]} json_extract(facts, '$.height')")
 
 
+def _colour(value: str) -> Condition:
+    if value not in COLOURS:
+        raise ValueError(value)
+    return Condition("json_extract(facts, '$.colour') = ?", (value,))
+
+
 def _has_caption(_value: str) -> Condition:
     return Condition(f"folders.path || '/' || files.name IN ({CAPTIONED})")
 
@@ -274,6 +282,9 @@ def _tagged(value: str) -> Condition:
 
 # What photos are called that bear no tag.
 OTHER = "other"
+
+# What the pixels of a photo tell, see `indexer.photos.monochrome`.
+COLOURS = ("black-and-white", "sepia", "full")
 
 ORIENTATIONS = {"landscape": ">", "portrait": "<", "square": "="}
 
@@ -301,7 +312,8 @@ FIELDS: dict[str, Field] = {
     "place": Field("Taken in this city or country.", "its name, as in Berlin or Japan", _place, "PLACE"),
     "min-width": Field("At least so many pixels wide.", "a whole number", _at_least("width"), "PIXELS"),
     "min-height": Field("At least so many pixels high.", "a whole number", _at_least("height"), "PIXELS"),
-    "orientation": Field("Of this orientation.", " or ".join(ORIENTATIONS), _orientation, "SHAPE"),
+    "orientation": Field("Of this shape.", " or ".join(ORIENTATIONS), _orientation, "SHAPE", (*ORIENTATIONS,)),
+    "colour": Field("In black and white, sepia or full colour.", " or ".join(COLOURS), _colour, "KIND", COLOURS),
     "has-caption": Field("Photos that a caption of the library speaks of.", "", _has_caption),
     "tag": Field("That bear this tag, or 'other' for none.", "a tag, as `descry tag` lists them", _tagged, "TAG"),
 }

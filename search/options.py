@@ -15,7 +15,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from indexer.storage.listing import FACETS
-from search.filters import FIELDS, ORIENTATIONS, Field, Filter, negated
+from search.filters import FIELDS, Field, Filter, negated
 from search.present.formats import FORMATS
 from search.present.sinks import SINK_TYPES
 from search.query import BY_RELEVANCE, ORDERS, PICTURES, STRICTNESS, check_address
@@ -291,8 +291,8 @@ def _models(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -
 
 def _of_the_library(field: str) -> Completion | None:
     """What a shell offers for a filter: its own values, or those that the library holds."""
-    if field == "orientation":
-        return lambda _ctx, _parameter, incomplete: _beginning(incomplete, ORIENTATIONS)
+    if choices := FIELDS[field].choices:
+        return lambda _ctx, _parameter, incomplete: _beginning(incomplete, choices)
     if field not in FACETS:
         return None
 

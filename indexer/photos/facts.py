@@ -21,7 +21,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from indexer.photos.pixels import upright_size
 
 # Changes when the same photo tells more than before: unchanged photos are then read again, but not embedded.
-FACTS_VERSION = "2"
+FACTS_VERSION = "3"
 
 GPS = ExifTags.GPS
 

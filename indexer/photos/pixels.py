@@ -17,7 +17,7 @@ from PIL import ExifTags, Image, ImageOps
 from PIL.TiffImagePlugin import TiffImageFile
 
 from indexer.errors import SourceError
-from indexer.photos.colours import can_wait, srgb
+from indexer.photos.colours import can_wait, srgb, srgb_pixels
 from indexer.photos.memory import memory_for
 from indexer.photos.opening import source_errors
 from indexer.photos.tiffs import eight_bits
@@ -39,6 +39,12 @@ REVERSED_DOWN = (3, 4, 7, 8)
 # not kept where they are more bytes than this, which the budget of memory does not know of.
 DECODED = "decoded"
 KEPT_AT_MOST = 8_000_000
+
+# Modes of which Pillow makes means before it converts them.
+REDUCED = ("L", "LA", "RGB", "RGBA", "CMYK")
+
+# Rows of which means are made, at least, where there are more: of 1000 x 750 pixels all take 0.9 ms, these 0.2.
+ROWS = 3
 
 # Scales at which libjpeg-turbo decodes quickly; at those between, it is slower than without any.
 SCALES = (8, 4, 2, 1)
@@ -67,6 +73,29 @@ def upright_rgb(image: Image.Image, *, side: int | None = None, convert: bool = 
             if orientation(image) != 1:  # else it would make a copy
                 image = ImageOps.exif_transpose(image)
         return _rgb(image, convert)
+
+
+def small_rgb(image: Image.Image, *, side: int) -> npt.NDArray[np.uint8]:
+    """Means of the image's pixels, `[h, w, 3]` sRGB, alpha laid over white, some `side` along the longer side.
+
+    They lie as they are stored, not turned upright. What an encoder decoded before is taken; a JPEG of which nothing is
+    decoded comes at a reduced scale. Raises `SourceError`.
+    """
+    with source_errors(), memory_for(image, decoding_scale(image, side)):
+        decoded = image.info.get(DECODED)
+        if decoded is not None:
+            across = max(1, round(max(decoded.shape) / side))
+            step = max(1, across // ROWS)
+            small = Image.fromarray(decoded[::step]).reduce((across, max(1, across // step)))
+            return srgb_pixels(np.asarray(small), image)
+        image.draft(None, (side, side))
+        image.load()
+        across = max(1, round(max(image.size) / side))
+        if image.mode not in REDUCED or "transparency" in image.info:
+            return np.asarray(_rgb(image, convert=True).reduce(across))
+        small = image.reduce(across)
+        small.info = dict(image.info)
+        return np.asarray(_rgb(small, convert=True))
 
 
 def orientation(image: Image.Image) -> int:

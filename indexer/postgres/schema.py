@@ -188,7 +188,9 @@ CREATE FUNCTION second_of(told text) RETURNS bigint LANGUAGE sql STABLE AS $$
 $$;
 """
 
-STEPS = (FIRST, NOTES, THUMBNAILS)
+COLOUR = "ALTER TABLE items ADD COLUMN colour text COLLATE \"C\" GENERATED ALWAYS AS (fact(facts, 'colour')) STORED"
+
+STEPS = (FIRST, NOTES, THUMBNAILS, COLOUR)
 
 # Whoever migrates has this advisory lock: any number that nobody else uses.
 MIGRATING = 0x64657363

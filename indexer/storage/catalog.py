@@ -53,10 +53,11 @@ class StoredFile(NamedTuple):
 
 
 class StoredPart(NamedTuple):
-    """What is stored of an item: its text and its vector `[dim]`."""
+    """What is stored of an item: its text, its vector `[dim]`, and what its pixels told, if they were looked at."""
 
     text: str
     row: Float32Array
+    colour: str | None
 
 
 class Catalog(Database):
@@ -223,10 +224,11 @@ class Catalog(Database):
     def parts_of_file(self, file_id: int) -> dict[str, StoredPart]:
         """A file's items, by part, in their order."""
         found = self.connection.execute(
-            "SELECT part, text, id FROM items WHERE file_id = ? ORDER BY id", (file_id,)
+            "SELECT part, text, json_extract(facts, '$.colour'), id FROM items WHERE file_id = ? ORDER BY id",
+            (file_id,),
         ).fetchall()
         rows = self.stored.read(np.array([id for *_, id in found], np.int64))
-        return {part: StoredPart(text, row) for (part, text, _), row in zip(found, rows, strict=True)}
+        return {part: StoredPart(text, row, colour) for (part, text, colour, _), row in zip(found, rows, strict=True)}
 
     def vectors(self, ids: Sequence[int]) -> Vectors:
         """The vectors of items of any modality, in the order of `ids`; ids that are not there are left out."""

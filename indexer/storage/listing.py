@@ -37,6 +37,7 @@ FACETS: Mapping[str, str] = {
     "type": "lower(substr(name, length(rtrim(name, replace(name, '.', ''))) + 1))",
     "on": "items.day",
     "tag": "tags.tag",
+    "colour": "json_extract(facts, '$.colour')",
     "place": "json_extract(facts, '$.city') || ', ' || json_extract(facts, '$.country')",
 }
 
@@ -96,7 +97,7 @@ class Listing:
         return self._database.connection.execute(sql, kinds).fetchall()
 
     def facets(self, modality: str, where: str = "TRUE", values: Sequence[Any] = ()) -> dict[str, dict[str, int]]:
-        """How many items there are of each folder, camera, lens, type, month, tag and place, by the filters' names.
+        """How many items there are of each folder, camera, lens, type, month, tag, colour and place, by filters' names.
 
         The commonest first; months, as in "2023-05", the newest first.
         """

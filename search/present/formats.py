@@ -75,6 +75,8 @@ def facts_of(item: Item) -> Iterator[str]:
         yield f"{facts['latitude']:.4f}, {facts['longitude']:.4f}"
     if {"width", "height"} <= facts.keys():
         yield f"{facts['width']} \N{MULTIPLICATION SIGN} {facts['height']}"
+    if facts.get("colour") in ("black-and-white", "sepia"):
+        yield str(facts["colour"]).replace("-", " ")
     if facts.get("words"):
         said = " ".join(str(facts["words"]).split())
         yield f"says “{said if len(said) <= TEXT_SHOWN else said[: TEXT_SHOWN - 1] + '…'}”"

@@ -23,7 +23,7 @@ from PIL import Image
 
 import indexer.pipeline
 from indexer import Encoder, Library, Watcher, index_sources
-from indexer.errors import EncoderMismatch, PathError
+from indexer.errors import EncoderMismatch, PathError, SourceError
 from indexer.modalities import MODALITIES
 from indexer.modalities.image import IMAGE
 from indexer.photos.memory import BUDGET
@@ -1095,6 +1095,50 @@ def test_photos_that_did_not_change_get_the_facts_that_a_newer_descry_reads_and_
     assert [library.catalog.items([before[path]])[0].facts["new"] for path in paths] == [1, 1, 1]
     monkeypatch.setattr("indexer.chunks.fingerprint", pytest.fail)
     assert run(photos).unchanged == 4
+
+
+def test_photos_of_an_earlier_version_are_looked_at_for_colours_and_keep_their_vectors(
+    library: Library, photos: Path, run, watched: WatchedEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = paint(photos / "a.png")
+    with monkeypatch.context() as earlier:
+        earlier.setattr("indexer.chunks.colour_of", lambda _: None)
+        earlier.setitem(MODALITIES, "image", replace(IMAGE, facts_version="2"))
+        run(photos)
+    before = held(library)
+    assert "colour" not in library.catalog.items([before[path]])[0].facts
+    watched.taken()
+
+    assert run(photos).unchanged == 1
+    assert (held(library), watched.taken()) == (before, 0)
+    assert library.catalog.items([before[path]])[0].facts["colour"] == "full"
+
+
+def test_the_pixels_of_a_photo_that_moved_or_was_copied_are_not_looked_at_again(
+    library: Library, photos: Path, run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = paint(photos / "a.png", "gray")
+    run(photos)
+    monkeypatch.setattr("indexer.chunks.colour_of", pytest.fail)
+    (photos / "copy.png").write_bytes(path.read_bytes())
+    assert run(photos).copied == 1
+    path.rename(photos / "b.png")
+    assert run(photos).moved == 1
+    facts = [item.facts["colour"] for item in library.catalog.items(list(held(library).values()))]
+    assert facts == ["black-and-white", "black-and-white"]
+
+
+def test_a_photo_whose_colours_cannot_be_told_keeps_its_other_facts(
+    library: Library, photos: Path, run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: object) -> str:
+        raise SourceError("it is truncated")
+
+    path = paint(photos / "a.png")
+    monkeypatch.setattr("indexer.chunks.colour_of", broken)
+    report = run(photos)
+    (item,) = library.catalog.items_at(path, "image")
+    assert (report.failures, item.facts["width"], "colour" in item.facts) == ([], 8, False)
 
 
 def test_a_sidecar_that_comes_changes_or_goes_tells_about_its_photo_and_is_no_text(

@@ -73,6 +73,7 @@ def test_a_number_that_was_not_shown_is_refused(talk: Conversation, number: str)
         ("2023", Filter("on", "2023")),
         ("2023-05-04", Filter("on", "2023-05-04")),
         ("portrait", Filter("orientation", "portrait")),
+        ("sepia", Filter("colour", "sepia")),
         ("jpg", Filter("type", "jpg")),
         (".png", Filter("type", ".png")),
         ("camera canon eos", Filter("camera", "canon eos")),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from make_photos import with_exif
-from PIL import Image
+from PIL import Image, ImageOps
 
 from indexer import Item, Library, index_sources
 from indexer.errors import QueryError
@@ -19,7 +19,7 @@ from indexer.storage import migrations
 from indexer.storage.catalog import Catalog
 from indexer.testing import color_encoder
 from search import Engine, Filter, parse
-from search.filters import FIELDS, kilometres, negated, to_sql
+from search.filters import COLOURS, FIELDS, kilometres, negated, to_sql
 from search.query import ORDERS
 
 BERLIN, POTSDAM, SYDNEY = (52.52, 13.405), (52.39, 13.06), (-33.87, 151.21)
@@ -132,6 +132,26 @@ def test_a_folder_does_not_let_through_the_one_that_sorts_right_behind_it(tmp_pa
         assert [hit.item.path.name for hit in hits] == ["a.png"]
 
 
+def test_photos_without_colours_are_told_from_others_and_counted(tmp_path: Path) -> None:
+    encoder = color_encoder()
+    grey = Image.linear_gradient("L").resize((64, 48))
+    tones = {"grey": "white", "sepia": (255, 222, 173), "full": "red"}
+    for name, light in tones.items():
+        photo = ImageOps.colorize(grey, "black", light)
+        if name == "full":
+            photo.paste("blue", (8, 8, 24, 24))
+        photo.save(tmp_path / f"{name}.png")
+    with Library.create(tmp_path / "library", encoder) as library:
+        index_sources(library, [tmp_path], encoder)
+        engine = Engine(library, encoder)
+        assert engine.facets()["colour"] == {"black-and-white": 1, "full": 1, "sepia": 1}
+        for value, name in zip(COLOURS, ("grey", "sepia", "full"), strict=True):
+            (hit,) = engine.browse(filters=[Filter("colour", value)])
+            assert hit.item.path.name == f"{name}.png"
+        without = engine.browse(filters=[Filter("colour", "black-and-white", negated=True)])
+        assert {hit.item.path.stem for hit in without} == {"sepia", "full"}
+
+
 def test_different_filters_must_all_hold_and_equal_ones_are_alternatives(engine: Engine) -> None:
     assert found(engine, Filter("camera", "canon"), Filter("on", "2023-05")) == "a"
     assert found(engine, Filter("camera", "canon"), Filter("camera", "nikon")) == "abc"
@@ -201,6 +221,7 @@ def test_facets_count_what_filters_of_their_names_let_through(engine: Engine) ->
         ("near", "1,2,3,4"),
         ("min-width", "wide"),
         ("orientation", "round"),
+        ("colour", "green"),
         ("type", "*"),
         ("camera", " "),
     ],

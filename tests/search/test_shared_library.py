@@ -43,6 +43,7 @@ VALUES: dict[str, list[str]] = {
     "min-width": ["31", "100000"],
     "min-height": ["31"],
     "orientation": ["landscape", "portrait", "square"],
+    "colour": ["black-and-white", "sepia", "full"],
     "has-caption": [""],
     "tag": ["Warm", "COLD", "other", "none of them"],
 }

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from indexer import shipped
 from indexer.photos.facts import photo_facts
 from indexer.photos.opening import open_photo
-from indexer.photos.pixels import jpeg_pixels, upright, upright_rgb
+from indexer.photos.pixels import jpeg_pixels, small_rgb, upright, upright_rgb
 from indexer.photos.suffixes import SUFFIXES
 
 LOSSLESS = (".png", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
@@ -146,3 +146,19 @@ def test_turning_follows_exif(orientation: int) -> None:
     stored.save(buffer, "PNG", exif=exif)
     turned = np.asarray(ImageOps.exif_transpose(Image.open(buffer)))
     assert (upright(np.asarray(stored), orientation) == turned).all()
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+def test_means_of_the_pixels_are_those_of_the_photo_in_every_format(name: str, tmp_path: Path) -> None:
+    PHOTOS[name](cat(), tmp_path / name)
+    small = small_rgb(open_photo(tmp_path / name), side=80)
+    assert max(small.shape) == 80
+    assert small.mean(axis=(0, 1)) == pytest.approx(expected(name).mean(axis=(0, 1)), abs=4)
+
+
+def test_means_of_what_was_decoded_before_are_those_of_the_file() -> None:
+    known, new = open_photo(PHOTO), open_photo(PHOTO)
+    assert jpeg_pixels(known, side=224) is not None
+    means = [small_rgb(photo, side=64).astype(float) for photo in (known, new)]
+    assert means[0].shape == means[1].shape
+    assert np.abs(means[0] - means[1]).mean() < 8
