@@ -24,8 +24,10 @@ import numpy.typing as npt
 from evaluation.datasets import DataError, Example, embed_photos, read_captioned_tar, read_captions_file
 from indexer.encoders import Encoder
 from indexer.items import Int64Array
+from indexer.photos.monochrome import colour_of
 from indexer.photos.opening import open_photo
 from search.prompt_templates import embed_texts
+from search.reading import read
 
 HERE = Path(__file__).parent
 
@@ -101,21 +103,28 @@ def held_out_photos(data: Path) -> list[Example]:
 
 
 def kinds(encoder: Encoder, examples: Sequence[Example]) -> dict[str, Any]:
-    """Precision at 5 by kind: of the first five photos, or of as many as are right where there are fewer."""
+    """Precision at 5 by kind: of the first five photos, or of as many as are right where there are fewer.
+
+    Asked as people do: what a question says of colours, as `search.reading` reads it, is a filter.
+    """
     table: dict[str, dict[str, str]] = json.loads(QUESTIONS.read_text(encoding="utf-8"))
     photos = embed_photos(encoder, examples)
     captions = Captions(examples)
+    colours = np.array([_colour_of(example) for example in examples])
     measured, worst = {}, []
     for kind, questions in table.items():
-        scores = embed_texts(encoder, list(questions)) @ photos.T  # (q, dim) @ (dim, n) -> (q, n)
+        readings = [read(question) for question in questions]
+        scores = embed_texts(encoder, [rest for rest, _ in readings]) @ photos.T  # (q, dim) @ (dim, n) -> (q, n)
         precisions = []
-        for (question, rule), row in zip(questions.items(), scores, strict=True):
+        for (question, rule), (_, found), row in zip(questions.items(), readings, scores, strict=True):
+            if wanted := [filter.value for one in found for filter in one.filters]:
+                row[~np.isin(colours, wanted)] = -1.0
             right = captions.saying(rule) > 0
             if not right.any():
                 raise DataError(f"{QUESTIONS.name}: no photo at hand is right for {question!r}; take more photos.")
-            found = right[np.argsort(-row, kind="stable")[:FIRST]].sum()
-            precisions.append(found / min(FIRST, right.sum()))
-            if not found:
+            hits = right[np.argsort(-row, kind="stable")[:FIRST]].sum()
+            precisions.append(hits / min(FIRST, right.sum()))
+            if not hits:
                 worst.append(f"{kind}: {question} ({right.sum()} photos are right)")
         measured[kind] = {"questions": len(questions), f"P@{FIRST}": float(np.mean(precisions))}
     total = sum(row["questions"] for row in measured.values())
@@ -162,6 +171,11 @@ class Captions:
         if self._grey is None:
             self._grey = np.array([_colour(example) < GREY_BELOW for example in self._examples])
         return self._grey
+
+
+def _colour_of(example: Example) -> str:
+    with example.image() as image:
+        return colour_of(image)
 
 
 def _colour(example: Example) -> float:

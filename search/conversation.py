@@ -87,7 +87,12 @@ def step(conversation: Conversation, line: str) -> Conversation:
     literal = re.fullmatch(r"find\s+(.+)", line, flags=re.IGNORECASE)
     if literal is None and conversation.queries:
         _check_spelling(line)
-    return conversation.ask(parse(literal[1] if literal else line, k=PAGE))
+    if literal:
+        return conversation.ask(parse(literal[1], k=PAGE))
+    from search.reading import read  # late: dates are many words
+
+    rest, found = read(line)
+    return conversation.ask(parse(rest, k=PAGE, filters=tuple(filter for one in found for filter in one.filters)))
 
 
 def _check_spelling(line: str) -> None:

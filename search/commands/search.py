@@ -88,7 +88,7 @@ def search(library: Path, /, words: tuple[str, ...], spoken: Path | None, output
         words = (*words, _heard(library, spoken))
     # else a file's name may have blanks
     is_one = output.queries_from is None and (len(words) == 1 or not any(" " in word for word in words))
-    answer(library, words, output, lambda words: _dated(words, **options) if is_one else parse(words, **options))
+    answer(library, words, output, lambda words: _read(words, **options) if is_one else parse(words, **options))
 
 
 def _heard(library: Path, recording: Path) -> str:
@@ -107,17 +107,17 @@ def _heard(library: Path, recording: Path) -> str:
     return said
 
 
-def _dated(words: Sequence[str], *, filters: tuple[Filter, ...], **options: Any) -> Query:
-    """The query; a question that ends with a period, as in "the beach last summer", is about photos of that time."""
-    from search.dates import in_question
+def _read(words: Sequence[str], *, filters: tuple[Filter, ...], **options: Any) -> Query:
+    """The query; what it says of when photos were taken, and that they have no colours, are filters."""
+    from search.reading import read
 
     question = " ".join(words).strip()
-    found = in_question(question)
-    if found is None:
+    rest, found = read(question)
+    if not found:
         return parse(words, filters=filters, **options)
-    rest, days, said = found
-    say(f"note: {said!r} is read as --on {str(days)!r}; within quotes it stays a part of the sentence")
-    return replace(parse(rest, filters=(*filters, Filter("on", str(days))), **options), words=question)
+    say(*(f"note: {one.note}" for one in found))
+    filters = (*filters, *(filter for one in found for filter in one.filters))
+    return replace(parse(rest, filters=filters, **options), words=question)
 
 
 @click.command()

@@ -11,6 +11,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from enum import StrEnum
 from hashlib import blake2b
 from importlib.metadata import version
@@ -32,6 +33,7 @@ from indexer.errors import QueryError
 from indexer.threads import processors
 from search.filters import Filter
 from search.query import PICTURES
+from search.reading import read
 from search.web import schemas
 from search.web.downloads import zipped
 from search.web.indexing import Indexing
@@ -223,6 +225,17 @@ def create_app(
     )
     def suggestions(text: Annotated[str, Query(max_length=QUESTION)]) -> Response:
         return JSONResponse({"suggestions": service.suggestions(text)})
+
+    @app.get(
+        "/api/reading",
+        response_model=schemas.Reading,
+        tags=["questions"],
+        summary="What a question says of when photos were taken, and of their colours, as filters",
+    )
+    def reading(text: Annotated[str, Query(max_length=QUESTION)]) -> Response:
+        rest, found = read(text)
+        filters = [{**asdict(filter), "said": one.said} for one in found for filter in one.filters]
+        return JSONResponse({"text": rest, "filters": filters})
 
     @app.get(
         "/api/items/{id}",

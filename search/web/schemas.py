@@ -139,7 +139,7 @@ class Detail(Item):
 
 
 class Facets(BaseModel):
-    """How many items there are by each value of each filter: folders, cameras, types, months, tags."""
+    """How many items there are by each value of each filter: folders, cameras, types, months, tags, colours."""
 
     total: int
     facets: dict[str, dict[str, int]]
@@ -157,6 +157,22 @@ class Suggestions(BaseModel):
     """What a line may become, the likeliest first."""
 
     suggestions: list[Suggestion]
+
+
+class ReadFilter(BaseModel):
+    """A filter that words of a question were read as; those of one field are alternatives."""
+
+    field: str
+    value: str
+    negated: bool
+    said: str
+
+
+class Reading(BaseModel):
+    """A question without what was read of it as filters, and these."""
+
+    text: str
+    filters: list[ReadFilter]
 
 
 class Explained(BaseModel):

@@ -8,7 +8,7 @@ const SHOWN = 7;
 
 const KINDS = { image: "photos", text: "texts" };
 
-const TITLES = { on: "When", in: "Folders", tag: "Tags", place: "Places", camera: "Cameras", type: "Types" };
+const TITLES = { on: "When", in: "Folders", tag: "Tags", place: "Places", camera: "Cameras", colour: "Colours", type: "Types" };
 
 export function Aside() {
   if (!isAside.value) return null;
@@ -16,7 +16,7 @@ export function Aside() {
   return html`<aside class="facets" aria-label="Filters">
     ${told && Object.entries(TITLES).map(([field, title]) => {
       const values = field === "on" ? periods(told.on) : Object.entries(told[field] ?? {});
-      return values.length > 0 && html`<${Facet} key=${field} ...${{ field, title, values }} />`;
+      return values.length > (field === "colour" ? 1 : 0) && html`<${Facet} key=${field} ...${{ field, title, values }} />`;
     })}
     ${status.value && html`<p class="about">${Object.entries(status.value.items).map(([kind, count]) => `${count.toLocaleString("en")} ${KINDS[kind] ?? kind}`).join(", ")} in the library
       ${status.value.failed > 0 && html`<br />${status.value.failed} files could not be read`}</p>`}
@@ -58,6 +58,7 @@ function labelOf(field, value, values) {
   if (field === "on" && value.length === 7)
     return new Date(`${value}-15`).toLocaleDateString("en", { month: "long", year: "numeric" });
   if (field === "place") return value.split(", ").slice(0, -1).join(", ");
+  if (field === "colour") return value.replaceAll("-", " ");
   if (field !== "in") return value;
   const name = value.split("/").at(-1) || value;
   const isTwice = values.filter(([other]) => other.split("/").at(-1) === name).length > 1;

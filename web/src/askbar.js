@@ -7,7 +7,7 @@ import { Icon } from "./icons.js";
 import { answer } from "./library.js";
 import { ask, isQuestion, NOTHING, question, say, sortOf, termsOf, toggle, wordsOf } from "./state.js";
 
-const FACET_NAMES = { in: "folder", camera: "camera", tag: "tag", place: "place", type: "type", on: "date", lens: "lens" };
+const FACET_NAMES = { in: "folder", camera: "camera", tag: "tag", place: "place", type: "type", on: "date", lens: "lens", colour: "colours" };
 
 // The photo of which a detail is being marked: {blob | src, done}.
 export const cropping = signal(null);
@@ -45,11 +45,13 @@ export function AskBar() {
     };
   }, [line]);
 
-  const submit = () => {
-    const terms = termsOf(line);
-    if (terms.length) askFor(terms, line);
+  const submit = async () => {
     setLine("");
     setOffers([]);
+    if (!line.trim()) return;
+    const read = await get("api/reading", { text: line }).catch(() => ({ text: line, filters: [] }));
+    const terms = termsOf(read.text);
+    if (terms.length || read.filters.length) askFor(terms, line, read.filters);
   };
   const take = (offer) => {
     if (offer.field) {
@@ -120,12 +122,14 @@ export function AskBar() {
   </form>`;
 }
 
-// A sentence takes the place of the one before; what has a sign refines.
-function askFor(terms, line) {
-  const before = question.value.terms;
+// A sentence takes the place of the one before; what has a sign refines. What it says of dates and colours is chips.
+function askFor(terms, line, read) {
+  const { terms: before, filters } = question.value;
   const isRefining = /^\s*[+-]/.test(line);
   const kept = isRefining ? before : before.filter((term) => term.photo);
-  ask({ ...(isRefining ? {} : { right: [], wrong: [] }), terms: [...kept, ...terms], sort: "", fits: null, view: "" });
+  const isOn = ({ field, value }) => filters.some((one) => one.field === field && one.value === value);
+  const added = read.filter((one) => !isOn(one)).map(({ field, value, negated }) => ({ field, value, negated }));
+  ask({ ...(isRefining ? {} : { right: [], wrong: [] }), terms: [...kept, ...terms], filters: [...filters, ...added], sort: "", fits: null, view: "" });
 }
 
 export function askWithPhoto(photo) {

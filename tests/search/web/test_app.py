@@ -110,6 +110,17 @@ def test_the_grid_is_all_items_in_the_order_of_the_pages(client: TestClient, pho
     assert (shapes["red"], shapes["wide"], shapes["high"]) == (256, 512, 64)
 
 
+def test_what_a_question_says_of_dates_and_colours_is_told_as_filters(client: TestClient) -> None:
+    told = client.get("/api/reading", params={"text": "a dog in b&w, in May 2023"}).json()
+    assert told["text"] == "a dog"
+    assert [(one["field"], one["value"]) for one in told["filters"]] == [
+        ("colour", "black-and-white"),
+        ("colour", "sepia"),
+        ("on", "2023-05-01 to 2023-05-31"),
+    ]
+    assert client.get("/api/reading", params={"text": "a dog"}).json() == {"text": "a dog", "filters": []}
+
+
 def test_facets_count_what_the_filters_let_through(client: TestClient, photos: Path) -> None:
     every = client.get("/api/facets").json()
     assert every["total"] == len(COLORS)
