@@ -133,9 +133,10 @@ class Query:
         if self.fits not in STRICTNESS:
             raise QueryError(f"Nothing fits {self.fits!r}: it does {', '.join(STRICTNESS[:-1])} or {STRICTNESS[-1]}.")
         is_of_words = all(isinstance(term.value, str) for term in self.terms)
-        if self.rerank and (self.is_sorted or self.diverse or not is_of_words):
+        has_aim = any(term.weight > 0 for term in self.terms)
+        if self.rerank and (self.is_sorted or self.diverse or not is_of_words or not has_aim):
             raise QueryError(
-                "Only an answer to words, by relevance, can be re-ranked: leave out photos, ids, --sort and --diverse."
+                "Only what words look for, by relevance, can be re-ranked: leave out photos, ids, --sort and --diverse."
             )
         if self.best_of_each and all(term.weight <= 0 for term in self.terms):
             raise QueryError("The best of each needs something to look for beside what is taken away.")

@@ -28,6 +28,12 @@ from search.options import device_option, limit_options
     help="Let the page index folders in it.",
 )
 @click.option("--watch", is_flag=True, help="Index what comes to the library's folders, at low priority.")
+@click.option(
+    "--rerank",
+    default="",
+    metavar="NAME|FOLDER",
+    help="Let the page and programs have the first hundred ordered by this model, as descry search --rerank.",
+)
 @click.option("--log", is_flag=True, help="Write a line of JSON a request, without what was asked.")
 @click.option("--log-queries", is_flag=True, help="The same with what was asked in addresses.")
 @click.option("--open", "show", is_flag=True, help="Open the page in the browser.")
@@ -42,6 +48,7 @@ def serve(
     hosts: tuple[str, ...],
     roots: tuple[Path, ...],
     watch: bool,
+    rerank: str,
     log: bool,
     log_queries: bool,
     show: bool,
@@ -65,6 +72,7 @@ def serve(
         hosts=hosts,
         roots=roots,
         watch=watch,
+        rerank=rerank,
         log="queries" if log_queries else "requests" if log else "",
         show=show,
         device=device,

@@ -59,6 +59,12 @@ PATIENCE = 30.0
 # The same where an encoder may have to be loaded first that looks at parts of photos.
 EXPLAINED_IN = 120.0
 
+# The same where a model looks at a hundred photos: two seconds of a core each for the larger ones.
+RERANKED_IN = 300.0
+
+# Seconds between looks at whether who asked for that has hung up.
+LOOK_EVERY = 0.5
+
 # Photos of a contact sheet: some 40 kB each.
 SHEET_AT_MOST = 2000
 
@@ -327,7 +333,8 @@ def create_app(
     async def search(request: Request) -> Response:
         question, photos = await _question(request)
         with service.uploaded(photos) as paths:
-            answers = await _in_time(service.ask(service.query(question, paths), judge=question.judge))
+            asked = service.ask(service.query(question, paths), judge=question.judge)
+            answers = await (_unless_hung_up(request, asked) if question.rerank else _in_time(asked))
         return JSONResponse(found(answers), headers={"Cache-Control": "no-store"})
 
     @app.get("/api/tags", response_model=schemas.Tags, tags=["library"], summary="The tags there are")
@@ -491,6 +498,16 @@ async def _in_time(future: Future[Value], seconds: float = PATIENCE) -> Value:
         return await asyncio.wait_for(asyncio.wrap_future(future), seconds)
     except TimeoutError:
         raise Busy(f"No answer within {seconds:.0f} seconds: ask again in a moment, or for less.") from None
+
+
+async def _unless_hung_up(request: Request, future: Future[Value]) -> Value:
+    """What a thread gives in `RERANKED_IN`; nothing more is done for a client that does not wait. Raises `Busy`."""
+    waiting = asyncio.ensure_future(_in_time(future, RERANKED_IN))
+    while not (await asyncio.wait([waiting], timeout=LOOK_EVERY))[0]:
+        if await request.is_disconnected():
+            waiting.cancel()  # and the thread's work with it, if it has not begun
+            raise Busy("Nobody waits for the answer.")
+    return await waiting
 
 
 def _unless_known(request: Request, stamp: str, make: Callable[[], Response], kept: str = REVALIDATED) -> Response:

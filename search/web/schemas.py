@@ -74,6 +74,9 @@ class SearchIn(RequestModel):
     wrong: list[Annotated[int, Field(ge=1, le=GREATEST_ID)]] = Field(
         [], max_length=1000, description="Hits that were marked as wrong: the question is drawn away from them."
     )
+    rerank: bool = Field(
+        False, description="Orders the first hundred by looking at words and photo together, if the server has a model."
+    )
     judge: bool = Field(False, description="Gives the hits that fit their probability, and keeps the others.")
 
 
@@ -112,7 +115,7 @@ class Hit(Item):
     alike: int | None = Field(None, description="Near-duplicates folded into it.")
     penalty: float | None = Field(None, description="What it pays for resembling what was taken away.")
     rank_score: float | None = None
-    match: float | None = None
+    match: float | None = Field(None, description="How well it matches the words, where the answer was re-ranked.")
 
 
 class Found(BaseModel):
@@ -201,11 +204,12 @@ class Kept(BaseModel):
 
 
 class Status(BaseModel):
-    """What the library holds. `revision` rises with every change, `size` are bytes."""
+    """What the library holds. `revision` rises with every change, `size` are bytes; `reranker` is "" where none is."""
 
     library: str
     version: str
     encoder: str
+    reranker: str
     revision: int
     items: dict[str, int]
     size: int

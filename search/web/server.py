@@ -95,6 +95,7 @@ def serve(
     hosts: Sequence[str] = (),
     roots: Sequence[Path] = (),
     watch: bool = False,
+    rerank: str = "",
     device: str = "auto",
     show: bool = False,
     log: str = "",
@@ -102,14 +103,14 @@ def serve(
     """Serves a library until it is told to end; the exit code. Raises `PathError`, and what `Library.open` raises.
 
     `roots` are the folders that may be indexed from the page; with `watch`, those that the library knows are followed;
-    `log` is "requests", "queries" or "".
+    `rerank` is the model by which answers can be re-ranked; `log` is "requests", "queries" or "".
     """
     if token is None and not is_loopback(host):
         token = secrets.token_urlsafe(24)
     for name in ("uvicorn.error", "python_multipart"):  # what a client does wrong, it is told
         logging.getLogger(name).setLevel(logging.ERROR)
     with listening(host, port) as listener:
-        service = Service(library, device=device)
+        service = Service(library, device=device, rerank=rerank)
         metrics = Metrics()
         app = create_app(service, roots=roots, watch=say if watch else None, metrics=metrics)
         guarded = Guard(app, hosts=hosts_of(host, hosts), token=token)

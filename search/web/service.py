@@ -32,6 +32,7 @@ from indexer.items import Int64Array, Item
 from indexer.library import CATALOG, Library
 from indexer.modalities import open_image
 from indexer.thumbnails import SIDES, draw
+from search import matching
 from search.engine import Engine
 from search.filters import OTHER, Filter
 from search.hits import Hit
@@ -40,12 +41,16 @@ from search.organise.vocabulary import shipped_words
 from search.present.formats import record, records
 from search.present.heatmap import Heat, heats
 from search.query import PICTURES, STORED, Query, Term, like, parse
+from search.retrieval import RERANKED
 from search.web.problems import Busy, Gone, NotHere
 from search.web.schemas import SearchIn
 
 # Questions that are answered together; how many may wait before the next one is told to come again.
 TOGETHER = 32
 WAITING = 256
+
+# The same of questions whose answers are re-ranked, each of which may take minutes.
+WAITING_FOR_RERANKING = 8
 
 # Catalogs that are read at once: on a server, each is a connection.
 READERS = 8
@@ -115,18 +120,31 @@ class Answers(NamedTuple):
 
 
 class Asker:
-    """Answers questions on a thread of its own, which alone uses the engine; those that wait are answered together."""
+    """Answers questions on a thread of its own, which alone uses the engine.
 
-    def __init__(self, opened: Callable[[], Engine], is_current: Callable[[Engine], bool]) -> None:
-        self._opened, self._is_current = opened, is_current
+    `together` of those that wait are answered together, `waiting` may wait; `stamp` changes when the library has become
+    another one.
+    """
+
+    def __init__(
+        self,
+        opened: Callable[[], Engine],
+        stamp: Callable[[], object],
+        *,
+        together: int = TOGETHER,
+        waiting: int = WAITING,
+    ) -> None:
+        self._opened, self._stamp = opened, stamp
+        self._together, self._at_most = together, waiting
         self._engine: Engine | None = None
+        self._stamp_of_engine: object = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="descry-asker")
         self._waiting: deque[tuple[Sequence[Query], Future[Answers]]] = deque()
 
     def ask(self, *queries: Query) -> Future[Answers]:
         """The answers to queries of one state of the library, once it is their turn. Raises `Busy` if too many wait."""
-        if len(self._waiting) >= WAITING:
-            raise Busy(f"{WAITING} questions are waiting already: ask again in a moment.")
+        if len(self._waiting) >= self._at_most:
+            raise Busy(f"{self._at_most} questions are waiting already: ask again in a moment.")
         future: Future[Answers] = Future()
         self._waiting.append((queries, future))
         self._thread.submit(self._work)
@@ -134,7 +152,7 @@ class Asker:
 
     def _work(self) -> None:
         """Answers what waits; the turns of those that were answered together find nothing more to do."""
-        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), TOGETHER))]
+        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._together))]
         batch = [(queries, future) for queries, future in batch if future.set_running_or_notify_cancel()]
         try:
             together = self._answered([query for queries, _ in batch for query in queries])
@@ -161,29 +179,39 @@ class Asker:
     def _answers(self, queries: Sequence[Query]) -> Answers:
         if not queries:
             return Answers([], [])
-        if self._engine is None or not self._is_current(self._engine):
+        now = self._stamp()
+        if self._engine is None or self._stamp_of_engine != now:
             self._forget()
-            self._engine = self._opened()
+            self._engine, self._stamp_of_engine = self._opened(), now
         hits = self._engine.search_many(queries)
-        return Answers(hits, [list(_notes(self._engine, query)) for query in queries])
+        notes = [list(_notes(self._engine, query, own)) for query, own in zip(queries, hits, strict=True)]
+        return Answers(hits, notes)
 
     def _forget(self) -> None:
         if self._engine is not None:
             self._engine.library.close()
             self._engine = None
 
-    def close(self) -> None:
-        """Ends the thread, and what waits with it."""
+    def close(self, *, wait: bool = True) -> None:
+        """Ends the thread, and what waits with it; to `wait` is for the question that it answers now."""
         for _, future in self._waiting:
             future.cancel()
         self._thread.submit(self._forget)
-        self._thread.shutdown(wait=True)
+        self._thread.shutdown(wait=wait)
 
 
 class Service:
-    """Answers about the library at `path`. Raises what `Library.open` raises."""
+    """Answers about the library at `path`, re-ranked by the model `rerank` where that is asked for.
 
-    def __init__(self, path: Path | str, *, encoder: Encoder | None = None, device: str = "auto") -> None:
+    Raises what `Library.open` raises, and `EncoderUnavailable` for a model that cannot be had.
+    """
+
+    def __init__(
+        self, path: Path | str, *, encoder: Encoder | None = None, device: str = "auto", rerank: str = ""
+    ) -> None:
+        if rerank:
+            matching.load_matcher(rerank)  # what is missing is said before anything is served
+        self._rerank = rerank
         self.path = path if is_address(path) else Path(path).expanduser().absolute()
         self._encoder, self._device = encoder, device
         self._is_closed = False
@@ -194,8 +222,8 @@ class Service:
         with self.reading() as engine:
             self.name = f"{engine.library.path}"  # of an address what may be told
             self.thumbnails = engine.library.thumbnails()
-        self._stamp_of_engine: object = None
-        self._asker = Asker(self._opened_for_asking, lambda _: self._stamp_of_engine == self._stamp())
+        self._asker = Asker(self._opened, self._stamp)
+        self._reranker = Asker(self._opened, self._stamp, together=1, waiting=WAITING_FOR_RERANKING)
         self._explaining = ThreadPoolExecutor(1, thread_name_prefix="descry-explain")
         self._seeing: tuple[Encoder, object] | None = None
         self._uploads = tempfile.TemporaryDirectory(prefix="descry-uploads-")
@@ -206,6 +234,7 @@ class Service:
             return
         self._is_closed = True
         self._asker.close()
+        self._reranker.close(wait=False)  # what ends the server may be waiting, and the model takes minutes
         self._explaining.shutdown(wait=True, cancel_futures=True)
         with suppress(Empty):
             while True:
@@ -231,10 +260,6 @@ class Service:
         except BaseException:
             library.close()
             raise
-
-    def _opened_for_asking(self) -> Engine:
-        self._stamp_of_engine = self._stamp()
-        return self._opened()
 
     @contextmanager
     def reading(self) -> Iterator[Engine]:
@@ -414,6 +439,7 @@ class Service:
                 "library": self.name,
                 "version": version("descry"),
                 "encoder": library.encoder_name,
+                "reranker": Path(self._rerank).name,
                 "revision": catalog.revision,
                 "items": catalog.counts(),
                 "size": library.size(),
@@ -435,12 +461,22 @@ class Service:
             terms.append(Term(modality, value, term.weight))
         options = {name: getattr(request, name) for name in OPTIONS}
         options |= {"right": tuple(request.right), "wrong": tuple(request.wrong)}
+        if request.rerank and not self._rerank:
+            raise QueryError("This server re-ranks no answers: `descry serve --rerank MODEL` does.")
+        options["rerank"] = self._rerank if request.rerank else ""
         filters = tuple(Filter(one.field, one.value, one.negated) for one in request.filters)
         return Query(tuple(terms), filters=filters, words=request.query, **options)
 
     def ask(self, query: Query, *, judge: bool) -> Future[Answers]:
-        """The answer to a query; with `judge`, behind it those of its hits that fit, with their probabilities."""
-        return self._asker.ask(query, replace(query, relevant=True)) if judge else self._asker.ask(query)
+        """The answer to a query; with `judge`, behind it those of its hits that fit, with their probabilities.
+
+        Re-ranking takes minutes where there is no GPU: it has a thread of its own, which holds up nobody else.
+        """
+        asker = self._reranker if query.rerank else self._asker
+        if not judge:
+            return asker.ask(query)
+        k = max(query.k, RERANKED) if query.rerank else query.k  # any of those may have come among the first
+        return asker.ask(query, replace(query, relevant=True, rerank="", k=k))
 
     def similar(self, id: int, *, k: int, wanted: str) -> Query:
         """The query for what resembles an item of the library. Raises `NotHere`."""
@@ -498,7 +534,7 @@ def _place(ids: Int64Array, cursor: str | None) -> int:
     return int(found[0]) + 1 if len(found) else min(place, len(ids))
 
 
-def _notes(engine: Engine, query: Query) -> Iterator[str]:
+def _notes(engine: Engine, query: Query, hits: Sequence[Hit]) -> Iterator[str]:
     """What the hits alone do not tell."""
     for words in engine.truncated(query):
         yield f"Only the beginning of this is understood: {words[:60]}…"
@@ -508,6 +544,8 @@ def _notes(engine: Engine, query: Query) -> Iterator[str]:
         yield f"{_quoted(strange)}: the encoder cannot know this. A{advice()[1:]}."
     if engine.in_other_languages(query):
         yield "Read as another language than English."
+    if matched := sum(hit.match is not None for hit in hits):
+        yield f"Re-ranked: {Path(query.rerank).name} looked at {matched} of these together with the words."
 
 
 def _quoted(words: Sequence[str]) -> str:
@@ -526,7 +564,7 @@ def found(answers: Answers) -> dict[str, Any]:
     if hits and not fits:
         if hits[0].rank_score is not None:  # what its words find need not look like it
             fits = None
-        else:
+        elif not judged[0]:  # after re-ranking, what fits may stand behind these
             notes = [*notes, "Nothing fits; these are the nearest."]
     return {"hits": records(hits), "fits": fits, "notes": notes}
 

@@ -1,9 +1,9 @@
 // What the server answered to the question at hand: a list of photos for the grid, facets, and what is known of items.
 import { computed, effect, signal } from "@preact/signals";
 import { bytes, conditions, get, post } from "./api.js";
-import { isQuestion, question, sortOf, STRICTNESS } from "./state.js";
+import { isQuestion, question, RELEVANCE, sortOf, STRICTNESS } from "./state.js";
 
-// Hits that are asked for first; whoever scrolls to the end asks for twice as many.
+// Hits that are asked for first, and looked at once more; whoever scrolls to the end asks for twice as many.
 const FIRST = 100;
 const MOST = 10_000;
 
@@ -20,8 +20,8 @@ export const told = signal(0);
 
 // What of a question decides its answer.
 const asked = computed(() => {
-  const { terms, filters, sort, right, wrong, group, fits, unique } = question.value;
-  return { terms, key: JSON.stringify([terms, filters, sort, right, wrong, group, fits, unique]) };
+  const { terms, filters, sort, right, wrong, group, fits, unique, rerank } = question.value;
+  return { terms, key: JSON.stringify([terms, filters, sort, right, wrong, group, fits, unique, rerank]) };
 });
 
 let current = { key: null, photos: [], abort: null };
@@ -43,8 +43,8 @@ export function retry() {
 }
 
 export function more() {
-  const { hits, k } = answer.value;
-  if (hits && hits.length >= k && k < MOST) load(Math.min(2 * k, MOST), current.abort.signal);
+  const { hits, k, isReranking } = answer.value;
+  if (hits && !isReranking && hits.length >= k && k < MOST) load(Math.min(2 * k, MOST), current.abort.signal);
 }
 
 async function load(k, signal) {
@@ -54,10 +54,31 @@ async function load(k, signal) {
     const counting = get("api/facets", conditions(wanted.filters), signal);
     counting.then((found) => (facets.value = found), () => {});
     const group = wanted.group === null ? null : (await get("api/groups", {}, signal)).groups[wanted.group];
-    answer.value = isQuestion(wanted) ? await searched(wanted, k, group, signal) : await browsed(wanted, group, signal);
+    if (wanted.rerank && !status.value) await refreshStatus();
+    const found = isQuestion(wanted) ? await searched(wanted, k, group, signal) : await browsed(wanted, group, signal);
+    answer.value = wanted.rerank && canBeReranked(wanted) ? await reranked(wanted, found, k, group, signal) : found;
   } catch (error) {
     if (error.name !== "AbortError") answer.value = { state: "error", error: error.message };
   }
+}
+
+// Whether a model of the server may look at the first hits once more: it knows words, and puts the best first.
+export function canBeReranked({ terms, sort, right, wrong }) {
+  const isOfWords = terms.every((term) => term.text) && terms.some((term) => term.weight > 0);
+  return Boolean(status.value?.reranker) && isOfWords && (!sort || sort === RELEVANCE) && !right.length && !wrong.length;
+}
+
+// An answer with its first hits in the order of that model; until they are, it is shown as it was found.
+async function reranked(wanted, found, k, group, signal) {
+  const before = answer.value;
+  if (k > FIRST && before.hits) {
+    const known = new Set(before.hits.map((hit) => hit.id));
+    return { ...found, notes: before.notes, hits: [...before.hits, ...found.hits.filter((hit) => !known.has(hit.id))] };
+  }
+  const count = Math.min(found.hits.length, FIRST);
+  const note = `${status.value.reranker} is looking at ${count} of these together with the words…`;
+  answer.value = { ...found, state: "loading", isReranking: true, notes: [...found.notes, note] };
+  return searched(wanted, k, group, signal, true);
 }
 
 async function browsed(wanted, group, signal) {
@@ -82,7 +103,7 @@ function within({ ids, aspects }, group) {
   return { list, sections: own.length ? [{ label: "", start: 0, end: own.length }] : [], total: own.length };
 }
 
-async function searched(wanted, first, group, signal) {
+async function searched(wanted, first, group, signal, rerank = false) {
   const k = group ? MOST : first;
   const photos = wanted.terms.filter((term) => term.photo);
   const body = {
@@ -94,6 +115,7 @@ async function searched(wanted, first, group, signal) {
     right: wanted.right,
     wrong: wanted.wrong,
     unique: wanted.unique,
+    rerank,
     by_words: wanted.terms.length === 1 && wanted.terms[0].text ? null : false, // of one sentence, its rare words
     k,
     judge: sortOf(wanted) === "relevance" && wanted.fits !== "all" && !wanted.right.length && !wanted.wrong.length,

@@ -7,7 +7,7 @@ import { Aside } from "./aside.js";
 import { AskBar, Chips, Cropper, cropping, DropTarget, Sort } from "./askbar.js";
 import { Grid } from "./grid.js";
 import { Icon } from "./icons.js";
-import { answer, isStale, refreshStatus, retry, shown } from "./library.js";
+import { answer, canBeReranked, isStale, refreshStatus, retry, shown, status } from "./library.js";
 import { get } from "./api.js";
 import { dialog, Dialogs } from "./dialogs.js";
 import { ask, copyText, isAside, isQuestion, mark, message, NOTHING, question, RELEVANCE, say, selected, STRICTNESS } from "./state.js";
@@ -105,6 +105,9 @@ function Heading() {
     ${asked && hits?.length > 0 && fits != null && canBeJudged(question.value) && html`<${Relevance} />`}
     ${asked && html`<button class="switch" role="switch" aria-checked=${question.value.unique} title="Show what is nearly the same once"
       onClick=${() => ask({ unique: !question.value.unique }, { replace: true })}><i></i>Fold copies</button>`}
+    ${asked && canBeReranked(question.value) && html`<button class="switch" role="switch" aria-checked=${question.value.rerank}
+      title=${`Order the first hundred by what ${status.value.reranker} says of each photo together with the words; it may take minutes`}
+      onClick=${() => ask({ rerank: !question.value.rerank }, { replace: true })}><i></i>Re-rank</button>`}
     ${isStale.value && html`<button class="plain" onClick=${retry}>The library has changed. Show it</button>`}
     <span class="space"></span>
     <${Sort} />

@@ -9,7 +9,7 @@ export const STRICTNESS = ["all", "loosely", null, "strictly"];
 
 // A question: `terms` are {text | id | photo, weight}, `filters` {field, value, negated}; `photo` is a File.
 // `right` and `wrong` are ids that were marked, `group` is the number of a group that is looked into.
-export const NOTHING = { terms: [], filters: [], right: [], wrong: [], sort: "", view: "", group: null, fits: null, unique: true, open: null };
+export const NOTHING = { terms: [], filters: [], right: [], wrong: [], sort: "", view: "", group: null, fits: null, unique: true, rerank: false, open: null };
 
 export const question = signal({ ...fromAddress(location.search), terms: withPhotos() });
 export const selected = signal(new Set());
@@ -87,6 +87,7 @@ function fromAddress(search) {
     wrong: numbers(given.get("wrong")),
     fits: given.get("fits"),
     unique: given.get("fold") !== "no",
+    rerank: given.get("rerank") === "yes",
     open: Number(given.get("photo")) || null,
   };
 }
@@ -95,7 +96,7 @@ function numbers(text) {
   return (text ?? "").split(",").map(Number).filter(Boolean);
 }
 
-function toAddress({ terms, filters, right, wrong, sort, view, group, fits, unique, open }) {
+function toAddress({ terms, filters, right, wrong, sort, view, group, fits, unique, rerank, open }) {
   const given = new URLSearchParams();
   for (const term of terms) {
     if (term.photo) continue;
@@ -110,6 +111,7 @@ function toAddress({ terms, filters, right, wrong, sort, view, group, fits, uniq
   if (sort) given.set("sort", sort);
   if (fits !== null) given.set("fits", fits);
   if (!unique) given.set("fold", "no");
+  if (rerank) given.set("rerank", "yes");
   if (open) given.set("photo", open);
   const address = given.toString();
   return address && `?${address}`;

@@ -237,6 +237,7 @@ function Panel() {
     <h2>${nameOf(item)}</h2>
     <p class="soft">${dateOf(item)}${facts.taken ? "" : " (the file's date)"}</p>
     ${hit?.probability != null && html`<p class="soft">Fits with a probability of ${Math.round(hit.probability * 100)} %</p>`}
+    ${hit?.match != null && html`<p class="soft">Matches the words with a probability of ${Math.round(hit.match * 100)} %, looked at together</p>`}
     ${item.missing && html`<p class="warn">The file is not where it was.</p>`}
     ${detail?.captions?.map((caption) => html`<blockquote>${caption}</blockquote>`)}
     ${detail && Object.keys(detail.tags).length > 0 && html`<ul class="tags">${Object.keys(detail.tags).map((tag) => html`<li><button onClick=${() => ask({ ...NOTHING, filters: [{ field: "tag", value: tag, negated: false }] })}>${tag}</button></li>`)}</ul>`}

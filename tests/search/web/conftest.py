@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import uvicorn
 from painting import paint
+from PIL import Image
 from starlette.testclient import TestClient
 
 from indexer import Encoder, Library, index_sources
@@ -32,6 +34,24 @@ def service(library: Library, encoder: Encoder, photos: Path) -> Iterator[Servic
     service = Service(library.path, encoder=encoder)
     yield service
     service.close()
+
+
+class Greenest:
+    """A matcher to which every sentence means green."""
+
+    side = 8
+
+    def __call__(self, _sentence: str, pictures: Sequence[Image.Image]) -> list[float]:
+        return [float(np.asarray(picture)[0, 0, 1]) / 255 for picture in pictures]
+
+
+@pytest.fixture
+def matcher(service: Service, monkeypatch: pytest.MonkeyPatch) -> Greenest:
+    """The service with a model that re-ranks."""
+    model = Greenest()
+    monkeypatch.setattr("search.matching.load_matcher", lambda _: model)
+    monkeypatch.setattr(service, "_rerank", "models/greenest")
+    return model
 
 
 @pytest.fixture

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
+from threading import Event
 
 import pytest
 from painting import later, paint, paint_many
@@ -20,7 +23,8 @@ from indexer.thumbnails import SIDES
 from search import Engine, Filter, parse
 from search.present.formats import records
 from search.query import like
-from search.web.app import Size
+from search.web.app import Size, _unless_hung_up
+from search.web.problems import Busy
 from search.web.service import Service
 
 
@@ -75,6 +79,87 @@ def test_judged_hits_are_all_there_and_those_that_fit_say_so(client: TestClient)
     )
     assert isinstance(strictly, int)
     assert strictly <= len(fitting) <= loosely
+
+
+@pytest.mark.usefixtures("matcher")
+def test_an_answer_is_re_ranked_where_the_server_has_a_model_for_it(client: TestClient) -> None:
+    assert client.get("/api/status").json()["reranker"] == "greenest"
+    plain, answer = ask(client, query="red", k=3), ask(client, query="red", k=3, judge=True, rerank=True)
+    assert names(plain["hits"])[0] == "red"
+    greens = {"green", "cyan", "yellow", "white"}
+    assert set(names(answer["hits"])) < greens  # the first hundred are ordered anew before k of them are taken
+    assert [hit["match"] for hit in answer["hits"]] == [1, 1, 1]  # type: ignore[attr-defined]
+    assert "Re-ranked: greenest looked at 3 of these together with the words." in answer["notes"]  # type: ignore[operator]
+    whole = ask(client, query="red", k=8, judge=True)
+    fitting = {hit["id"] for hit in whole["hits"] if "probability" in hit}  # type: ignore[attr-defined]
+    for hit in answer["hits"]:  # type: ignore[attr-defined]
+        assert ("probability" in hit) == (hit["id"] in fitting)
+
+
+def test_a_server_without_a_model_re_ranks_nothing_and_takes_none_from_its_clients(client: TestClient) -> None:
+    assert client.get("/api/status").json()["reranker"] == ""
+    refused = client.post("/api/search", json={"query": "red", "rerank": True})
+    assert (refused.status_code, refused.json()["detail"]) == (
+        400,
+        "This server re-ranks no answers: `descry serve --rerank MODEL` does.",
+    )
+    assert client.post("/api/search", json={"query": "red", "rerank": "/models/mine"}).status_code == 422
+
+
+@pytest.mark.usefixtures("matcher")
+def test_what_cannot_be_re_ranked_is_refused(client: TestClient) -> None:
+    for asked in ({"query": "red", "sort": "-date"}, {"terms": [{"id": 1}]}, {"query": "-red"}):
+        refused = client.post("/api/search", json={**asked, "rerank": True})
+        assert refused.status_code == 400
+        assert "can be re-ranked" in refused.json()["detail"]
+
+
+def test_re_ranking_holds_up_nobody_else(client: TestClient, matcher: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, may_end = Event(), Event()
+
+    def slow(_self: object, _sentence: str, pictures: list[Image.Image]) -> list[float]:
+        begun.set()
+        assert may_end.wait(60)
+        return [0.5] * len(pictures)
+
+    monkeypatch.setattr(type(matcher), "__call__", slow)
+    with ThreadPoolExecutor(1) as others:
+        asked = others.submit(ask, client, query="red", k=3, rerank=True)
+        try:
+            assert begun.wait(60)
+            assert names(ask(client, query="red", k=1)["hits"]) == ["red"]
+            assert not asked.done()
+        finally:
+            may_end.set()
+        assert names(asked.result()["hits"])[0] == "red"  # equal matches stay in the order of their scores
+
+
+def test_what_nobody_waits_for_is_not_re_ranked(
+    service: Service, matcher: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_end, sentences = Event(), Event(), list[str]()
+
+    def slow(_self: object, sentence: str, pictures: list[Image.Image]) -> list[float]:
+        sentences.append(sentence)
+        begun.set()
+        assert may_end.wait(60)
+        return [0.5] * len(pictures)
+
+    monkeypatch.setattr(type(matcher), "__call__", slow)
+    monkeypatch.setattr("search.web.app.LOOK_EVERY", 0.01)
+
+    class HungUp:
+        async def is_disconnected(self) -> bool:
+            return True
+
+    asked = [service.ask(parse(words, rerank="greenest"), judge=False) for words in ("red", "green")]
+    assert begun.wait(60)
+    with pytest.raises(Busy, match="Nobody waits"):
+        asyncio.run(_unless_hung_up(HungUp(), asked[1]))  # type: ignore[arg-type]
+    may_end.set()
+    assert asked[0].result().hits
+    assert asked[1].cancelled()
+    assert sentences == ["red"]
 
 
 def test_all_items_come_once_page_by_page_while_the_library_grows(

@@ -533,3 +533,39 @@ def test_shots_of_films_stand_among_the_photos_and_play_from_their_second(
     assert str(play.get_attribute("href")).endswith(f"/{shot.id}/original#t=3")
     if to := os.environ.get("DESCRY_SCREENSHOTS"):
         page.screenshot(path=Path(to, "film.png"))
+
+
+@pytest.mark.usefixtures("matcher")
+def test_the_first_hits_are_re_ranked_by_a_switch_and_it_says_so(opened: Open) -> None:
+    page = opened("?q=red")
+    assert first(page) == "red.png"
+    page.get_by_role("switch", name="Re-rank").click()
+    page.wait_for_url("**/?q=red&rerank=yes")
+    page.wait_for_selector(".note:has-text('Re-ranked: greenest looked at 8 of these together with the words.')")
+    fit = page.evaluate("document.querySelector('[data-photo=\"0\"]').ariaLabel")
+    assert not fit.startswith("blue")
+    if to := os.environ.get("DESCRY_SCREENSHOTS"):
+        page.screenshot(path=Path(to, "reranked.png"))
+    page.click('[data-photo="0"]')
+    page.wait_for_selector(".panel :text('Matches the words with a probability of')")
+    page.reload()
+    page.wait_for_selector(".pswp")
+    page.goto(page.url.partition("&photo")[0])
+    page.wait_for_selector(".note:has-text('Re-ranked')")
+    page.get_by_role("switch", name="Re-rank").click()
+    page.wait_for_url("**/?q=red")
+    until(page, "!document.querySelector('.note')")
+    assert first(page) == "red.png"
+
+
+@pytest.mark.usefixtures("matcher")
+def test_what_no_model_can_look_at_has_no_switch_for_it(opened: Open) -> None:
+    page = opened("?q=id:1&rerank=yes")
+    page.wait_for_selector("h1:has-text('fit')")
+    assert not page.get_by_role("switch", name="Re-rank").count()
+
+
+def test_a_server_without_a_model_shows_no_switch_and_answers_all_the_same(opened: Open) -> None:
+    page = opened("?q=red&rerank=yes")
+    assert first(page) == "red.png"
+    assert page.get_by_role("switch").count() == 1
