@@ -1,7 +1,7 @@
 """Data sets: published ones and people's own folders, as examples of photos with what is said about them.
 
-The layouts of captions are those that indexing knows (`indexer.modalities.captions`); here what is wrong with a file
-is an error, said with file and line or entry and the remedy, before hours are spent on the set.
+The layouts of captions are those that indexing knows (`indexer.modalities.caption_files`); here what is wrong with a
+file is an error, said with file and line or entry and the remedy, before hours are spent on the set.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from PIL import Image
 from indexer.encoders.base import Encoder
 from indexer.errors import DescryError, SourceError
 from indexer.items import Float32Array
-from indexer.modalities.captions import PhotoFinder, read_captions
+from indexer.modalities.caption_files import PhotoFinder, read_captions
 from indexer.modalities.image import SUFFIXES
 from indexer.photos.opening import ALL_FORMATS
 from indexer.texts import open_text, short_lines

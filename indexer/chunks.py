@@ -177,8 +177,8 @@ class ReadFile:
             yield item, array
 
     def prepare(self, value: Any) -> npt.NDArray[Any]:
-        """A value as the array that its tower embeds."""
-        return self._tower.prepare(value)
+        """A value as the array that its tower embeds, or, of an item still to be written, that its model looks at."""
+        return np.asarray(value) if self.modality.write else self._tower.prepare(value)
 
     def check_unchanged(self) -> None:
         """Raises `SourceError` unless the file is still the one that was found, and no other took its place."""
@@ -209,7 +209,9 @@ def read_whole(source: Source, encoder: Encoder) -> Chunk:
 
 
 def embed_chunks(chunks: Iterable[Chunk], encoder: Encoder) -> None:
-    """Gives every chunk that lacks them its vectors, all of a tower in one go."""
+    """Gives every chunk that lacks them its vectors, all of a tower in one go, and before that texts to be written."""
+    chunks = list(chunks)
+    _write(chunks, encoder)
     waiting: dict[str, list[Chunk]] = defaultdict(list)
     for chunk in chunks:
         if chunk.prepared:
@@ -219,6 +221,22 @@ def embed_chunks(chunks: Iterable[Chunk], encoder: Encoder) -> None:
         ends = np.cumsum([len(chunk.items) for chunk in alike])
         for chunk, part in zip(alike, np.split(rows, ends[:-1]), strict=True):
             chunk.rows = part
+
+
+def _write(chunks: Iterable[Chunk], encoder: Encoder) -> None:
+    """Gives the items of modalities that write their texts, all of one reader in one go."""
+    waiting: dict[tuple[str, str], list[Chunk]] = defaultdict(list)
+    for chunk in chunks:
+        if chunk.prepared and MODALITIES[chunk.source.modality].write:
+            waiting[chunk.source.modality, chunk.source.reader].append(chunk)
+    for (name, reader), alike in waiting.items():
+        modality = MODALITIES[name]
+        assert modality.write is not None
+        texts = iter(modality.write(reader, [array for chunk in alike for array in chunk.prepared]))
+        for chunk in alike:
+            written = [replace(item, text=next(texts)) for item in chunk.items]
+            chunk.items = [item for item in written if item.text]
+            chunk.prepared = [encoder.tower(modality.tower).prepare(item.text) for item in chunk.items]
 
 
 def distinct(rows: Float32Array, before: Float32Array | None, same: float) -> list[int]:

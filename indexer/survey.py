@@ -13,7 +13,7 @@ from types import MappingProxyType
 from indexer.errors import PathError
 from indexer.items import Source
 from indexer.modalities import MODALITIES, modalities_of
-from indexer.modalities.captions import folded
+from indexer.modalities.caption_files import folded
 from indexer.photos.suffixes import of_no_kind
 from indexer.report import Report, Watcher
 from indexer.storage.catalog import Catalog

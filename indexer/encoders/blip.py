@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from indexer.encoders.open_clip_source import fetch
 from indexer.errors import EncoderUnavailable, first_line
+from indexer.storage.files import as_stored
 
 if TYPE_CHECKING:
+    import torch
     from PIL import Image
 
 # Models on the hub, 1 GB each: Flickr8k and COCO are what both have seen.
@@ -25,39 +27,40 @@ CAPTIONER, MATCHER = "Salesforce/blip-image-captioning-base", "Salesforce/blip-i
 # Beams of a caption and its words at most, as BLIP's authors have them for COCO.
 BEAMS, LONGEST = 3, 30
 
-# Pictures that are matched together.
+# Photos that go through a model together on a CPU; a GPU takes all that it is given, a batch of `indexer.pipeline`.
 AT_ONCE = 8
 
 
 class Captioner:
-    """Says what a picture shows."""
+    """Says what photos show."""
 
     def __init__(self, name: str, device: str = "auto") -> None:
-        self._model, self._processor = _loaded("BlipForConditionalGeneration", name, device)
-        self._turn = Lock()  # one picture takes all cores
+        self._model, self._processor, self.name = _loaded("BlipForConditionalGeneration", name, device)
+        self._turn = Lock()  # one batch takes all cores
 
-    def __call__(self, picture: Image.Image) -> str:
-        """A sentence about an upright RGB picture; "" where the model has none."""
-        with self._turn, _inference():
-            asked = self._processor(images=picture, return_tensors="pt").to(self._model.device, self._model.dtype)
-            (told,) = self._model.generate(**asked, num_beams=BEAMS, max_new_tokens=LONGEST)
-        sentence = str(self._processor.decode(told, skip_special_tokens=True)).strip()
-        return sentence[:1].upper() + sentence[1:]
+    def __call__(self, photos: Sequence[Image.Image]) -> list[str]:
+        """A sentence about each of some upright RGB photos; "" where the model has none."""
+        sentences: list[str] = []
+        for piece in _pieces(photos, self._model.device):
+            with self._turn, _inference():
+                asked = self._processor(images=piece, return_tensors="pt").to(self._model.device, self._model.dtype)
+                told = self._model.generate(**asked, num_beams=BEAMS, max_new_tokens=LONGEST)
+            sentences += map(str.strip, self._processor.batch_decode(told, skip_special_tokens=True))
+        return [sentence[:1].upper() + sentence[1:] for sentence in sentences]
 
 
 class Matcher:
-    """Says how well pictures match a sentence, by the head that looks at both together."""
+    """Says how well photos match a sentence, by the head that looks at both together."""
 
     def __init__(self, name: str, device: str = "auto") -> None:
-        self._model, self._processor = _loaded("BlipForImageTextRetrieval", name, device)
+        self._model, self._processor, self.name = _loaded("BlipForImageTextRetrieval", name, device)
         self.side = int(self._model.config.vision_config.image_size)
         self._longest = int(self._model.config.text_config.max_position_embeddings)
 
-    def __call__(self, sentence: str, pictures: Sequence[Image.Image]) -> list[float]:
-        """The probability that each of some upright RGB pictures matches."""
+    def __call__(self, sentence: str, photos: Sequence[Image.Image]) -> list[float]:
+        """The probability that each of some upright RGB photos matches."""
         probabilities: list[float] = []
-        for start in range(0, len(pictures), AT_ONCE):
-            piece = list(pictures[start : start + AT_ONCE])
+        for piece in _pieces(photos, self._model.device):
             words = {"truncation": True, "max_length": self._longest}
             with _inference():
                 asked = self._processor(images=piece, text=[sentence] * len(piece), return_tensors="pt", **words)
@@ -66,7 +69,6 @@ class Matcher:
         return probabilities
 
 
-@lru_cache(1)
 def load_captioner(name: str) -> Captioner:
     """The captioner of a folder or a name on the hub. Raises `EncoderUnavailable`, naming what is missing."""
     return Captioner(name or CAPTIONER)
@@ -78,10 +80,16 @@ def load_matcher(name: str) -> Matcher:
     return Matcher(name or MATCHER)
 
 
-def _loaded(kind: str, name: str, device: str) -> tuple[Any, Any]:
-    """A model of one of transformers' classes, whole, and what prepares pictures and words for it."""
+def _pieces(photos: Sequence[Image.Image], device: torch.device) -> Iterator[list[Image.Image]]:
+    at_once = AT_ONCE if device.type == "cpu" else max(len(photos), 1)
+    for start in range(0, len(photos), at_once):
+        yield list(photos[start : start + at_once])
+
+
+def _loaded(kind: str, name: str, device: str) -> tuple[Any, Any, str]:
+    """A model of one of transformers' classes, whole, what prepares photos and words for it, and its full name."""
     if not find_spec("transformers"):
-        raise EncoderUnavailable("BLIP needs the package transformers: pip install 'descry[blip]'.")
+        raise EncoderUnavailable(f"The BLIP model {name} needs the package transformers: pip install 'descry[blip]'.")
     place = Path(name).expanduser()
     if not place.is_dir():
         fetch(name, ("config.json",), remedy="or give the folder of a BLIP model.")
@@ -89,7 +97,7 @@ def _loaded(kind: str, name: str, device: str) -> tuple[Any, Any]:
 
     from indexer.encoders.devices import pick_device, pick_dtype
 
-    source, chosen = str(place) if place.is_dir() else name, pick_device(device)
+    source, chosen = str(as_stored(place)) if place.is_dir() else name, pick_device(device)
     try:
         with _quiet():
             config = transformers.PretrainedConfig.get_config_dict(source)[0]
@@ -101,7 +109,7 @@ def _loaded(kind: str, name: str, device: str) -> tuple[Any, Any]:
         raise EncoderUnavailable(f"{name} is no BLIP model that can be used: {first_line(error)}.") from error
     if missing := sorted(told["missing_keys"]):
         raise EncoderUnavailable(f"{name} is a BLIP model for something else: it lacks {missing[0]}.")
-    return model.eval().requires_grad_(False).to(chosen, pick_dtype(chosen)), processor
+    return model.eval().requires_grad_(False).to(chosen, pick_dtype(chosen)), processor, source
 
 
 @contextmanager

@@ -45,11 +45,11 @@ class Model:
     def __init__(self, source: Source, device: torch.device, *, checksum: str) -> None:
         self._source, self._device, self.checksum = source, device, checksum
         with quiet(), explained(source):
-            self._config = open_clip.get_model_config(source.architecture)
-            self.dimension = int(self._config["embed_dim"])
+            self.config = open_clip.get_model_config(source.architecture)
+            self.dimension = int(self.config["embed_dim"])
 
     @cached_property
-    def _network(self) -> Any:
+    def network(self) -> Any:
         """The model itself, float32, on the device."""
         source = self._source
         with quiet(), explained(source):
@@ -63,8 +63,9 @@ class Model:
         return network.eval().requires_grad_(False).to(self._device)
 
     @cached_property
-    def _tokenizer(self) -> Any:
-        architecture, text = self._source.architecture, self._config["text_cfg"]
+    def tokenizer(self) -> Any:
+        """What makes token ids of sentences."""
+        architecture, text = self._source.architecture, self.config["text_cfg"]
         with quiet(), explained(self._source):
             if not text.get("hf_tokenizer_name"):
                 return open_clip.get_tokenizer(architecture)
@@ -75,18 +76,18 @@ class Model:
 
     def image_tower(self) -> ImageTower:
         """The tower for pictures."""
-        return ImageTower(self._network, recipe_of(self._network, self._source.name), self._device, self.dimension)
+        return ImageTower(self.network, recipe_of(self.network, self._source.name), self._device, self.dimension)
 
     def text_tower(self) -> TextTower:
         """The tower for sentences."""
-        return TextTower(self._network, self._tokenizer, self._device, self.dimension, pick_dtype(self._device))
+        return TextTower(self.network, self.tokenizer, self._device, self.dimension, pick_dtype(self._device))
 
     def store_text(self, folder: Path) -> None:
         """Writes the text tower in the form that opens without torch, if it can be written so; see `stored`."""
         store_text_tower(
-            self._network,
-            self._tokenizer,
-            TextTower(self._network, self._tokenizer, self._device, self.dimension, torch.float32),
+            self.network,
+            self.tokenizer,
+            TextTower(self.network, self.tokenizer, self._device, self.dimension, torch.float32),
             folder,
             name=self._source.name,
             dimension=self.dimension,
@@ -100,7 +101,7 @@ def recipe_of(network: Any, name: str) -> Preprocessing:
     size = config["size"]
     height, width = (size, size) if isinstance(size, int) else size
     if height != width:
-        raise EncoderUnavailable(f"{name} wants pictures of {width} x {height}; choose a model with square ones.")
+        raise EncoderUnavailable(f"{name} wants photos of {width} x {height}; choose a model with square ones.")
     return Preprocessing(
         size=height,
         mean=tuple(config["mean"]),

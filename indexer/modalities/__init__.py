@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from indexer.modalities import captioning, image, speech, text, video
+from indexer.modalities import caption, image, speech, text, video
 from indexer.modalities.base import Modality
 from indexer.photos.opening import open_photo
 
@@ -21,7 +21,7 @@ MODALITIES: dict[str, Modality] = {
     text.TEXT.name: text.TEXT,
     **({video.VIDEO.name: video.VIDEO} if find_spec("av") else {}),
     **({speech.SPEECH.name: speech.SPEECH} if find_spec("faster_whisper") else {}),
-    **({captioning.CAPTION.name: captioning.CAPTION} if find_spec("transformers") else {}),
+    caption.CAPTION.name: caption.CAPTION,
 }
 
 

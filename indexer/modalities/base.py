@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from numpy.typing import NDArray
 
 from indexer.items import Item
 
@@ -26,6 +28,12 @@ class ReadOptions(NamedTuple):
     sidecars: Sequence[Path] = ()
     note: Callable[[str], None] = lambda _: None
     reader: str = ""
+
+
+class Reader(Protocol):
+    """A model by which files are read; `name` is the same wherever it is asked for from, and is remembered."""
+
+    name: str
 
 
 def _none(_names: Collection[str]) -> Mapping[str, Collection[str]]:
@@ -50,7 +58,9 @@ class Modality:
     `facts` are those of all of a file's items, where that takes less than reading it: a copy of a known file then has
     the items of that, with its own facts, or none where these are None. A modality with `load` is read only below roots
     whose settings name a `reader`, also beside another modality of the same suffixes; `load` gets that reader ready,
-    which may take longer than a file may, and raises `EncoderUnavailable`.
+    which may take longer than a file may, and raises `EncoderUnavailable`. Items whose texts that reader still has to
+    write are read with images for values, and `write` gives the texts of many at once before they are embedded, of
+    arrays `[height, width, 3]`; an item for which it has none ("") is left out.
     """
 
     name: str
@@ -65,4 +75,5 @@ class Modality:
     open_image: Callable[[Path, str], Image.Image] | None = None
     at_once: int = 256
     facts: Callable[[Path, ReadOptions], Mapping[str, Any] | None] | None = None
-    load: Callable[[str], object] | None = None
+    load: Callable[[str], Reader] | None = None
+    write: Callable[[str, Sequence[NDArray[Any]]], Sequence[str]] | None = None

@@ -21,9 +21,10 @@ from indexer.encoders.open_clip_source import fetch
 from indexer.errors import EncoderUnavailable, SourceError, first_line
 from indexer.items import Float32Array, Item
 from indexer.modalities import video
-from indexer.modalities.base import Modality, ReadOptions
+from indexer.modalities.base import Modality, Reader, ReadOptions
 from indexer.modalities.video import decoded, opened, part_at, recording_facts
 from indexer.photos.suffixes import FILMS, SOUNDS
+from indexer.storage.files import as_stored
 from indexer.threads import processors
 
 # The model that hears where no other is named: of a hundred languages, 145 MB.
@@ -77,7 +78,7 @@ class Heard(NamedTuple):
     probability: float
 
 
-class Transcriber(Protocol):
+class Transcriber(Reader, Protocol):
     """What hears speech."""
 
     def __call__(self, sound: Float32Array, language: str | None) -> Heard:
@@ -220,6 +221,7 @@ class Whisper:
         from faster_whisper.utils import _MODELS  # what it calls models, with their addresses
 
         place = Path(model).expanduser()
+        self.name = str(as_stored(place)) if place.is_dir() else model
         remedy = "give the folder of one that is here by --speech-model"
         how: dict[str, Any] = {"compute_type": "int8", "cpu_threads": 1, "num_workers": processors()}
         if not place.is_dir():
@@ -230,7 +232,7 @@ class Whisper:
                 )
             fetch(_MODELS.get(model, model), ("model.bin",), remedy=f"{remedy}.")
         try:
-            self._model = WhisperModel(str(place) if place.is_dir() else model, **how)
+            self._model = WhisperModel(self.name, **how)
         except (OSError, RuntimeError, ValueError) as error:
             raise EncoderUnavailable(
                 f"{model} is no Whisper model that can be used ({first_line(error)}): it has to be one in "

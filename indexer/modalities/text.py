@@ -1,6 +1,6 @@
 """Texts: prose as passages that fit the encoder's context, captions as one item each.
 
-Captions come from all the layouts of `indexer.modalities.captions`, and from a `.txt` beside a photo of the same stem.
+Captions come from all the layouts of `indexer.modalities.caption_files`, and from a `.txt` beside a photo of its stem.
 A caption's fact `photo` names its photo relative to the file's folder, so that the link survives when both move.
 """
 
@@ -17,7 +17,7 @@ from indexer.errors import SourceError, reason_of
 from indexer.items import Item
 from indexer.modalities import image
 from indexer.modalities.base import Modality, ReadOptions
-from indexer.modalities.captions import PhotoFinder, folded, is_table, read_captions
+from indexer.modalities.caption_files import PhotoFinder, folded, is_table, read_captions
 from indexer.photos.suffixes import SUFFIXES
 from indexer.texts import read_text
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -170,17 +170,10 @@ def _reader(modality: str, wanted: bool | None, model: str | None = None) -> dic
         return {}
     if wanted is False:
         return {modality: ""}
-    from indexer.encoders import blip
-    from indexer.modalities import speech
+    from indexer.modalities import caption, speech
 
-    models: dict[str, tuple[str, Callable[[str], object]]] = {
-        "speech": (speech.DEFAULT, speech.load_transcriber),
-        "caption": (blip.CAPTIONER, blip.load_captioner),
-    }
-    default, load = models[modality]
-    model = model or default
-    load(model)
-    return {modality: str(as_stored(model)) if Path(model).expanduser().is_dir() else model}
+    load = {"speech": speech.load_transcriber, "caption": caption.load_captioner}[modality]
+    return {modality: load(model or "").name}
 
 
 def _read_words(library: Library, roots: Sequence[Path], ocr: bool | None) -> bool:
@@ -237,14 +230,18 @@ def ocr(ctx: click.Context, paths: tuple[Path, ...]) -> None:
 
 @click.command()
 @click.argument("paths", nargs=-1, type=PlacePath(path_type=Path))
-@click.option("--model", metavar="NAME|FOLDER", help="A BLIP model: a folder, or its name on the hub.")
+@click.option(
+    "--model",
+    metavar="NAME|FOLDER",
+    help="A BLIP model: a folder or its name on the hub; or CoCa: open_clip:ARCH/TAG.",
+)
 @limit_options
 @click.pass_context
 def caption(ctx: click.Context, paths: tuple[Path, ...], model: str | None) -> None:
     """Have a sentence written for each photo of a library, also for those to come; nothing is embedded again.
 
     `descry search` finds photos by its words, `--modality caption` the sentence by what it means. `descry index
-    --no-captions` forgets them. Needs pip install 'descry[blip]'.
+    --no-captions` forgets them. BLIP needs pip install 'descry[blip]'.
 
     \b
     descry caption

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
 from painting import paint
@@ -16,8 +14,7 @@ from PIL import Image
 from indexer import Encoder, Library, index_sources
 from indexer.encoders import blip
 from indexer.errors import EncoderUnavailable, QueryError
-from indexer.modalities import MODALITIES, captioning
-from indexer.transfer.exporting import export
+from indexer.modalities.caption import load_captioner
 from search.cli import main
 from search.engine import Engine
 from search.query import Query, like, parse
@@ -61,7 +58,7 @@ def matcher(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(autouse=True)
 def _forgotten() -> Iterator[None]:
     yield
-    blip.load_captioner.cache_clear()
+    load_captioner.cache_clear()
     blip.load_matcher.cache_clear()
 
 
@@ -81,8 +78,20 @@ def test_a_caption_is_what_transformers_says(captioner: str) -> None:
         pixels = processor(images=picture, return_tensors="pt")["pixel_values"].to(model.dtype)
         told = model.generate(pixel_values=pixels, num_beams=3, max_new_tokens=30)
         sentence = processor.decode(told[0], skip_special_tokens=True).strip()
-        assert ours(picture).lower() == sentence.lower()
+        assert [one.lower() for one in ours([picture])] == [sentence.lower()]
         assert sentence
+
+
+@pytest.mark.parametrize("at_once", [2, 8])
+def test_a_batch_says_what_one_by_one_says(captioner: str, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    monkeypatch.setattr(blip, "AT_ONCE", at_once)
+    ours = blip.Captioner(captioner, device="cpu")
+    gradients = [Image.linear_gradient("L").rotate(angle).convert("RGB") for angle in (0, 90, 180)]
+    photos = [*pictures(), *gradients]
+    one_by_one = [sentence for photo in photos for sentence in ours([photo])]
+    assert ours(photos) == one_by_one
+    assert len({*one_by_one}) > 1
+    assert ours([]) == []
 
 
 def test_a_match_is_what_transformers_computes_and_differs_by_words_and_picture(matcher: str) -> None:
@@ -119,72 +128,22 @@ def test_what_is_no_model_for_it_is_refused(
         blip.Captioner("anything")
 
 
-# captions in a library
+# captions
 
 
 @pytest.fixture
-def captioned(library: Library, photos: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> Library:
-    """A library of three photos, for which a captioner names the colour and a thing that no other word tells of."""
-
-    def say(picture: Image.Image) -> str:
-        red = picture.getpixel((0, 0))[0] > 200  # type: ignore[index]
-        return "A red lighthouse by the sea" if red else "A blue umbrella"
-
-    monkeypatch.setattr(captioning, "load_captioner", lambda _: say)
-    monkeypatch.setitem(MODALITIES, "caption", replace(captioning.CAPTION, load=lambda _: say))
+def painted(library: Library, photos: Path, encoder: Encoder) -> Library:
     for color in ("red", "blue", "green"):
         paint(photos / f"{color}.png", color)
     index_sources(library, [photos], encoder)
-    report = index_sources(library, [photos], encoder, readers={"caption": "ours"})
-    assert (report.embedded, report.unchanged, report.failures) == (3, 3, [])
     return library
 
 
-def names(library: Library, encoder: Encoder, question: str, **options: object) -> list[str]:
-    return [hit.item.path.name for hit in Engine(library, encoder).search(parse(question, k=1, **options))]
-
-
-def test_words_of_a_caption_find_its_photo_and_its_meaning_finds_it(captioned: Library, encoder: Encoder) -> None:
-    assert captioned.catalog.counts() == {"image": 3, "caption": 3}
-    assert names(captioned, encoder, "lighthouse", by_words=True) == ["red.png"]
-    (hit,) = Engine(captioned, encoder).search(parse("red", wanted="caption", k=1))
-    assert (hit.item.text, hit.item.part) == ("A red lighthouse by the sea", "caption")
-    assert captioned.catalog.listing.captions is not None
-
-
-def test_captions_go_with_their_photos_and_are_written_once(
-    captioned: Library, photos: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def never(_: object) -> str:
-        raise AssertionError("it was captioned before")
-
-    monkeypatch.setattr(captioning, "load_captioner", lambda _: never)
-    (photos / "red.png").rename(photos / "moved.png")
-    (photos / "copy.png").write_bytes((photos / "blue.png").read_bytes())
-    report = index_sources(captioned, [photos], encoder)
-    assert (report.moved, report.copied, report.failures) == (2, 2, [])
-    assert names(captioned, encoder, "lighthouse", by_words=True) == ["moved.png"]
-    (photos / "moved.png").unlink()
-    index_sources(captioned, [photos], encoder)
-    assert captioned.catalog.counts() == {"image": 3, "caption": 3}
-    assert index_sources(captioned, [photos], encoder, readers={"caption": ""}).removed == 3
-    assert captioned.catalog.counts() == {"image": 3}
-
-
-def test_they_are_exported_and_shown(captioned: Library, photos: Path, encoder: Encoder) -> None:
-    assert export(captioned, photos / "captions.npz", modality="caption") == 3
-    assert "A red lighthouse by the sea" in np.load(photos / "captions.npz")["text"].tolist()
-    engine = Engine(captioned, encoder)
-    red = next(hit.item.path for hit in engine.browse() if hit.item.path.name == "red.png")
-    assert captioned.catalog.listing.captions(red, most=9) == ["A red lighthouse by the sea"]
-
-
 def test_the_command_writes_them_into_a_library_that_is_there(
-    captioned: Library, photos: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch, captioner: str
+    painted: Library, photos: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch, captioner: str
 ) -> None:
-    index_sources(captioned, [photos], encoder, readers={"caption": ""})
     monkeypatch.setattr("indexer.load_encoder", lambda *_, **__: encoder)
-    run = _runner(captioned)
+    run = _runner(painted)
     assert "3 embedded, 3 unchanged" in run("caption", "--model", captioner)
     assert "caption items" in run("status")
     assert "holds nothing at" in run("caption", photos.parent / "elsewhere", "--model", captioner)
@@ -195,7 +154,7 @@ def test_the_command_writes_them_into_a_library_that_is_there(
 
 
 def test_the_first_hundred_are_ordered_by_the_matcher_and_keep_their_cosines(
-    captioned: Library, photos: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+    painted: Library, photos: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Greenest:
         side = 32
@@ -205,7 +164,7 @@ def test_the_first_hundred_are_ordered_by_the_matcher_and_keep_their_cosines(
             return [picture.getpixel((0, 0))[1] / 255 for picture in pictures]  # type: ignore[index]
 
     monkeypatch.setattr("search.matching.load_matcher", lambda _: Greenest())
-    engine = Engine(captioned, encoder)
+    engine = Engine(painted, encoder)
     hits = engine.search(parse("red thing -blue", rerank="ours"))
     assert hits[0].item.path.name == "green.png"
     assert [hit.match for hit in hits] == sorted((hit.match for hit in hits), reverse=True)
@@ -216,8 +175,8 @@ def test_the_first_hundred_are_ordered_by_the_matcher_and_keep_their_cosines(
     assert (hits[-1].item.path.name, hits[-1].match) == ("green.png", None)
 
 
-def test_a_real_matcher_orders_an_answer(captioned: Library, encoder: Encoder, matcher: str) -> None:
-    hits = Engine(captioned, encoder).search(parse("a red dog", rerank=matcher))
+def test_a_real_matcher_orders_an_answer(painted: Library, encoder: Encoder, matcher: str) -> None:
+    hits = Engine(painted, encoder).search(parse("a red dog", rerank=matcher))
     assert len(hits) == 3
     assert [hit.match for hit in hits] == sorted((hit.match or 0 for hit in hits), reverse=True)
 
@@ -228,6 +187,7 @@ def test_a_real_matcher_orders_an_answer(captioned: Library, encoder: Encoder, m
         lambda: like("id:1", rerank="ours"),
         lambda: parse("a dog", rerank="ours", sort="-date"),
         lambda: parse("a dog", rerank="ours", diverse=True),
+        lambda: parse("-people", rerank="ours"),
     ],
 )
 def test_only_words_by_relevance_are_re_ranked(asked: Callable[[], Query]) -> None:
@@ -236,13 +196,13 @@ def test_only_words_by_relevance_are_re_ranked(asked: Callable[[], Query]) -> No
 
 
 def test_the_command_line_re_ranks(
-    captioned: Library, encoder: Encoder, matcher: str, monkeypatch: pytest.MonkeyPatch
+    painted: Library, encoder: Encoder, matcher: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Library, "encoder", lambda *_, **__: encoder)
-    run = _runner(captioned)
+    run = _runner(painted)
     hits, _ = json.JSONDecoder().raw_decode(run("search", "a red dog", "--rerank", matcher, "--json", "--no-words"))
     assert all(0 < hit["match"] < 1 for hit in hits)
-    assert "is no BLIP model" in run("search", "a red dog", "--rerank", captioned.path)
+    assert "is no BLIP model" in run("search", "a red dog", "--rerank", painted.path)
 
 
 def _runner(library: Library) -> Callable[..., str]:

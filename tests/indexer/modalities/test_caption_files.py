@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from indexer.modalities.captions import PhotoFinder, is_table, read_captions
+from indexer.modalities.caption_files import PhotoFinder, is_table, read_captions
 
 PHOTOS = ("a.jpg", "b.jpg")
 
@@ -172,7 +172,7 @@ def test_a_document_is_never_in_memory_whole(tmp_path: Path, monkeypatch: pytest
     path = wrote(tmp_path / "a.json", f"{long[:-1]}, {rest[1:]}")
     assert read(path) == [("a.jpg", ("one",))]
     assert problems(path)[0] == (":images[0]", "longer than 1 MB")
-    monkeypatch.setattr("indexer.modalities.captions.LARGEST_TEXT", 1 << 20)
+    monkeypatch.setattr("indexer.modalities.caption_files.LARGEST_TEXT", 1 << 20)
     with pytest.raises(Exception, match="it holds a text of more than 1 MB"):
         read(wrote(tmp_path / "b.json", json.dumps({"annotations": [{"caption": "word " * (1 << 20)}]})))
 
