@@ -18,7 +18,7 @@ from evaluation.datasets import READERS, DataError, Example, embed_photos, held_
 from evaluation.duplicates import measure as measure_duplicates
 from evaluation.films import films
 from evaluation.hybrid import hybrid
-from evaluation.languages import languages
+from evaluation.languages import QUESTIONS, languages
 from evaluation.organising import tagging, words
 from evaluation.pointing import pointing
 from evaluation.questions import HERE, Found, demo, everyday, held_out_photos, kinds
@@ -145,7 +145,7 @@ COMMANDS: dict[str, Callable[[Encoder, Options], Mapping[str, Any]]] = {
     "negation": run_negation,
     "hybrid": lambda encoder, options: hybrid(encoder, _captioned(options)),
     "films": lambda encoder, options: films(encoder, _captioned(options)),
-    "languages": lambda encoder, options: languages(encoder, _captioned(options)),
+    "languages": lambda encoder, options: languages(encoder, _captioned(options), options.questions),
     "relevance": run_relevance,
     "compare": run_compare,
 }
@@ -182,6 +182,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--photos", type=Path, default=shipped("photos"), help="the demo's photos")
     parser.add_argument("--per-class", action="store_true", help="classify: precision, recall and F1 of each class")
     parser.add_argument("--fit", action="store_true", help="relevance: calibrate the encoder and write its constants")
+    parser.add_argument("--questions", type=Path, default=QUESTIONS, help="languages: another table of them")
     parser.add_argument("--against", nargs="+", default=[], metavar="MODEL", help="compare: encoders beside --model")
     parser.add_argument("--json", action="store_true")
     return parser

@@ -233,13 +233,25 @@ def test_questions_lie_nearest_to_the_same_in_english() -> None:
 
 @needs_extra
 def test_nine_of_ten_questions_of_the_test_set_are_told_in_every_language() -> None:
-    from evaluation.languages import PHOTO, read_questions
+    from evaluation.languages import PHOTO, QUESTIONS, read_questions
 
-    encoder, questions = load_encoder(device="cpu"), read_questions()[::3]
-    assert len(read_questions()) >= 100
+    encoder, questions = load_encoder(device="cpu"), read_questions(QUESTIONS)[::3]
+    assert len(read_questions(QUESTIONS)) >= 100
     for name in [name for name in questions[0] if name != PHOTO]:
         told = sum(is_foreign(encoder, row[name]) for row in questions) / len(questions)
         assert told == 0 if name == "en" else told >= 0.9, name
+
+
+def test_the_questions_on_which_nothing_was_chosen_are_others_and_whole() -> None:
+    from evaluation.languages import PHOTO, QUESTIONS, read_questions
+
+    chosen_on, unseen = (read_questions(QUESTIONS.with_name(name)) for name in (QUESTIONS.name, "questions_unseen.tsv"))
+    assert len(unseen) >= 25
+    assert not {row[PHOTO] for row in unseen} & {row[PHOTO] for row in chosen_on}
+    assert len({row[PHOTO] for row in unseen}) == len(unseen)
+    assert all(row.keys() == chosen_on[0].keys() and all(row.values()) for row in unseen)
+    for language in unseen[0]:
+        assert len({row[language] for row in unseen}) == len(unseen), language
 
 
 def test_a_question_that_is_not_english_is_told_with_the_extra_or_how_to_get_it(
