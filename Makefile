@@ -37,6 +37,8 @@ $(VENV)/installed: pyproject.toml
 
 $(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	# a Milvus for the tests; alone, as it would bring faiss-cpu, which breaks the FAISS that is there
+	$(BIN)/python -m pip install --quiet --no-deps milvus-lite
 	touch $@
 
 clean:

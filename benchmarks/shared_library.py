@@ -1,7 +1,7 @@
-"""`python -m benchmarks.shared_library ADDRESS`: a library on a PostgreSQL server beside the same one in a folder.
+"""`python -m benchmarks.shared_library ADDRESS`: a library on a server beside the same one in a folder.
 
 The database must be empty: synthetic photos are loaded into it, and stay. Told is processor time, of Descry and of all
-processes of PostgreSQL on this machine: run it where the server runs, and where nobody else asks it.
+processes of PostgreSQL and Milvus on this machine: run it where the servers run, and where nobody else asks them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ FOLDER = "in a folder"
 def main(arguments: list[str] | None = None) -> int:
     """Measures; 0 done, 2 the request was wrong."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.shared_library", description=__doc__)
-    parser.add_argument("address", help="postgresql://USER@HOST/DATABASE")
+    parser.add_argument("address", help="postgresql://... or milvus://...")
     parser.add_argument("--size", default="200k", help="photos (200k)")
     parser.add_argument("--dimension", type=int, default=256, help="the vectors' length (256, the shipped encoder's)")
     options = parser.parse_args(arguments)
@@ -71,7 +71,7 @@ def measured(address: str, folder: Path, size: int, dimension: int) -> Iterator[
 
     indexing = spent(index)
     yield Figure(f"loading, {label}", loading, "s")
-    yield Figure(f"making the HNSW index, {label}", indexing, "s")
+    yield Figure(f"making the index, {label}", indexing, "s")
     yield Figure(f"both, {label}", loading + indexing, "s", here, FOLDER)
     with Library.open(address) as shared, Library.open(folder) as local:
         yield Figure(f"a photo, {label}", shared.size() / size, "bytes", local.size() / size, FOLDER)
@@ -112,19 +112,19 @@ def _answers(engine: Engine, queries: Sequence[Query]) -> Int64Array:
 
 
 def spent(call: Callable[[], object]) -> float:
-    """The processor seconds that a call takes, here and in PostgreSQL's processes."""
-    began = time.process_time() + _of_postgres()
+    """The processor seconds that a call takes, here and in the servers' processes."""
+    began = time.process_time() + _of_servers()
     call()
-    return time.process_time() + _of_postgres() - began
+    return time.process_time() + _of_servers() - began
 
 
-def _of_postgres() -> float:
+def _of_servers() -> float:
     ticks = 0
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it has just ended; what it took is its parent's
             name, _, rest = (process / "stat").read_text().rpartition(")")
             # user and system time, and those of children that have ended, as of proc_pid_stat(5)
-            ticks += sum(map(int, rest.split()[11:15])) if name.endswith("(postgres") else 0
+            ticks += sum(map(int, rest.split()[11:15])) if name.endswith(("(postgres", "(milvus")) else 0
     return ticks / os.sysconf("SC_CLK_TCK")
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from indexer.errors import LibraryError
 
-# The module whose `STORE` opens the libraries of a scheme.
-BACKENDS = {"postgresql": "indexer.postgres.library", "postgres": "indexer.postgres.library"}
+# The package whose module `library` has the `STORE` that opens the libraries of a scheme; its extra is called the same.
+BACKENDS = {"postgresql": "postgres", "postgres": "postgres", "milvus": "milvus"}
 
 
 def is_address(place: Path | str) -> bool:
@@ -23,13 +23,13 @@ def backend_of(address: Path | str) -> Any:
     scheme = str(address).partition("://")[0].lower()
     if scheme not in BACKENDS:
         raise LibraryError(
-            f"No library lies at {scheme}://...: name a folder, or postgresql://... for one on a server."
+            f"No library lies at {scheme}://...: name a folder, or postgresql://... (milvus://...) for one on a server."
         )
     try:
-        return import_module(BACKENDS[scheme]).STORE
+        return import_module(f"indexer.{BACKENDS[scheme]}.library").STORE
     except ImportError as error:
         if (error.name or "").startswith("indexer"):
             raise
         raise LibraryError(
-            f"A library on a server needs what is not installed ({error}): pip install 'descry[postgres]'."
+            f"A library on a server needs what is not installed ({error}): pip install 'descry[{BACKENDS[scheme]}]'."
         ) from error

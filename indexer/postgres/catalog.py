@@ -20,7 +20,6 @@ from psycopg.types.json import Jsonb
 
 from indexer.errors import LibraryError, LibraryNotFound, LibraryTooNew
 from indexer.items import Float32Array, Int64Array, Item, Source, Vectors, evenly_spaced
-from indexer.nearest.exact import best, cosines
 from indexer.postgres import schema
 from indexer.postgres.connection import Connection, HalfVector, as_array, half_vectors
 from indexer.storage.catalog import OF_FILES, Catalog, facts_json
@@ -33,16 +32,6 @@ from indexer.storage.tags import Tags
 
 # Vectors up to so many are searched exactly; see docs/scale.md for what it takes.
 EXACT = 20_000
-
-# What HNSW looks at for a question, at least, pgvector's `hnsw.ef_search`, and what it takes at most: of 200,000 photos
-# recall@10 .99 in 5.7 ms; at 100 .88 in 5.3 (benchmarks.shared_library).
-EF_SEARCH, MOST_EF_SEARCH = 200, 1000
-
-# Candidates beyond those asked for: the server compares float16 numbers, of which equal ones come in any order.
-SPARE = 16
-
-# What the order of adding up may change in a cosine.
-ROUNDING = 1e-5
 
 HOLDING = """
 SELECT items.id FROM files JOIN items ON file_id = files.id
@@ -79,10 +68,10 @@ class Where(NamedTuple):
     @property
     def ids(self) -> str:
         """A statement that asks for the ids of those that meet it, by `modality` and `values`."""
-        return f"SELECT items.id FROM items {_joins(self.sql)} WHERE items.modality = ? AND ({self.sql})"
+        return f"SELECT items.id FROM items {joins_of(self.sql)} WHERE items.modality = ? AND ({self.sql})"
 
 
-def _joins(where: str) -> str:
+def joins_of(where: str) -> str:
     """What a condition over `items` needs beside them."""
     return "JOIN files ON files.id = file_id JOIN folders ON folders.id = folder_id" if OF_FILES(where) else ""
 
@@ -171,6 +160,7 @@ class PostgresCatalog(Catalog):
         self.listing = Listing(self)
         self._stored = None
         self._kept: dict[tuple[str, ...], tuple[int, Any]] = {}
+        self.committed: Callable[[int], None] = lambda _: None  # is told each revision that this one has made
 
     def _make_ready(self) -> None:
         if not self._readonly:
@@ -233,6 +223,7 @@ class PostgresCatalog(Catalog):
             if self.server.in_transaction:
                 self.server.native("ROLLBACK")
             raise
+        self.committed(revision)
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -330,63 +321,6 @@ class PostgresCatalog(Catalog):
         sql = f"({condition.sql}) AND items.id IN (SELECT value FROM json_each(?))"
         return set(self.ids(condition.modality, sql, (*condition.values, given)).tolist())
 
-    def nearest(
-        self, modality: str, query: Float32Array, k: int, allowed: Int64Array | Where | None
-    ) -> tuple[Float32Array, Int64Array]:
-        """The `k` nearest vectors of a modality to a query `[dim]`, as `exact.best` gives them.
-
-        With few to compare, or many to find, without fail; else by HNSW, which finds nearly all. Scores are exact.
-        """
-        if isinstance(allowed, Where):
-            total = allowed.total
-        else:
-            total = self.count(modality) if allowed is None else len(allowed)
-        is_exact = total <= EXACT or k > MOST_EF_SEARCH
-        half = query.astype(np.float16).astype(np.float32)
-        strays = float(np.linalg.norm(query - half)) + ROUNDING
-        depth = k + SPARE
-        while True:
-            ids, rows = self._roughly(modality, half, depth, allowed, exact=is_exact)
-            if not is_exact and len(ids) < depth:  # the index gave up before enough had passed the filter
-                is_exact = True
-                continue
-            scores, nearest = best(cosines(rows, query), ids, k)
-            # what was left behind is no nearer than the last that came, but for what rounding hides
-            if not is_exact or len(ids) < depth or float(rows[-1] @ half) + strays < scores[-1]:
-                return scores, nearest
-            depth *= 4
-
-    def _roughly(
-        self, modality: str, half: Float32Array, depth: int, allowed: Int64Array | Where | None, *, exact: bool
-    ) -> tuple[Int64Array, Float32Array]:
-        """The `depth` nearest by the server's arithmetic: their ids `[n]` and vectors `[n, dim]`, the nearest first."""
-        joins, condition, values = "", "", tuple[Any, ...]()
-        if isinstance(allowed, Where) and exact:  # few: an array of them is looked up, however many the planner expects
-            condition = f"AND vectors.id = ANY(ARRAY({allowed.ids}))"
-            values = (allowed.modality, *allowed.values)
-        elif isinstance(allowed, Where):
-            joins = f"JOIN items ON items.id = vectors.id {_joins(allowed.sql)}"
-            condition, values = f"AND ({allowed.sql})", allowed.values
-        elif allowed is not None:
-            condition, values = "AND vectors.id = ANY(?::bigint[])", (as_array(allowed.tolist()),)
-        order = "vector <#> ?"
-        if exact:
-            order = f"({order}) + 0, vectors.id"  # which no index has
-        else:
-            self.server.native(
-                "SELECT set_config('hnsw.ef_search', %s, true), "
-                "set_config('hnsw.iterative_scan', 'strict_order', true)",
-                (str(min(max(EF_SEARCH, 2 * depth), MOST_EF_SEARCH)),),
-            )
-        found = self.server.execute(
-            f"SELECT vectors.id, vector FROM vectors {joins} WHERE vectors.modality = ? {condition} "
-            f"ORDER BY {order} LIMIT ?",
-            (modality, *values, HalfVector(half), depth),
-            binary=True,
-        ).fetchall()
-        ids = np.array([id for id, _ in found], np.int64)
-        return ids, half_vectors([vector for _, vector in found], len(half))
-
     def evenly_spread(self, modality: str, count: int) -> Float32Array:
         """Vectors `[m, dim]` that stand for all of a modality, the same that an exact index would take."""
         return cast(
@@ -408,30 +342,3 @@ class PostgresCatalog(Catalog):
         if question not in self._kept or self._kept[question][0] != revision:
             self._kept[question] = revision, make()
         return self._kept[question][1]
-
-    # indexes
-
-    def build_hnsw(self, modality: str) -> None:
-        """Makes the index of a modality's vectors, unless there is one or somebody is making it; others go on."""
-        name = f"vectors_nearest_{modality}"
-        ((may,),) = self.server.native(
-            "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = 'descry.vectors'::regclass"
-        ).fetchall()
-        if not may:  # an indexer that may write and no more leaves it to the owner's next run
-            return
-        ((alone,),) = self.server.native("SELECT pg_try_advisory_lock(%s)", (schema.MIGRATING,)).fetchall()
-        if not alone:
-            return
-        try:
-            found = self.server.native(
-                "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", (f"descry.{name}",)
-            ).fetchone()
-            if found is not None and not found[0]:  # its maker was killed
-                self.server.native(f"DROP INDEX {name}")
-            if found is None or not found[0]:
-                self.server.native(
-                    f"CREATE INDEX CONCURRENTLY {name} ON vectors USING hnsw (vector halfvec_ip_ops) "
-                    f"WHERE modality = '{modality}'"
-                )
-        finally:
-            self.server.native("SELECT pg_advisory_unlock(%s)", (schema.MIGRATING,))

@@ -209,6 +209,18 @@ class Connection:
             for row in rows:
                 copy.write_row(row)
 
+    @contextmanager
+    def alone(self, number: int, *, wait: bool) -> Iterator[bool]:
+        """Whether nobody else is inside with that number, which may be waited for: PostgreSQL's advisory locks."""
+        if wait:
+            self.native("SELECT pg_advisory_lock(%s)", (number,))
+        ((is_alone,),) = [(True,)] if wait else self.native("SELECT pg_try_advisory_lock(%s)", (number,)).fetchall()
+        try:
+            yield is_alone
+        finally:
+            if is_alone:
+                self.native("SELECT pg_advisory_unlock(%s)", (number,))
+
     def close(self) -> None:
         """Closes it."""
         with suppress(psycopg.Error):

@@ -6,21 +6,19 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
 import platformdirs
 
 from indexer.encoders import load_encoder
 from indexer.encoders.base import Encoder
 from indexer.errors import LibraryError, LibraryNotFound
-from indexer.items import Float32Array, Int64Array
 from indexer.library import TEXT_TOWER, Library
-from indexer.postgres.catalog import EXACT, PostgresCatalog, Where
+from indexer.postgres.catalog import PostgresCatalog, Where
 from indexer.postgres.connection import shown
+from indexer.postgres.nearest import HNSW, PostgresIndexes
 
 if TYPE_CHECKING:
-    from indexer.nearest.index import VectorIndex
     from indexer.thumbnails import Thumbnails
 
 
@@ -41,67 +39,6 @@ def kept(address: str) -> Kept:
     return folder
 
 
-class PostgresIndex:
-    """The vectors of one modality, searched by the server; see `indexer.nearest.index.VectorIndex`."""
-
-    is_exact = False
-
-    def __init__(self, catalog: PostgresCatalog, modality: str) -> None:
-        self._catalog, self._modality = catalog, modality
-
-    def __len__(self) -> int:
-        return self._catalog.count(self._modality)
-
-    def search(
-        self, queries: Float32Array, k: int, *, allowed: Int64Array | Where | None = None
-    ) -> tuple[Float32Array, Int64Array]:
-        """The `k` nearest of each query row: scores `[q, k]` (cosines) and ids `[q, k]`, best first, ties by id.
-
-        `allowed` limits the search to those ids, or to what a condition lets through. Where fewer than `k` are
-        left, ids are -1 and scores -inf.
-        """
-        with self._catalog.snapshot():
-            found = [
-                self._catalog.nearest(self._modality, query, k, allowed) for query in np.asarray(queries, np.float32)
-            ]
-        if not found:
-            return np.empty((0, k), np.float32), np.empty((0, k), np.int64)
-        return np.stack([scores for scores, _ in found]), np.stack([ids for _, ids in found])
-
-    def sample(self, count: int) -> Float32Array:
-        """Rows `[m, dim]` that stand for all: up to `count` of them, evenly spread."""
-        return self._catalog.evenly_spread(self._modality, count)
-
-
-class PostgresIndexes:
-    """The indexes of a library on a server, which keeps them up to date itself."""
-
-    def __init__(self, catalog: PostgresCatalog) -> None:
-        self._catalog = catalog
-
-    def index(self, modality: str) -> PostgresIndex:
-        """The vectors of one modality."""
-        return PostgresIndex(self._catalog, modality)
-
-    def save(self) -> None:
-        """Makes the indexes that are missing, of what is too much to be searched exactly."""
-        for modality in self._catalog.modalities():
-            if self._catalog.count(modality) > EXACT:
-                self._catalog.build_hnsw(modality)
-
-    def outgrown(self) -> dict[str, Any]:
-        """None: an index on a server grows with its table."""
-        return {}
-
-    def behind(self) -> int:
-        """How many changes the indexes lack: none."""
-        return 0
-
-    def optimize(self, *_: object, **__: object) -> NoReturn:
-        """Raises `LibraryError`: the server's indexes are made by `descry index`."""
-        raise LibraryError("A library on a server has an index that `descry index` makes: there is nothing to choose.")
-
-
 class PostgresLibrary(Library):
     """An open library on a PostgreSQL server."""
 
@@ -109,7 +46,7 @@ class PostgresLibrary(Library):
         self.path = path
         self.server = catalog
         self.catalog = catalog
-        self.indexes = cast(Any, PostgresIndexes(catalog))
+        self.indexes = cast(Any, PostgresIndexes(catalog, HNSW(catalog)))
 
     @classmethod
     def open(cls, path: Path | str, *, readonly: bool = True) -> PostgresLibrary:
@@ -145,10 +82,6 @@ class PostgresLibrary(Library):
                 self.store_text_tower(encoder, Path(self.path) / TEXT_TOWER)
             return encoder.for_asking()
         return super().encoder(device=device)
-
-    def index(self, modality: str) -> VectorIndex:
-        """The vectors of one modality."""
-        return self.indexes.index(modality)
 
     @contextmanager
     def lock(self) -> Iterator[None]:

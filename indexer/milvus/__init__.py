@@ -1,0 +1,1 @@
+"""A shared library whose nearest vectors are found by Milvus, beside its catalog in PostgreSQL."""
