@@ -24,11 +24,11 @@ PAGE = 10
 TOGGLES = ("relevant", "unique", "diverse")
 KINDS = {
     "pictures": PICTURES,
-    "photos": "image",
-    "texts": "text",
-    "films": "video",
-    "speech": "speech",
-    "captions": "caption",
+    "photos": ("image",),
+    "texts": ("text",),
+    "films": ("video",),
+    "speech": ("speech",),
+    "captions": ("caption",),
 }
 
 
@@ -130,7 +130,7 @@ def breadcrumb(query: Query) -> str:
         [
             query.words,
             *(f"{'except' if one.negated else 'only'} {one.field} {one.value}".strip() for one in query.filters),
-            *(["texts"] if query.wanted == "text" else []),
+            *(["texts"] if query.wanted == ("text",) else []),
             *(name for name in TOGGLES if getattr(query, name)),
             *([f"by {query.sort}"] if query.is_sorted else []),
         ]

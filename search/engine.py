@@ -20,7 +20,7 @@ from indexer.storage.files import as_stored
 from search.filters import FUNCTIONS, SAME_TYPE, Filter, to_sql
 from search.hits import Candidate, Hit
 from search.languages import embed_questions, is_foreign, is_to_be_made, not_understood
-from search.query import PICTURES, STORED, Order, Query, Term, parse
+from search.query import PICTURES, STORED, Order, Query, Term, modalities_named, parse
 from search.rerank import diverse, rocchio, unique, weighted
 from search.retrieval import FUSED, WEIGHED, JoinedIndex, Retrieval, Together, reach_of, together
 
@@ -128,7 +128,7 @@ class Engine:
         """The name of the tower that embeds a modality; a modality that is called like a tower is embedded by it."""
         if modality in self.encoder.towers:
             return modality
-        if modality in PICTURES.split(","):
+        if modality in PICTURES:
             return "image"
         from indexer.modalities import MODALITIES  # late: a search by sentence needs no photo decoder
 
@@ -161,15 +161,15 @@ class Engine:
 
     # answers
 
-    def held(self, wanted: str) -> str:
+    def held(self, wanted: str | Sequence[str]) -> tuple[str, ...]:
         """Those of the modalities wanted of which the library holds something; the first where it holds nothing.
 
         Raises `QueryError` for what cannot be looked for.
         """
-        kinds = [kind.strip() for kind in wanted.split(",")]
+        kinds = modalities_named(wanted)
         self._check_kinds(kinds)
-        there = [kind for kind in kinds if self.library.catalog.has(kind)] if len(kinds) > 1 else []
-        return ",".join(there) or kinds[0]
+        there = tuple(kind for kind in kinds if self.library.catalog.has(kind)) if len(kinds) > 1 else ()
+        return there or kinds[:1]
 
     def _check_kinds(self, kinds: Sequence[str]) -> None:
         towers = {kind: self._tower(kind) for kind in kinds}
@@ -183,17 +183,17 @@ class Engine:
                 f"{' and '.join(kinds)} cannot be one list, as their scores cannot be compared: look for one at a time."
             )
 
-    def _index(self, wanted: str) -> VectorIndex | JoinedIndex:
-        first, *others = wanted.split(",")
+    def _index(self, wanted: Sequence[str]) -> VectorIndex | JoinedIndex:
+        first, *others = wanted
         if not others:
             return self.library.index(first)
         held = [self._remembered(("ids", kind), partial(self.library.catalog.vector_ids, kind)) for kind in others]
         indexes = [self.library.index(kind) for kind in others]
         return JoinedIndex(self.library.index(first), list(zip(indexes, held, strict=True)))
 
-    def passing(self, wanted: str, filters: Sequence[Filter]) -> Int64Array:
+    def passing(self, wanted: str | Sequence[str], filters: Sequence[Filter]) -> Int64Array:
         """The ids that filters let through."""
-        found = [self.library.catalog.ids(kind, *to_sql(filters)) for kind in self.held(wanted).split(",")]
+        found = [self.library.catalog.ids(kind, *to_sql(filters)) for kind in self.held(wanted)]
         return np.concatenate(found) if len(found) > 1 else found[0]
 
     def _answer(self, query: Query, terms: Float32Array, allowed: Allowed | None) -> list[Hit]:
@@ -242,7 +242,7 @@ class Engine:
         from search.relevance import judge_for
 
         checksum = str(self.library.catalog.meta()["checksum"])
-        tower = self._tower(query.wanted.partition(",")[0])
+        tower = self._tower(query.wanted[0])
         known = self._remembered(("rivals", checksum), lambda: rivals(self.library))
         return judge_for(checksum, known, asked=self._tower(query.modality), wanted=tower)
 
@@ -269,7 +269,7 @@ class Engine:
         from search.lexical import words_that_count
 
         query = replace(query, wanted=self.held(query.wanted))
-        total = sum(map(self.library.catalog.count, query.wanted.split(",")))
+        total = sum(map(self.library.catalog.count, query.wanted))
         return words_that_count(self.library.catalog, query, total)
 
     def _hits(self, candidates: Sequence[Candidate], k: int) -> list[Hit]:
@@ -287,7 +287,7 @@ class Engine:
     def _vectors(self, ids: Sequence[int]) -> Float32Array:
         return self.library.catalog.vectors(ids).rows
 
-    def _allowed(self, wanted: str, filters: tuple[Filter, ...]) -> Allowed | None:
+    def _allowed(self, wanted: tuple[str, ...], filters: tuple[Filter, ...]) -> Allowed | None:
         """What filters let through of a modality; None if there are no filters.
 
         Finding them may take longer than the search: those of the last filters are kept until the library changes.
@@ -296,15 +296,15 @@ class Engine:
             return None
         return self._remembered(
             ("allowed", wanted, filters),
-            lambda: together([self.library.allowed(kind, *to_sql(filters)) for kind in wanted.split(",")]),
+            lambda: together([self.library.allowed(kind, *to_sql(filters)) for kind in wanted]),
         )
 
     def _own_ids(self, query: Query) -> set[int]:
         """The ids that the query starts from, and those under which its files stand in the library."""
         paths = [term.value for term in query.terms if isinstance(term.value, Path)]
         places = {place for path in paths for place in (as_stored(path), path.resolve())}
-        kinds = query.wanted.split(",")
-        items = [item for place in places for kind in kinds for item in self.library.catalog.items_at(place, kind)]
+        catalog = self.library.catalog
+        items = [item for place in places for kind in query.wanted for item in catalog.items_at(place, kind)]
         ids = {term.value for term in query.terms if isinstance(term.value, int)}
         return ids | {item.id for item in items if item.id is not None}
 
@@ -324,7 +324,7 @@ class Engine:
 
     def browse(
         self,
-        wanted: str = PICTURES,
+        wanted: str | Sequence[str] = PICTURES,
         *,
         filters: Sequence[Filter] = (),
         sort: str = NEWEST_FIRST,
@@ -337,26 +337,30 @@ class Engine:
             items = self.library.catalog.items(ids[start : None if k is None else start + k].tolist())
         return [Hit.of(item) for item in items]
 
-    def listed(self, wanted: str = PICTURES, *, filters: Sequence[Filter] = (), sort: str = NEWEST_FIRST) -> Int64Array:
+    def listed(
+        self, wanted: str | Sequence[str] = PICTURES, *, filters: Sequence[Filter] = (), sort: str = NEWEST_FIRST
+    ) -> Int64Array:
         """The ids `[n]` of all items that the filters let through, in order; kept until the library changes."""
-        wanted = self.held(wanted)
+        kinds = self.held(wanted)
         order, filters = Order.of(sort), tuple(filters)
         listing = self.library.catalog.listing
         ids: Int64Array = self._remembered(
-            ("listed", wanted, filters, order),
-            lambda: listing.ids(wanted, *to_sql(filters), order=order.name, descending=order.descending),
+            ("listed", kinds, filters, order),
+            lambda: listing.ids(kinds, *to_sql(filters), order=order.name, descending=order.descending),
         )
         return ids
 
-    def facets(self, wanted: str = PICTURES, *, filters: Sequence[Filter] = ()) -> dict[str, dict[str, int]]:
+    def facets(
+        self, wanted: str | Sequence[str] = PICTURES, *, filters: Sequence[Filter] = ()
+    ) -> dict[str, dict[str, int]]:
         """How many items there are of each folder, camera, lens, type, month, tag, colour and place, by filters' names.
 
         `{"camera": {"Pixel 6": 812}, "on": {"2023-05": 40}, ...}`, the commonest first, of months the newest.
         """
-        wanted, filters = self.held(wanted), tuple(filters)
+        kinds, filters = self.held(wanted), tuple(filters)
         listing = self.library.catalog.listing
         found: dict[str, dict[str, int]] = self._remembered(
-            ("facets", wanted, filters), lambda: listing.facets(wanted, *to_sql(filters))
+            ("facets", kinds, filters), lambda: listing.facets(kinds, *to_sql(filters))
         )
         types: Counter[str] = Counter()
         for suffix, count in found["type"].items():

@@ -56,9 +56,8 @@ def _telling(catalog: Catalog, query: Query, total: int) -> dict[str, tuple[floa
     most = total * (SURE_OF if query.by_words is None else 1 / 2)
     weights = _weighed_words(query)
     read = _read(catalog, query, list(weights))
-    kinds = query.wanted.split(",")
     held = {
-        word: (weight, read[word].union(*(catalog.match_word(word, kind) for kind in kinds)))
+        word: (weight, read[word].union(*(catalog.match_word(word, kind) for kind in query.wanted)))
         for word, weight in weights.items()
     }
     return {word: (weight, ids) for word, (weight, ids) in held.items() if 0 < len(ids) < most}
@@ -70,8 +69,7 @@ def _read(catalog: Catalog, query: Query, words: Sequence[str]) -> dict[str, set
     Where nobody said that words count, `READ_SHARE` of the question has to stand in a photo: else that a shirt says
     "white" would place it before what is white.
     """
-    kinds = query.wanted.split(",")
-    read = {word: set().union(*(catalog.words.holding(word, kind) for kind in kinds)) for word in words}
+    read = {word: set().union(*(catalog.words.holding(word, kind) for kind in query.wanted)) for word in words}
     if query.by_words is None:
         counts = Counter(chain.from_iterable(read.values()))
         read = {word: {id for id in ids if counts[id] >= READ_SHARE * len(words)} for word, ids in read.items()}

@@ -17,8 +17,7 @@ from mcp.types import ToolAnnotations
 from pydantic import Field
 
 from indexer.errors import DescryError
-from search.query import PICTURES
-from search.web.schemas import GREATEST_ID, QUESTION, FilterIn, SearchIn
+from search.web.schemas import ALL_PICTURES, GREATEST_ID, QUESTION, FilterIn, SearchIn
 from search.web.service import Service, found, item_record
 
 INSTRUCTIONS = """A library of somebody's photos and texts, searched by meaning. Describe what a photo shows in plain
@@ -45,7 +44,7 @@ def server(service: Service) -> MCPServer[Any]:
     reading = tools.tool(annotations=ToolAnnotations(read_only_hint=True, open_world_hint=False))
 
     @reading
-    def search(query: Question, k: Number = 10, wanted: str = PICTURES, filters: Filters = []) -> dict[str, Any]:  # noqa: B006
+    def search(query: Question, k: Number = 10, wanted: str = ALL_PICTURES, filters: Filters = []) -> dict[str, Any]:  # noqa: B006
         """Find photos (or, with wanted="text", passages of texts) by what they show or say."""
         with told():
             request = SearchIn.model_validate({"query": query, "k": k, "wanted": wanted, "filters": filters})
@@ -55,7 +54,7 @@ def server(service: Service) -> MCPServer[Any]:
     def similar(id: Id, k: Number = 10) -> dict[str, Any]:
         """Find photos that look like one of the library."""
         with told():
-            return found(service.ask(service.similar(id, k=k, wanted=PICTURES), judge=False).result())
+            return found(service.ask(service.similar(id, k=k, wanted=ALL_PICTURES), judge=False).result())
 
     @reading
     def facts(id: Id) -> dict[str, Any]:

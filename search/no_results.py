@@ -44,7 +44,7 @@ def why_empty(engine: Engine, query: Query, *, uncut: str = "", brief: bool = Fa
     return f"{where} holds no {_said(wanted)} beside what was asked about; --include-self shows that"
 
 
-def holds_none(engine: Engine, wanted: str) -> str:
+def holds_none(engine: Engine, wanted: Sequence[str]) -> str:
     """That the library holds nothing of a modality, and what it holds instead."""
     counts = engine.library.catalog.counts()
     others = " and ".join(f"{count} of {modality} (--modality {modality})" for modality, count in counts.items())
@@ -74,7 +74,7 @@ def _looser(engine: Engine, query: Query) -> str:
     return f"--fits {loosely} finds {more}{' or more' * (more == COUNTED)}; " if more > found else ""
 
 
-def nothing_passes(engine: Engine, wanted: str, filters: Sequence[Filter]) -> str:
+def nothing_passes(engine: Engine, wanted: Sequence[str], filters: Sequence[Filter]) -> str:
     """Which filters let nothing through, and what there is; "" if something passes."""
     if not filters or _count(engine, wanted, filters):
         return ""
@@ -90,12 +90,12 @@ def nothing_passes(engine: Engine, wanted: str, filters: Sequence[Filter]) -> st
     return f"no {_said(engine.held(wanted))} passes all filters together; each alone lets through: {alone}"
 
 
-def _count(engine: Engine, wanted: str, filters: Sequence[Filter]) -> int:
+def _count(engine: Engine, wanted: Sequence[str], filters: Sequence[Filter]) -> int:
     return len(engine.passing(wanted, filters))
 
 
-def _said(wanted: str) -> str:
-    return wanted.replace(",", " or ")
+def _said(wanted: Sequence[str]) -> str:
+    return " or ".join(wanted)
 
 
 def _named(group: Sequence[Filter]) -> str:
@@ -113,7 +113,7 @@ def _contradiction(filters: Sequence[Filter]) -> str:
     return f"{' and '.join(f'--{one.field} {one.value}' for one in dates)} contradict each other: no day is in all"
 
 
-def _nothing_of(engine: Engine, wanted: str, group: Sequence[Filter]) -> str:
+def _nothing_of(engine: Engine, wanted: Sequence[str], group: Sequence[Filter]) -> str:
     """What is wrong with filters of one field that let nothing through, and what there is of it."""
     field, named = group[0].field, _named(group)
     wanted = engine.held(wanted)
@@ -133,6 +133,6 @@ def _nothing_of(engine: Engine, wanted: str, group: Sequence[Filter]) -> str:
         more = f" and {len(values) - len(shown)} more" if len(values) > len(shown) else ""
         return f"no {field} {group[0].value!r}; there are: {', '.join(shown)}{more}"
     if field == "near":
-        known = sum(map(engine.library.catalog.listing.located, wanted.split(","))) or "none"
+        known = sum(map(engine.library.catalog.listing.located, wanted)) or "none"
         return f"{nothing}; of {known} it is known where they were taken"
     return nothing if field not in ("camera", "lens", "tag") else f"{nothing}: no {_said(wanted)} has a {field}"

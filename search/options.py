@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import wraps
@@ -18,7 +18,7 @@ from indexer.storage.listing import FACETS
 from search.filters import FIELDS, Field, Filter, negated
 from search.present.formats import FORMATS
 from search.present.sinks import SINK_TYPES
-from search.query import BY_RELEVANCE, ORDERS, PICTURES, STRICTNESS, check_address
+from search.query import BY_RELEVANCE, ORDERS, PICTURES, STRICTNESS, check_address, modalities_named
 
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
@@ -75,7 +75,7 @@ class Output:
     sinks: Mapping[str, Any]
 
 
-def search_options(*, k: int, wanted: str) -> Decorator:
+def search_options(*, k: int, wanted: Sequence[str]) -> Decorator:
     """Gives a command the options of searching, handed over as `output` and the fields of `Query`, by their names."""
 
     def decorate(command: Command) -> Command:
@@ -139,14 +139,15 @@ def count_option(k: int, help: str = "Results at most.") -> Decorator:
     return click.option("-k", "-n", "--limit", "k", default=k, show_default=True, type=COUNT, help=help)
 
 
-def modality_option(wanted: str) -> Decorator:
+def modality_option(wanted: Sequence[str]) -> Decorator:
     """`--modality`, handed over as `wanted`."""
     return click.option(
         "--modality",
         "wanted",
-        default=wanted,
+        default=",".join(wanted),
         show_default=True,
         metavar="KIND",
+        callback=lambda _ctx, _parameter, value: modalities_named(value),
         help="image, video, speech, caption or text; several of one tower with commas between.",
     )
 

@@ -25,7 +25,7 @@ STRICTNESS = ("loosely", "normally", "strictly")
 NORMALLY = STRICTNESS[1]
 
 # What is looked for if nothing else is asked: photos and shots of films, whose vectors one tower makes.
-PICTURES = "image,video"
+PICTURES = ("image", "video")
 
 # The modality of a term that is an id: whatever the stored item is.
 STORED = "stored"
@@ -48,6 +48,15 @@ _APART = r"""(?x)(?:^|(?<=\s))(?:
       | (?P<sign>[+-])(?P<signed>(?:[\d.]+:)?(?:"[^"]+"|(?:[^\W\d]|\.{0,2}/|~)\S*))
       | (?P<whole>(?:[\d.]+:)?id:\d{1,18})
     )(?=\s|$)"""
+
+
+def modalities_named(wanted: str | Sequence[str]) -> tuple[str, ...]:
+    """Modalities by their names, or in one text with commas between.
+
+    >>> modalities_named("image, video"), modalities_named(("text",))
+    (('image', 'video'), ('text',))
+    """
+    return tuple(name.strip() for name in (wanted.split(",") if isinstance(wanted, str) else wanted))
 
 
 class Order(NamedTuple):
@@ -86,7 +95,7 @@ class Term:
 class Query:
     """What is looked for: the terms' vectors, weighed and added, among the items of the modality `wanted`.
 
-    `wanted` may be several modalities of one tower, with commas between: their cosines make one list.
+    `wanted` may be several modalities of one tower, whose cosines make one list; "image,video" is taken apart.
     Terms of negative weight are taken away: what resembles them pays a penalty (see `search.rerank`).
     `k` is how many hits at most. A photo that is itself in the library leaves itself out of its own
     answer unless `include_self`. `filters` say what may be found at all, `sort` in which of `ORDERS`
@@ -101,7 +110,7 @@ class Query:
     """
 
     terms: tuple[Term, ...]
-    wanted: str = PICTURES
+    wanted: tuple[str, ...] = PICTURES
     k: int = 10
     include_self: bool = False
     filters: Sequence[Filter] = ()
@@ -118,6 +127,7 @@ class Query:
     rerank: str = ""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "wanted", modalities_named(self.wanted))
         if not self.terms:
             raise QueryError(
                 'The query is empty: say what to look for, as in `descry search "a dog on the beach"`; '

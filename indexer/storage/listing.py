@@ -50,7 +50,7 @@ _PLACED = "folders.path != '/dev/null'"
 class Listing:
     """Reads items by conditions alone: SQL over `items`, `files` and `folders`, with the values of its parameters.
 
-    What lists and counts takes several modalities, too, with commas between.
+    What lists and counts takes several modalities.
     """
 
     def __init__(self, database: Database) -> None:
@@ -58,7 +58,7 @@ class Listing:
 
     def ids(
         self,
-        modality: str,
+        modalities: Sequence[str],
         where: str = "TRUE",
         values: Sequence[Any] = (),
         *,
@@ -69,12 +69,11 @@ class Listing:
         """The ids `[n]` in one of `ORDERS`, what is not known last, equal ones by id; only those `among`, if given."""
         direction = "DESC" if descending else "ASC"
         terms = ", ".join(f"{term} {direction} NULLS LAST" for term in ORDERS[order])
-        kinds = modality.split(",")
         given = "TRUE" if among is None else "items.id IN (SELECT value FROM json_each(?))"
         rows = self._database.connection.execute(
-            f"SELECT items.id FROM {_SOURCE} WHERE {_is_of(kinds)} AND {_PLACED} AND ({where}) AND {given} "
+            f"SELECT items.id FROM {_SOURCE} WHERE {_is_of(modalities)} AND {_PLACED} AND ({where}) AND {given} "
             f"ORDER BY {terms}, items.id",
-            (*kinds, *values, *([] if among is None else [json.dumps(list(among))])),
+            (*modalities, *values, *([] if among is None else [json.dumps(list(among))])),
         )
         return np.fromiter((id for (id,) in rows), np.int64)
 
@@ -87,29 +86,29 @@ class Listing:
         )
         return [text for (text,) in rows]
 
-    def days_and_aspects(self, modality: str) -> list[tuple[int, int, float]]:
+    def days_and_aspects(self, modalities: Sequence[str]) -> list[tuple[int, int, float]]:
         """Of all items, by id: the id, the day (0 if none is known), and width by height (1 if not known)."""
-        kinds = modality.split(",")
         sql = (
             "SELECT id, coalesce(day, 0), coalesce(1.0 * json_extract(facts, '$.width') / "
-            f"json_extract(facts, '$.height'), 1.0) FROM items WHERE {_is_of(kinds)} ORDER BY id"
+            f"json_extract(facts, '$.height'), 1.0) FROM items WHERE {_is_of(modalities)} ORDER BY id"
         )
-        return self._database.connection.execute(sql, kinds).fetchall()
+        return self._database.connection.execute(sql, modalities).fetchall()
 
-    def facets(self, modality: str, where: str = "TRUE", values: Sequence[Any] = ()) -> dict[str, dict[str, int]]:
+    def facets(
+        self, modalities: Sequence[str], where: str = "TRUE", values: Sequence[Any] = ()
+    ) -> dict[str, dict[str, int]]:
         """How many items there are of each folder, camera, lens, type, month, tag, colour and place, by filters' names.
 
         The commonest first; months, as in "2023-05", the newest first.
         """
-        return {name: self._counts(name, modality, where, values) for name in FACETS}
+        return {name: self._counts(name, modalities, where, values) for name in FACETS}
 
-    def _counts(self, name: str, modality: str, where: str, values: Sequence[Any]) -> dict[str, int]:
-        kinds = modality.split(",")
+    def _counts(self, name: str, modalities: Sequence[str], where: str, values: Sequence[Any]) -> dict[str, int]:
         tagged = "JOIN tags ON tags.item_id = items.id" if name == "tag" else ""
         rows = self._database.connection.execute(
-            f"SELECT {FACETS[name]}, count(*) FROM {_SOURCE} {tagged} WHERE {_is_of(kinds)} AND {_PLACED} "
+            f"SELECT {FACETS[name]}, count(*) FROM {_SOURCE} {tagged} WHERE {_is_of(modalities)} AND {_PLACED} "
             f"AND ({where}) AND {FACETS[name]} IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1",
-            (*kinds, *values),
+            (*modalities, *values),
         )
         return _by_month(rows.fetchall()) if name == "on" else dict(rows)
 

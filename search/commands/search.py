@@ -138,7 +138,7 @@ def similar(library: Path, /, things: tuple[str, ...], output: Output, **options
 @click.command()
 @click.argument("photo", required=False, metavar="PHOTO|ID")
 @click.option("--labels", type=click.Path(path_type=Path), metavar="FILE", help="Choose among the lines of FILE.")
-@search_options(k=5, wanted="text")
+@search_options(k=5, wanted=("text",))
 @click.pass_obj
 def describe(library: Path, /, photo: str | None, labels: Path | None, output: Output, **options: Any) -> None:
     """Find the sentences that fit a photo, among the indexed texts or the lines of a file.
@@ -167,7 +167,7 @@ def describe(library: Path, /, photo: str | None, labels: Path | None, output: O
 def list_(
     library: Path,
     k: int,
-    wanted: str,
+    wanted: tuple[str, ...],
     sort: str,
     form: str,
     long: bool,

@@ -32,14 +32,22 @@ from starlette.datastructures import UploadFile
 from indexer.errors import QueryError
 from indexer.threads import processors
 from search.filters import Filter
-from search.query import PICTURES
 from search.reading import read
 from search.web import schemas
 from search.web.downloads import zipped
 from search.web.indexing import Indexing
 from search.web.overview import Overview
 from search.web.problems import Busy, declared, speak
-from search.web.schemas import GREATEST_ID, HITS_AT_MOST, PHOTOS_AT_MOST, QUESTION, IndexIn, SearchIn, TagIn
+from search.web.schemas import (
+    ALL_PICTURES,
+    GREATEST_ID,
+    HITS_AT_MOST,
+    PHOTOS_AT_MOST,
+    QUESTION,
+    IndexIn,
+    SearchIn,
+    TagIn,
+)
 from search.web.service import SHOWN, Service, found, item_record
 from search.web.telemetry import Metrics
 
@@ -170,7 +178,7 @@ def create_app(
             list[Annotated[int, Query(ge=1, le=GREATEST_ID)]],
             Query(max_length=500, description="Just these, in this order; everything else is passed over."),
         ] = [],  # noqa: B006
-        modality: Wanted = PICTURES,
+        modality: Wanted = ALL_PICTURES,
         sort: Sort = "-date",
         cursor: Annotated[
             str | None, Query(pattern=r"^[0-9]{1,12}\.[0-9]{1,18}$", description="`next` of the page before.")
@@ -201,7 +209,7 @@ def create_app(
         request: Request,
         filter: Conditions = [],  # noqa: B006
         exclude: Conditions = [],  # noqa: B006
-        modality: Wanted = PICTURES,
+        modality: Wanted = ALL_PICTURES,
         sort: Sort = "-date",
     ) -> Response:
         def columns() -> Response:
@@ -215,7 +223,7 @@ def create_app(
         request: Request,
         filter: Conditions = [],  # noqa: B006
         exclude: Conditions = [],  # noqa: B006
-        modality: Wanted = PICTURES,
+        modality: Wanted = ALL_PICTURES,
     ) -> Response:
         def counted() -> Response:
             total, counts = service.facets(wanted=modality, filters=_filters(filter, exclude))
@@ -265,7 +273,7 @@ def create_app(
         summary="What resembles an item",
     )
     async def similar(
-        id: Id, k: Annotated[int, Query(ge=1, le=HITS_AT_MOST)] = 50, modality: Wanted = PICTURES
+        id: Id, k: Annotated[int, Query(ge=1, le=HITS_AT_MOST)] = 50, modality: Wanted = ALL_PICTURES
     ) -> Response:
         query = service.similar(id, k=k, wanted=modality)
         return JSONResponse(found(await _in_time(service.ask(query, judge=False))))

@@ -21,6 +21,9 @@ QUESTION = 2000
 PHOTOS_AT_MOST = 4
 
 
+ALL_PICTURES = ",".join(PICTURES)
+
+
 class RequestModel(BaseModel):
     """A part of a request. A field that is misspelt is refused instead of ignored."""
 
@@ -57,7 +60,7 @@ class SearchIn(RequestModel):
     terms: list[TermIn] = Field([], max_length=50)
     filters: list[FilterIn] = Field([], max_length=100)
     k: int = Field(50, ge=1, le=HITS_AT_MOST, description="Hits at most.")
-    wanted: str = Field(PICTURES, max_length=40, description="The modalities of the hits: image, video, text ...")
+    wanted: str = Field(ALL_PICTURES, max_length=40, description="The modalities of the hits: image, video, text ...")
     sort: str = Field("relevance", max_length=40, description="relevance, or an order of `descry list --help`.")
     relevant: bool = Field(False, description="Only what fits, each with the probability that it does.")
     fits: Literal["loosely", "normally", "strictly"] = Field("normally", description="How strictly what fits is told.")

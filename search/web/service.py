@@ -40,10 +40,10 @@ from search.languages import advice
 from search.organise.vocabulary import shipped_words
 from search.present.formats import record, records
 from search.present.heatmap import Heat, heats
-from search.query import PICTURES, STORED, Query, Term, like, parse
+from search.query import STORED, Query, Term, like, modalities_named, parse
 from search.retrieval import RERANKED
 from search.web.problems import Busy, Gone, NotHere
-from search.web.schemas import SearchIn
+from search.web.schemas import ALL_PICTURES, SearchIn
 
 # Questions that are answered together; how many may wait before the next one is told to come again.
 TOGETHER = 32
@@ -340,7 +340,7 @@ class Service:
 
     def _shapes(self, library: Library, wanted: str) -> Shapes:
         def read() -> Shapes:
-            rows = library.catalog.listing.days_and_aspects(wanted)
+            rows = library.catalog.listing.days_and_aspects(modalities_named(wanted))
             ids, days, aspects = (np.array([row[place] for row in rows]) for place in range(3))
             cut = np.clip(aspects.astype(np.float64), *SHAPES) * SHAPE_UNIT
             return Shapes(ids.astype(np.int64), days.astype(np.int32), cut.round().astype(np.uint16))
@@ -359,7 +359,7 @@ class Service:
         line, last = text, (text.split() or [""])[-1].casefold()
         if not last:
             return []
-        _, counts = self.facets(wanted=PICTURES, filters=())
+        _, counts = self.facets(wanted=ALL_PICTURES, filters=())
         offered: list[dict[str, Any]] = [
             {"field": field, "value": value, "count": count}
             for field, values in counts.items()

@@ -127,8 +127,8 @@ def test_order_number_kind_and_ways_change_nothing_else(talk: Conversation) -> N
     assert step(talk, "by date").query.sort == "date"
     assert step(talk, "sort by -size").query.sort == "-size"
     assert step(talk, "show 25").query.k == 25
-    assert step(talk, "texts").query.wanted == "text"
-    assert step(step(talk, "texts"), "photos").query.wanted == "image"
+    assert step(talk, "texts").query.wanted == ("text",)
+    assert step(step(talk, "texts"), "photos").query.wanted == ("image",)
     assert step(talk, "unique").query.unique
     assert not step(step(talk, "unique"), "unique").query.unique
     assert all(step(talk, line).query.terms == talk.query.terms for line in ("by date", "show 25", "texts", "unique"))

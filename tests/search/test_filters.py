@@ -234,7 +234,7 @@ def test_a_value_of_another_form_is_refused_with_the_forms_that_are_accepted(fie
 
 def test_an_unknown_field_or_order_is_refused_with_those_there_are() -> None:
     with pytest.raises(QueryError, match="camera"):
-        Filter("colour", "red")
+        Filter("flavour", "red")
     with pytest.raises(QueryError, match="relevance, date"):
         parse("red", sort="beauty")
 

@@ -306,7 +306,7 @@ def test_where_in_a_photo_a_sentence_fits_is_told_cell_by_cell(
         ("get", "/api/items/../../etc/passwd", 404, "Not Found"),
         ("get", "/api/items?cursor=x", 422, "cursor"),
         ("get", "/api/items?sort=colour", 400, "cannot be sorted by 'colour'"),
-        ("get", "/api/items?filter=colour=red", 400, "Nothing is filtered by 'colour'"),
+        ("get", "/api/items?filter=flavour=red", 400, "Nothing is filtered by 'flavour'"),
         ("get", "/api/items?modality=smell", 400, "'smell' cannot be looked for"),
         ("get", "/api/grid?filter=on=yesterday-ish", 400, "cannot be understood"),
         ("put", "/api/search", 405, "Method Not Allowed"),

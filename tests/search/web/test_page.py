@@ -419,11 +419,11 @@ def test_a_name_that_is_a_script_is_a_name(opened: Open, library: Library, encod
 
 
 def test_what_went_wrong_is_said_and_can_be_tried_again(opened: Open) -> None:
-    page = opened("?filter=colour%3Dred", wait="[role=alert]")
-    assert "Nothing is filtered by 'colour'" in page.inner_text("[role=alert]")
+    page = opened("?filter=flavour%3Dred", wait="[role=alert]")
+    assert "Nothing is filtered by 'flavour'" in page.inner_text("[role=alert]")
     page.route("**/api/grid*", lambda route: route.abort())
     page.get_by_role("link", name="Descry").click()
-    until(page, "!document.querySelector('[role=alert]')?.innerText.includes('colour')")
+    until(page, "!document.querySelector('[role=alert]')?.innerText.includes('flavour')")
     page.unroute("**/api/grid*")
     page.get_by_role("button", name="Try again").click()
     page.wait_for_selector(".tile.loaded")
@@ -438,7 +438,7 @@ def test_nothing_found_says_what_to_do(opened: Open) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(
-    "path", ["", "?q=red&q=-1%3Agreen&filter=type%3Dpng", "?q=red&photo=1", "?filter=colour%3Dx", "?view=groups"]
+    "path", ["", "?q=red&q=-1%3Agreen&filter=type%3Dpng", "?q=red&photo=1", "?filter=flavour%3Dx", "?view=groups"]
 )
 def test_axe_finds_nothing_amiss(opened: Open, path: str, scheme: str) -> None:
     if not AXE.is_file():
