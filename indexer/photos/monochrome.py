@@ -64,19 +64,19 @@ def colour_of_pixels(pixels: npt.NDArray[np.uint8]) -> str:
         return FULL
     steps = np.minimum(luma / STEP, STEPS - 1).astype(np.intp)
     counts = np.bincount(steps, minlength=STEPS)
-    tones = np.stack([np.bincount(steps, chroma[:, i], STEPS) for i in range(2)], axis=1)
-    tones /= np.maximum(counts, 1)[:, np.newaxis]
+    sums = np.stack([np.bincount(steps, chroma[:, i], STEPS) for i in range(2)], axis=1)
+    tones = sums / np.maximum(counts, 1)[:, np.newaxis]
     beside = ((chroma - tones[steps]) ** 2).sum(axis=1)
     spread, most = float(beside.mean()) ** 0.5, float(beside.max()) ** 0.5
-    blue, red = map(float, chroma.mean(axis=0))
-    if spread <= NEUTRAL_SPREAD and most <= NEUTRAL_MOST and strongest <= NEUTRAL_CHROMA and blue <= NEUTRAL_BLUE:
+    yellow, red = -float(chroma[:, 0].mean()), float(chroma[:, 1].mean())
+    if spread <= NEUTRAL_SPREAD and most <= NEUTRAL_MOST and strongest <= NEUTRAL_CHROMA and -yellow <= NEUTRAL_BLUE:
         return BLACK_AND_WHITE
-    if strength > STRONG and HUES[0] <= -red / blue <= HUES[1]:
+    if strength > STRONG and HUES[0] * yellow <= red <= HUES[1] * yellow:
         is_narrow = spread <= max(SEPIA_SPREAD, STRONG_SPREAD * strength) and most <= STRONG_MOST * strongest
     else:
         is_narrow = spread <= SEPIA_SPREAD and most <= SEPIA_MOST
     held = tones[BETWEEN][counts[BETWEEN] >= HELD]  # [m, 2]
-    if not is_narrow or -blue < SEPIA_YELLOW or not len(held) or np.ptp(luma) < SEPIA_RANGE:
+    if not is_narrow or yellow < SEPIA_YELLOW or not len(held) or np.ptp(luma) < SEPIA_RANGE:
         return FULL
     is_warm = -held[:, 0].max() >= LEAST_YELLOW and held[:, 1].min() >= LEAST_RED
     return SEPIA if is_warm and float((held**2).sum(axis=1).max()) ** 0.5 <= SEPIA_CHROMA else FULL

@@ -102,5 +102,11 @@ def test_a_brown_dog_in_snow_is_in_colour() -> None:
     assert colour_of(stored(snow, quality=80)) == FULL
 
 
+def test_colours_that_cancel_each_other_out_are_colours() -> None:
+    photo = Image.new("RGB", (64, 64), (140, 120, 100))
+    photo.paste((100, 120, 140), (0, 0, 64, 32))
+    assert colour_of(photo) == FULL
+
+
 def test_an_image_of_one_pixel_is_told_too() -> None:
     assert [colour_of(Image.new("RGB", (1, 1), name)) for name in ("gray", "red")] == [BLACK_AND_WHITE, FULL]
