@@ -22,7 +22,7 @@ from indexer.milvus.connection import MOST_FOUND, TEXT_BYTES, UNKNOWN, Address, 
 from indexer.milvus.expressions import FOLDED, NUMBERS, TEXTS, expression
 from indexer.postgres.catalog import PostgresCatalog, Where
 from indexer.postgres.connection import as_array, half_vectors
-from indexer.postgres.library import PostgresLibrary
+from indexer.postgres.library import Kept, PostgresLibrary
 from indexer.postgres.nearest import EF_SEARCH, ROUNDING, Candidates, PostgresIndexes, compared
 
 # What the library is called in Milvus, in the catalog's meta.
@@ -179,7 +179,7 @@ class MilvusLibrary(PostgresLibrary):
 
     def _connected(self, address: Address, *, begins: bool) -> MilvusLibrary:
         """This library with its vectors in Milvus; `begins` makes what is missing there, or it raises."""
-        self.path.address = address.shown
+        cast(Kept, self.path).address = address.shown
         try:
             name = self._begun() if begins else self.catalog.meta().get(NAME)
             self._collection = Collection(address, str(name))
