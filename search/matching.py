@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from indexer.encoders.blip import load_matcher
+from indexer.encoders.blip import load_matcher as load_matcher  # for who checks early that it is there
 from indexer.errors import SourceError
 from indexer.library import Library
 from indexer.modalities import open_image
