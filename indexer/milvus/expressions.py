@@ -18,7 +18,7 @@ from sqlglot import exp
 
 # The facts that Milvus holds beside a vector, each with the catalog's SQL for it: numbers, and texts.
 NUMBERS = {name: f"items.{name}" for name in ("day", "width", "height", "latitude", "longitude")}
-TEXTS = {name: f"items.{name}" for name in ("camera", "city", "country")} | {"folder": "folders.path"}
+TEXTS = {name: f"items.{name}" for name in ("camera", "city", "country", "colour")} | {"folder": "folders.path"}
 # those in small letters are compared without their case, ASCII's as the catalog does it
 FOLDED = {"lens": "lower(items.lens)", "path": "lower(folders.path || '/' || files.name)"}
 

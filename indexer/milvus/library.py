@@ -12,6 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
+from zlib import crc32
 
 from psycopg.types.json import Jsonb
 
@@ -73,6 +74,9 @@ SELECT vectors.id, vector, {
 FROM vectors JOIN items ON items.id = vectors.id JOIN files ON files.id = file_id JOIN folders ON folders.id = folder_id
 WHERE vectors.id = ANY(%s::bigint[])
 """
+
+# Of what the copy is made: a version of Descry that sends more facts makes another.
+VERSION = f"{crc32(ROWS.encode()):08x}"
 
 
 class MilvusIndex:
@@ -182,7 +186,7 @@ class MilvusLibrary(PostgresLibrary):
         cast(Kept, self.path).address = address.shown
         try:
             name = self._begun() if begins else self.catalog.meta().get(NAME)
-            self._collection = Collection(address, str(name))
+            self._collection = Collection(address, f"{name}_{VERSION}")
             index = MilvusIndex(self.server, self._collection)
             if begins:
                 index.begin()

@@ -35,6 +35,7 @@ def told(*filters: Filter, answers: Sequence[Any] = ("Canon EOS R5", 'a "b\\')) 
         ("place", "Berlin", '(city == "Berlin") and (country == "Germany")'),
         ("min-width", "31", "width >= 31.0"),
         ("orientation", "portrait", "width < height"),
+        ("colour", "sepia", 'colour == "sepia"'),
         ("near", "89,10,300", "latitude >= 86.28506787330316 and latitude <= 91.71493212669684"),
     ],
 )
@@ -57,7 +58,14 @@ def test_filters_are_joined_as_far_as_they_can_be_told() -> None:
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_what_is_negated_is_left_to_the_catalog(field: str) -> None:
-    values = {"path": "a*", "type": "png", "near": "Berlin", "place": "Berlin", "orientation": "square"}
+    values = {
+        "path": "a*",
+        "type": "png",
+        "near": "Berlin",
+        "place": "Berlin",
+        "orientation": "square",
+        "colour": "sepia",
+    }
     numbers = {"on": "2023", "after": "2023", "before": "2023", "min-width": "1", "min-height": "1"}
     value = (values | numbers).get(field, "word")
     assert told(Filter(field, value, negated=True)) == ""
