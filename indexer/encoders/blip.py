@@ -28,6 +28,8 @@ CAPTIONER, MATCHER = "Salesforce/blip-image-captioning-base", "Salesforce/blip-i
 BEAMS, LONGEST = 3, 30
 
 # Photos that go through a model together on a CPU; a GPU takes all that it is given, a batch of `indexer.pipeline`.
+# One core, BLIP's usual size with random weights, captions of 12 tokens, two interleaved runs: 1.96 and 1.74 CPU
+# seconds a photo one by one, 1.45 and 1.22 eight at once.
 AT_ONCE = 8
 
 
