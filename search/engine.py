@@ -22,7 +22,7 @@ from search.hits import Candidate, Hit
 from search.languages import embed_questions, is_foreign, is_to_be_made, not_understood
 from search.query import PICTURES, STORED, Order, Query, Term, modalities_named, parse
 from search.rerank import diverse, rocchio, unique, weighted
-from search.retrieval import FUSED, WEIGHED, JoinedIndex, Retrieval, Together, reach_of, together
+from search.retrieval import WEIGHED, JoinedIndex, Retrieval, Together, reach_of, together
 
 if TYPE_CHECKING:
     from indexer.nearest.index import VectorIndex
@@ -202,18 +202,18 @@ class Engine:
         rows = self._rows(query, terms)
         retrieval = Retrieval(index, rows, allowed, set() if query.include_self else self._own_ids(query))
         held, reach = self._held_words(query, len(index)), reach_of(query)
-        found = retrieval.nearest(max(reach, FUSED * bool(held), WEIGHED * query.takes_away))
-        sample = index.sample(SAMPLE) if found and (query.takes_away or query.is_cut) else None
+        found = retrieval.nearest(max(reach, WEIGHED * query.takes_away))
+        sample = index.sample(SAMPLE) if found and (query.takes_away or query.is_cut or held) else None
         if sample is not None and query.takes_away:
             weights = np.array([term.weight for term in query.terms], np.float32)
             taken = weights < 0
             found = retrieval.without(found, terms[taken], -weights[taken] / weights.max(), sample)
         if sample is not None and query.is_cut:
             found = retrieval.fitting(found, self._judge(query), query.fits, sample, self._vectors)
-        if held:
+        if sample is not None and held:
             several = allowed if isinstance(allowed, Together) else [allowed]
             there = held if allowed is None else set().union(*(self.library.passing(held, one) for one in several))
-            found = retrieval.fused(found, {id: weight for id, weight in held.items() if id in there})
+            found = retrieval.fused(found, {id: share for id, share in held.items() if id in there}, sample)
         found = found[:reach]
         if query.unique:
             found = unique(found, self._vectors)
@@ -255,7 +255,7 @@ class Engine:
         return [by_id[id] for id in ids.tolist()]
 
     def _held_words(self, query: Query, total: int) -> dict[int, float]:
-        """The ids of items that hold words of the query, with their weights; none where words do not count."""
+        """The ids of items that hold words of the query, with their shares; none where words do not count."""
         if not query.by_words and (query.by_words is not None or query.is_cut):
             return {}
         from search.lexical import found_by_words

@@ -1,9 +1,9 @@
 """Search by words: what holds the words of a query, in names, texts and captions, by how much they tell.
 
 Beside the search by meaning, which knows what a photo shows, this finds what somebody wrote: names of places and
-people, file names, rare words. The two rankings are fused by `rerank.reciprocal_rank`.
+people, file names, rare words. Both are fused by `Retrieval.fused`.
 
-With words that few hold, the default, .455 of "dog germany" are found among the first ten instead of .086, and no fewer
+With words that few hold, the default, .525 of "dog germany" are found among the first ten instead of .107, and no fewer
 of what captions ask (`python -m evaluation hybrid`; docs/design.md has the table).
 """
 
@@ -32,18 +32,23 @@ _QUOTED = re.compile(r"(?<![-+:\w])[\"\u201c\u201e\u00ab]\s*(\w[^\"\u201c\u201d\
 
 
 def found_by_words(catalog: Catalog, query: Query, total: int) -> dict[int, float]:
-    """The ids of items that hold words of the query's sentences, each with the weight of what it holds, above 0.
+    """The ids of items that hold words of the query's sentences, each with its share of them, above 0 and at most 1.
 
     A word weighs `log((N - n + 1/2) / (n + 1/2))`, n of the `total` N items holding it (Robertson and Sparck Jones,
     1976; BM25 without the counting of repetitions, of which captions and names have none), times its term's weight:
-    a word of what is taken away counts against an item. What more than half of the items hold tells nothing.
+    a word of what is taken away counts against an item. What more than half of the items hold tells nothing. The share
+    is that of all that is asked for: beside a photo of the same weight, sentences are half of it.
     """
     weights: dict[int, float] = defaultdict(float)
+    most = 0.0
     for weight, ids in _telling(catalog, query, total).values():
         telling = weight * math.log((total - len(ids) + 0.5) / (len(ids) + 0.5))
+        most += max(0.0, telling)
         for id in ids:
             weights[id] += telling
-    return {id: weight for id, weight in weights.items() if weight > 0}
+    added = [(term.weight, isinstance(term.value, str)) for term in query.terms if term.weight > 0]
+    in_words = sum(weight for weight, is_text in added if is_text) / sum(weight for weight, _ in added) if added else 0
+    return {id: in_words * weight / most for id, weight in weights.items() if weight > 0}
 
 
 def words_that_count(catalog: Catalog, query: Query, total: int) -> list[str]:

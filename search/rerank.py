@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -91,35 +91,6 @@ def penalties(cosines: Float32Array, means: Float32Array, weights: Sequence[floa
     excess = np.maximum(0, cosines - means)  # (n, t)
     paid: Float32Array = PENALTY * excess @ np.asarray(weights, np.float32)  # (n, t) @ (t) -> (n)
     return paid
-
-
-def ranks_of(scores: Mapping[int, float]) -> dict[int, int]:
-    """Each one's rank, from 1 for the greatest score; equal ones share the better rank.
-
-    >>> ranks_of({7: 0.5, 8: 0.9, 9: 0.5})
-    {8: 1, 7: 2, 9: 2}
-    """
-    ranks: dict[int, int] = {}
-    before = None
-    for place, (id, score) in enumerate(sorted(scores.items(), key=lambda pair: -pair[1]), start=1):
-        ranks[id] = ranks[before] if before is not None and scores[before] == score else place
-        before = id
-    return ranks
-
-
-def reciprocal_rank(rankings: Sequence[Mapping[int, int]]) -> dict[int, float]:
-    """Rankings of different kinds as one, best first: each gives `1 / (60 + rank)` to what it ranks.
-
-    Reciprocal rank fusion (Cormack, Clarke and Buettcher, SIGIR 2009). Scores that cannot be compared need not be.
-
-    >>> list(reciprocal_rank([{1: 1, 2: 2, 3: 3}, {3: 1, 4: 2}]))
-    [3, 1, 2, 4]
-    """
-    fused: dict[int, float] = {}
-    for ranks in rankings:
-        for id, rank in ranks.items():
-            fused[id] = fused.get(id, 0.0) + 1 / (RECIPROCAL_RANK_CONSTANT + rank)
-    return dict(sorted(fused.items(), key=lambda pair: -pair[1]))
 
 
 def fold(vectors: Float32Array, threshold: float) -> list[list[int]]:

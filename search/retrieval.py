@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,15 +10,19 @@ import numpy as np
 
 from indexer.items import Allowed, Float32Array, Int64Array
 from search.hits import Candidate
-from search.rerank import Vectors, penalties, ranks_of, reciprocal_rank
+from search.rerank import Vectors, penalties
 
 if TYPE_CHECKING:
     from indexer.nearest.index import VectorIndex
     from search.query import Query
     from search.relevance import Judge
 
-# How far down the rankings by meaning and by words are fused: at rank 1000 a thing adds a seventeenth of the first.
-FUSED = 1000
+# What all words of a question in a name or caption are worth, in standard deviations of the question's cosines with the
+# library; docs/design.md, "Search by words".
+WORDS = 6.0
+
+# Where all cosines are equal words decide.
+LEAST_SPREAD = 0.001
 
 # Hits from which those are chosen that do not resemble what is taken away.
 WEIGHED = 1000
@@ -164,13 +168,19 @@ class Retrieval:
             if chance >= judge.cuts[strictness].keeps
         ]
 
-    def fused(self, candidates: Sequence[Candidate], by_words: dict[int, float]) -> list[Candidate]:
-        """Those that meaning and those allowed that words have found, by reciprocal rank; equal ones by their score."""
-        ranks = {id: rank for id, rank in ranks_of(by_words).items() if id not in self._own}
+    def fused(
+        self, candidates: Sequence[Candidate], held: Mapping[int, float], sample: Float32Array
+    ) -> list[Candidate]:
+        """Those that meaning and those that words have found, `held` being the share of the words that each holds.
+
+        A convex combination, which ranks better than reciprocal ranks do (Bruch, Gai and Ingber, "An Analysis of Fusion
+        Functions for Hybrid Retrieval", 2023); `sample` `[m, dim]`, which stands for the library, tells what a cosine
+        is worth.
+        """
         known = {candidate.id: candidate for candidate in candidates}
-        unseen = np.array([id for id in ranks if id not in known], np.int64)
+        unseen = np.array([id for id in held if id not in known and id not in self._own], np.int64)
         known |= {candidate.id: candidate for candidate in self._search(len(unseen), unseen)}
-        by_meaning = {candidate.id: rank for rank, candidate in enumerate(candidates[:FUSED], start=1)}
-        fused = reciprocal_rank([by_meaning, ranks])
-        both = [replace(known[id], rank_score=score) for id, score in fused.items() if id in known]
-        return sorted(both, key=lambda candidate: (-(candidate.rank_score or 0), -candidate.score))
+        spread = float((sample @ self._rows.T).max(axis=1).std())  # (m, dim) @ (dim, r) -> (m)
+        worth = WORDS * max(spread, LEAST_SPREAD)
+        fused = [replace(one, rank_score=one.relevance + worth * held.get(one.id, 0.0)) for one in known.values()]
+        return sorted(fused, key=lambda candidate: (-candidate.relevance, candidate.id))

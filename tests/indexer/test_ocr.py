@@ -49,8 +49,8 @@ def words(library: Library) -> dict[str, str | None]:
 
 def found(library: Library, encoder: Encoder, question: str, *, by_words: bool | None = True) -> list[str]:
     """The photos that hold words of a question."""
-    asked = parse(question, by_words=by_words)
-    return [hit.item.path.stem for hit in Engine(library, encoder).search(asked) if (hit.rank_score or 0) > 1 / 61]
+    hits = Engine(library, encoder).search(parse(question, by_words=by_words))
+    return [hit.item.path.stem for hit in hits if hit.rank_score is not None and hit.rank_score > (hit.score or 0)]
 
 
 # reading

@@ -1,12 +1,13 @@
 """What words find, and how much each tells."""
 
+import math
 from pathlib import Path
 
 import pytest
 from painting import paint, paint_many
 
 from indexer import Encoder, Library, index_sources
-from search import Engine, parse
+from search import Engine, Query, Term, parse
 from search.lexical import found_by_words, words_that_count
 
 
@@ -27,10 +28,17 @@ def weights(library: Library, photos: Path, encoder: Encoder):
 def test_rare_words_tell_more_and_several_tell_most(weights) -> None:
     found = weights("a tram in Lisbon")
     assert set(found) == {"photos/Lisbon tram.png", "Lisbon/00000.bmp", "Lisbon/00001.bmp"}
-    tram, lisbon = weights("tram"), weights("lisbon")
-    assert max(lisbon.values()) < tram["photos/Lisbon tram.png"]
-    name = "photos/Lisbon tram.png"
-    assert found[name] == pytest.approx(tram[name] + lisbon[name])
+    assert found["photos/Lisbon tram.png"] == 1.0
+    lisbon, tram = math.log(5.5 / 3.5), math.log(7.5 / 1.5)
+    assert found["Lisbon/00000.bmp"] == pytest.approx(lisbon / (lisbon + tram))
+
+
+def test_sentences_beside_a_photo_are_a_part_of_what_is_asked(library: Library, photos: Path, encoder: Encoder) -> None:
+    paint_many(photos / "holiday", 5)
+    tram = paint(photos / "Lisbon tram.png")
+    index_sources(library, [photos], encoder)
+    query = Query((Term("image", tram), Term("text", "lisbon", 0.5)))
+    assert list(found_by_words(library.catalog, query, total=6).values()) == [pytest.approx(1 / 3)]
 
 
 def test_what_most_items_hold_tells_nothing(weights) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from indexer.encoders.base import unit_rows
 from indexer.items import Float32Array
-from search.rerank import fold, marginal_relevance, penalties, ranks_of, reciprocal_rank, rocchio, weighted
+from search.rerank import fold, marginal_relevance, penalties, rocchio, weighted
 
 
 def crowded(seed: int, count: int = 60) -> Float32Array:
@@ -132,19 +132,6 @@ def test_resembling_what_is_taken_away_costs_what_is_above_the_mean() -> None:
     cosines = np.array([[0.5, 0.0], [0.3, 0.4], [0.1, 0.1]], np.float32)
     paid = penalties(cosines, np.array([0.2, 0.2], np.float32), [1.0, 2.0])
     np.testing.assert_allclose(paid, [0.3, 0.1 + 2 * 0.2, 0], rtol=1e-6)
-
-
-def test_equal_ones_share_the_better_rank() -> None:
-    assert ranks_of({1: 0.5, 2: 0.9, 3: 0.5, 4: 0.1}) == {2: 1, 1: 2, 3: 2, 4: 4}
-    assert ranks_of({}) == {}
-
-
-def test_rankings_are_fused_by_the_sum_of_their_reciprocal_ranks() -> None:
-    fused = reciprocal_rank([{1: 1, 2: 2}, {2: 1, 3: 2}])
-    assert list(fused) == [2, 1, 3]
-    assert fused[2] == pytest.approx(1 / 62 + 1 / 61)
-    assert fused[3] == pytest.approx(1 / 62)
-    assert reciprocal_rank([]) == {}
 
 
 def test_a_question_is_drawn_to_what_is_right_and_away_from_what_is_wrong() -> None:
