@@ -149,8 +149,9 @@ def trunk_features(
 
 
 def sentence_vectors(folder: Path, sentences: Sequence[str]) -> Tensor:
-    """MiniLM's vectors of sentences, `[n, width]` float16, from the folder of its weights."""
-    model, pieces = MiniLM(map_arrays(folder / "model.safetensors")), WordPieces(folder / "tokenizer.json")
+    """MiniLM's vectors of sentences with their words, `[n, 768]` float16, from the folder of its weights."""
+    model = MiniLM(map_arrays(folder / "model.safetensors"), words=True)
+    pieces = WordPieces(folder / "tokenizer.json")
 
     def encoded(at: int) -> npt.NDArray[np.float32]:
         return model.encode([tokens(pieces, one, model.context) for one in sentences[at : at + PORTION]])

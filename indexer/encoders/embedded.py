@@ -156,12 +156,8 @@ class TextTower:
     def __init__(self, tokenizer: Path, arrays: Mapping[str, npt.NDArray[Any]], dimension: int) -> None:
         """`arrays` by their names in the file, without `text.`. Raises `KeyError`, `ValueError`."""
         self._word_pieces = WordPieces(tokenizer)
-        self._transformer = MiniLM(_below(arrays, TRANSFORMER))
         self._head = Head(_below(arrays, HEAD), dimension)
-        if self._head.width != self._transformer.width:
-            raise ValueError(
-                f"a head for {self._head.width} numbers, a transformer that gives {self._transformer.width}"
-            )
+        self._transformer = transformer(_below(arrays, TRANSFORMER), self._head.width)
 
     def fits(self, value: str) -> bool:
         """Whether the sentence has no more tokens than the transformer's context."""
@@ -178,6 +174,17 @@ class TextTower:
     def embed(self, prepared: Sequence[npt.NDArray[Any]]) -> Float32Array:
         """Sentences as unit rows `[n, dim]`."""
         return unit_rows(self._head(self._transformer.encode(prepared)))
+
+
+def transformer(arrays: Arrays, width: int) -> MiniLM:
+    """The transformer in front of a head for `width` numbers: those of a sentence, or of its words beside it too.
+
+    Raises `KeyError` or `ValueError` where its arrays are incomplete, or give another number.
+    """
+    model = MiniLM(arrays, words=width > arrays["pos"].shape[1])
+    if model.outputs != width:
+        raise ValueError(f"a head for {width} numbers, a transformer that gives {model.outputs}")
+    return model
 
 
 def _below(arrays: Mapping[str, npt.NDArray[Any]], prefix: str) -> dict[str, npt.NDArray[Any]]:

@@ -60,16 +60,21 @@ _REMEMBERED_WORDS = 65_536
 
 
 class MiniLM:
-    """Sentences as vectors: the mean of the last layer's states over all tokens, [CLS] and [SEP] too."""
+    """Sentences as vectors: the mean of the last layer's states over all tokens, [CLS] and [SEP] too.
 
-    def __init__(self, arrays: Mapping[str, npt.NDArray[Any]], *, heads: int = 12) -> None:
+    With `words` a second half of each vector is the mean of the first states, before any layer, of the tokens between
+    those two: the words themselves, which the layers blend. Both halves are then of mean 0 and deviation 1.
+    """
+
+    def __init__(self, arrays: Mapping[str, npt.NDArray[Any]], *, heads: int = 12, words: bool = False) -> None:
         """`arrays` by name: `word`, `pos`, `n0` and `layers.N.{qkv,out,n1,fc1,fc2,n2}`, each `.weight`, `.weight.scale`
         where that is int8, and `.bias`. They may be memory-mapped: only what is needed is read, when it is.
 
         Raises `KeyError` or `ValueError` if they do not fit each other.
         """
-        self._arrays, self._heads = arrays, heads
+        self._arrays, self._heads, self._words = arrays, heads, words
         self.context, self.width = arrays["pos"].shape
+        self.outputs = 2 * self.width if words else self.width
         self.layers = len({name.split(".")[1] for name in arrays if name.startswith("layers.")})
         if self.width % heads:
             raise ValueError(f"{self.width} states for {heads} heads")
@@ -95,11 +100,11 @@ class MiniLM:
         return shapes | {f"{name}.{kind}": (width,) for name in norms for kind in ("weight", "bias")}
 
     def encode(self, sentences: Sequence[Int64Array]) -> Float32Array:
-        """Token ids, each `[t]` with 1 <= t <= context, [CLS] and [SEP] among them -> vectors `[n, width]`.
+        """Token ids, each `[t]` with 1 <= t <= context, [CLS] and [SEP] among them -> vectors `[n, outputs]`.
 
         The vectors are not of unit length.
         """
-        vectors = np.empty((len(sentences), self.width), np.float32)
+        vectors = np.empty((len(sentences), self.outputs), np.float32)
         for group in _groups([len(ids) for ids in sentences]):
             vectors[group] = self._encode([sentences[place] for place in group])
         return vectors
@@ -107,7 +112,7 @@ class MiniLM:
     def _encode(self, sentences: Sequence[Int64Array]) -> Float32Array:
         """Sentences, the shorter ones first: the tokens of all are the rows of one matrix, none is padded."""
         buffer = np.empty(self._largest, np.float32)
-        x = self._embedded(sentences)  # (tokens, width)
+        x = first = self._embedded(sentences)  # (tokens, width)
         runs = list(_runs([len(ids) for ids in sentences]))
         for layer in range(self.layers):
             name = f"layers.{layer}"
@@ -115,9 +120,17 @@ class MiniLM:
             x = self._norm(f"{name}.n1", x + self._linear(f"{name}.out", mixed, buffer))
             hidden = gelu(self._linear(f"{name}.fc1", x, buffer))
             x = self._norm(f"{name}.n2", x + self._linear(f"{name}.fc2", hidden, buffer))
-        means = [x[rows].reshape(-1, length, self.width).mean(axis=1) for rows, length in runs]
-        vectors: Float32Array = np.concatenate(means)
-        return vectors
+        vectors = self._means(x, runs)
+        if not self._words:
+            return vectors
+        return np.hstack([_standardised(vectors), _standardised(self._means(first, runs, ends=1))])
+
+    def _means(self, states: Float32Array, runs: Sequence[tuple[slice, int]], ends: int = 0) -> Float32Array:
+        """The mean state of each sentence, without so many at each of its ends, unless that were all."""
+        kept = [(rows, length, ends if length > 2 * ends else 0) for rows, length in runs]
+        each = [states[rows].reshape(-1, length, self.width)[:, few : length - few] for rows, length, few in kept]
+        means: Float32Array = np.concatenate([of_one_length.mean(axis=1) for of_one_length in each])
+        return means
 
     def _embedded(self, sentences: Sequence[Int64Array]) -> Float32Array:
         """The first states `[tokens, width]`: only the rows of words that occur are read."""
@@ -148,6 +161,12 @@ class MiniLM:
     def _norm(self, name: str, x: Float32Array) -> Float32Array:
         weight, bias = (self._arrays[f"{name}.{kind}"].astype(np.float32) for kind in ("weight", "bias"))
         return layer_norm(x, weight, bias, NORM_EPSILON)
+
+
+def _standardised(rows: Float32Array) -> Float32Array:
+    """Rows of mean 0 and deviation 1."""
+    width = rows.shape[1]
+    return layer_norm(rows, np.ones(width, np.float32), np.zeros(width, np.float32), NORM_EPSILON)
 
 
 def tokens(word_pieces: WordPieces, text: str, context: int) -> Int64Array:

@@ -19,10 +19,20 @@ from torch.nn import functional
 
 from indexer import shipped
 from indexer.atomic import atomic_write
-from indexer.encoders.embedded import CONFIG, FORMAT, HEAD, TOKENIZER, TRANSFORMER, WEIGHTS, read_config, read_weights
+from indexer.encoders.embedded import (
+    CONFIG,
+    FORMAT,
+    HEAD,
+    TOKENIZER,
+    TRANSFORMER,
+    WEIGHTS,
+    read_config,
+    read_weights,
+    transformer,
+)
 from indexer.encoders.embedded_image import Conv, Head, ImageModel
 from indexer.encoders.layers import BlockShape, read_shape
-from indexer.encoders.minilm import MiniLM, WordPieces, tokens
+from indexer.encoders.minilm import WordPieces, tokens
 from indexer.errors import EncoderUnavailable
 from indexer.photos.preprocessing import Preprocessing
 from training.data import remembered
@@ -60,8 +70,8 @@ class EmbeddedModel:
         self._arrays = read_weights(folder, "")
         beginning = f"text.{TRANSFORMER}"
         self._transformer = {k.removeprefix(beginning): v for k, v in self._arrays.items() if k.startswith(beginning)}
-        self._minilm, self._pieces = MiniLM(self._transformer), WordPieces(folder / TOKENIZER)
         hidden, width = self._arrays[f"text.{HEAD}into.weight"].shape
+        self._minilm, self._pieces = transformer(self._transformer, width), WordPieces(folder / TOKENIZER)
         self.image: nn.Module = ImageModel(self._blocks, hidden=image["hidden"], dimension=self.dimension)
         self.text: nn.Module = Head(width, hidden, self.dimension)
         self.image.to(memory_format=torch.channels_last)
@@ -89,7 +99,7 @@ class EmbeddedModel:
         free_last([self.text], text)
 
     def _vectors(self, sentences: Sequence[str]) -> Tensor:
-        """Sentences as what the text tower takes: the transformer's vectors `[n, width]`."""
+        """Sentences as what the text tower takes: the transformer's vectors `[n, outputs]`."""
         ids = [tokens(self._pieces, sentence, self._minilm.context) for sentence in sentences]
         return torch.from_numpy(self._minilm.encode(ids))
 

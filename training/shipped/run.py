@@ -76,7 +76,7 @@ class Run:
 
     @cached_property
     def sentences(self) -> Tensor:
-        """MiniLM's vectors of all sentences by their numbers, `[n, 384]` float32."""
+        """MiniLM's vectors of all sentences by their numbers, `[n, 768]` float32."""
         assert self.prompts  # these take up sentences of their own
         stored = self.stored("sentences.pt", "prepare")
         if stored["sentences"] != self.corpus.sentences:

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from evaluation.datasets import DataError
 from indexer.encoders.embedded_image import Trunk
 from indexer.encoders.weights import map_arrays
 from training.data import Ahead, crop, relight
@@ -142,8 +143,8 @@ def finetune(run: Run) -> None:
     """Trunk and heads, from photos: the mean of the weights of runs that draw differently."""
     shares = run.recipe.finetune.runs
     names = [f"finetune_{number}" for number in range(len(shares))]
-    for number, name in enumerate(names):
-        _finetune(run, name, number)
+    for name in names:
+        finetune_once(run, name)
     run.once("finetune.pt", lambda: {"modules": _mean([run.stored(f"{name}.pt", name) for name in names], shares)})
 
 
@@ -159,9 +160,9 @@ def _mean(runs: Sequence[dict[str, Any]], shares: Sequence[float]) -> dict[str, 
     }
 
 
-def _finetune(run: Run, name: str, number: int) -> None:
-    """One run, that leaves the file of its name."""
-    stage = run.recipe.finetune
+def finetune_once(run: Run, name: str) -> None:
+    """One run, `finetune_0` or another, that leaves the file of its name."""
+    stage, number = run.recipe.finetune, int(name.rpartition("_")[2])
     trunk = Trunk(run.start.shape)
     trunk.load_state_dict(run.start.weights)
     trunk.to(memory_format=torch.channels_last)
@@ -244,7 +245,11 @@ STAGES: dict[str, Callable[[Run], Any]] = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `python -m training shipped`."""
-    parser.add_argument("--stage", choices=list(STAGES), help="only this stage, from what the earlier ones left")
+    parser.add_argument(
+        "--stage",
+        help=f"only this one of {', '.join(STAGES)}, from what the earlier ones left; or a run of "
+        "finetune, on a core or machine of its own: finetune_0, finetune_1",
+    )
     parser.add_argument("--config", type=Path, default=RECIPE, help="another recipe than that of the shipped encoder")
     parser.add_argument("--data", type=Path, required=True, help="the folder that the sources' paths start from")
     parser.add_argument("--models", type=Path, required=True, help="the folder with the weights to start from")
@@ -255,5 +260,11 @@ def run(options: argparse.Namespace) -> None:
     """Runs one stage or all. Raises `DescryError` for what is wrong with the request or the data."""
     require_matplotlib()
     shipped = Run(read_recipe(options.config), options.data, options.models, options.out)
-    for name in [options.stage] if options.stage else STAGES:
-        STAGES[name](shipped)
+    runs = [f"finetune_{number}" for number in range(len(shipped.recipe.finetune.runs))]
+    if options.stage in runs:
+        finetune_once(shipped, options.stage)
+    elif options.stage and options.stage not in STAGES:
+        raise DataError(f"--stage {options.stage}: there are {', '.join([*STAGES, *runs])}.")
+    else:
+        for name in [options.stage] if options.stage else STAGES:
+            STAGES[name](shipped)

@@ -63,7 +63,9 @@ def made_up() -> dict[str, np.ndarray[Any, Any]]:
     return arrays
 
 
-def slow(arrays: dict[str, np.ndarray[Any, Any]], ids: np.ndarray[Any, Any], heads: int) -> np.ndarray[Any, Any]:
+def slow(
+    arrays: dict[str, np.ndarray[Any, Any]], ids: np.ndarray[Any, Any], heads: int, *, words: bool = False
+) -> np.ndarray[Any, Any]:
     """The vector of one sentence by torch's own layers over float32 weights."""
     import torch
     from torch.nn import functional
@@ -82,7 +84,7 @@ def slow(arrays: dict[str, np.ndarray[Any, Any]], ids: np.ndarray[Any, Any], hea
     def linear(x: torch.Tensor, name: str) -> torch.Tensor:
         return functional.linear(x, w[f"{name}.weight"], w[f"{name}.bias"])
 
-    x = norm(w["word.weight"][torch.from_numpy(ids)] + w["pos"][: len(ids)], "n0")
+    x = first = norm(w["word.weight"][torch.from_numpy(ids)] + w["pos"][: len(ids)], "n0")
     width = x.shape[1]
     for layer in range(len({name.split(".")[1] for name in arrays if name.startswith("layers.")})):
         q, k, v = linear(x, f"layers.{layer}.qkv").view(len(ids), 3, heads, width // heads).permute(1, 2, 0, 3)
@@ -92,23 +94,30 @@ def slow(arrays: dict[str, np.ndarray[Any, Any]], ids: np.ndarray[Any, Any], hea
         hidden = functional.gelu(linear(x, f"layers.{layer}.fc1"))
         x = norm(x + linear(hidden, f"layers.{layer}.fc2"), f"layers.{layer}.n2")
     mean: np.ndarray[Any, Any] = x.mean(0).numpy()
+    if words:
+        inside = first[1:-1] if len(ids) > 2 else first
+        mean = torch.cat([functional.layer_norm(one.mean(0), (width,)) for one in (x, inside)]).numpy()
     return mean
 
 
+@pytest.mark.parametrize("words", [False, True])
 @pytest.mark.parametrize("most", [1, 20, 10_000])
-def test_sentences_of_any_lengths_have_the_vectors_of_torch(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sentences_of_any_lengths_have_the_vectors_of_torch(
+    most: int, words: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(minilm, "TOKENS", most)
     chance = np.random.default_rng(1)
     sentences = [chance.integers(0, WORDS, length) for length in (3, 16, 1, 7, 3, 3, 16, 2)]
     arrays = made_up()
-    found = MiniLM(arrays, heads=HEADS).encode(sentences)
-    expected = np.stack([slow(arrays, ids, HEADS) for ids in sentences])
+    found = MiniLM(arrays, heads=HEADS, words=words).encode(sentences)
+    expected = np.stack([slow(arrays, ids, HEADS, words=words) for ids in sentences])
     assert found.dtype == np.float32
-    assert np.allclose(found, expected, atol=2e-5)
+    assert np.allclose(found, expected, atol=1e-4 if words else 2e-5)  # what is of deviation 1 is larger
 
 
 def test_no_sentences_are_no_vectors() -> None:
     assert MiniLM(made_up(), heads=HEADS).encode([]).shape == (0, WIDTH)
+    assert MiniLM(made_up(), heads=HEADS, words=True).encode([]).shape == (0, 2 * WIDTH)
 
 
 @pytest.mark.parametrize("name", ["layers.1.fc2.weight", "word.weight.scale", "n0.bias", "layers.0.qkv.bias"])

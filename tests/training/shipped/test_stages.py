@@ -74,12 +74,16 @@ def test_frozen_blocks_stay_as_they_were_and_the_others_learn(world):
 
 
 def test_what_is_learned_from_photos_is_the_mean_of_runs_that_drew_differently(world):
-    for stage in ("prepare", "begin", "finetune"):
+    for stage in ("prepare", "begin", "finetune_1"):
         assert train(world, stage) == 0
+    alone = torch.load(world / "out" / "finetune_1.pt", weights_only=False)["modules"]["image"]
+    assert not (world / "out" / "finetune_0.pt").exists()
+    assert train(world, "finetune") == 0
     first, second, mean = (
         torch.load(world / "out" / f"{name}.pt", weights_only=False)["modules"]["image"]
         for name in ("finetune_0", "finetune_1", "finetune")
     )
+    assert torch.equal(second["out.weight"], alone["out.weight"]), "a run that was made alone is not made again"
     assert not torch.equal(first["out.weight"], second["out.weight"])
     for key, value in mean.items():
         torch.testing.assert_close(value, 0.75 * first[key] + 0.25 * second[key])
@@ -91,6 +95,11 @@ def test_a_stage_whose_forerunner_has_not_run_says_which(world, capsys, stage, b
         train(world, "prepare")
     assert train(world, stage) == 2
     assert f"python -m training shipped --stage {before}" in capsys.readouterr().err
+
+
+def test_a_stage_that_does_not_exist_is_refused_with_those_that_do(world, capsys):
+    assert train(world, "finetune_2") == 2
+    assert "finetune_0, finetune_1" in capsys.readouterr().err
 
 
 def test_a_missing_extra_is_named_before_anything_is_trained(world, capsys, monkeypatch):
