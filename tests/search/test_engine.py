@@ -223,6 +223,11 @@ def test_words_find_what_meaning_does_not_see(engine: Engine, library: Library, 
     assert {hit.item.path.parent.name for hit in found[:2]} == {"photos", "Germany2019"}
     assert len(found) == len({hit.item.id for hit in found}) == len(COLORS) + 1
     assert [hit.rank_score for hit in found] == sorted((hit.rank_score or 0 for hit in found), reverse=True)
+    vectors = library.catalog.vectors([hit.item.id or 0 for hit in found]).rows
+    cosines = vectors @ engine.embed([parse("red germany")])[0]
+    shares = [0.5 * (hit.item.path.parent == folder or hit.item.path.stem == "red") for hit in found]
+    expected = cosines + 6 * cosines.std() * np.array(shares)
+    np.testing.assert_allclose([hit.rank_score or 0 for hit in found], expected, atol=1e-3)
     elsewhere = parse("red germany", k=20, by_words=True, filters=[Filter("in", str(tmp_path / "photos"))])
     assert folder not in {hit.item.path.parent for hit in engine.search(elsewhere)}
 
