@@ -57,7 +57,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     [
         ("a rocket on its launch pad", "image,video", "film.mp4 t4"),
         ("a tabby cat", "image,video", "film.mp4 t0"),
-        ("an astronaut", "image,video", "film.mp4 t8"),
+        ("a smiling astronaut", "image,video", "film.mp4 t8"),
         ("a cup of coffee", "image,video", "coffee.jpg"),
         ("RE16", "image,video", "screenshot.png"),
         ("hotel lindenhof", "image,video", "screenshot.png"),

@@ -153,7 +153,7 @@ def test_the_shipped_encoder_is_adapted_and_served(gallery, train):
     assert name.startswith("embedded:")
     assert adapted.checksum != own.checksum
     vectors = [encoder.embed("text", ["a red photo"]) for encoder in (own, adapted)]
-    assert 0.2 < float((vectors[0] * vectors[1]).sum()) < 0.9999
+    assert 0 < float((vectors[0] * vectors[1]).sum()) < 0.9999
 
 
 @pytest.fixture
