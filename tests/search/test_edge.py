@@ -270,8 +270,9 @@ def test_a_signal_ends_it_with_its_number_and_keeps_what_is_done(tmp_path: Path,
     for place in range(100):
         paint(tmp_path / "photos" / f"{place}.png", (place, 0, 0))
     slow = """
-import indexer, time
+import indexer, signal, time
 from indexer.testing import PictureColors, color_encoder
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # tests may run under nohup, and a signal that is ignored stays so
 prepare = PictureColors.prepare
 PictureColors.prepare = lambda *given: (time.sleep(0.1), prepare(*given))[1]
 indexer.load_encoder = lambda *_, **__: color_encoder()
