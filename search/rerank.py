@@ -20,9 +20,6 @@ PENALTY = 1.0
 # three marks on four labelled sets, .921 to .925 with other weights (`python -m evaluation feedback`).
 RIGHT, WRONG = 0.5, 0.25
 
-# Cormack, Clarke and Buettcher (SIGIR 2009) found little difference between constants around this one.
-RECIPROCAL_RANK_CONSTANT = 60
-
 # Below a thousandth of the terms' length, a direction is rounding.
 ROUNDING = 1e-3
 

@@ -148,7 +148,7 @@ class Retrieval:
         """Those that fit the query, with the probability that they do; `sample` `[m, dim]` stands for the library."""
         from search.relevance import WITNESSES  # late: most questions are not cut
 
-        background = (sample @ self._rows.T).max(axis=1, initial=-1)  # (m, dim) @ (dim, r) -> (m)
+        background = self._background(sample)
 
         def judged(found: Sequence[Candidate]) -> list[float]:
             rows = vectors([candidate.id for candidate in found])
@@ -180,7 +180,11 @@ class Retrieval:
         known = {candidate.id: candidate for candidate in candidates}
         unseen = np.array([id for id in held if id not in known and id not in self._own], np.int64)
         known |= {candidate.id: candidate for candidate in self._search(len(unseen), unseen)}
-        spread = float((sample @ self._rows.T).max(axis=1).std())  # (m, dim) @ (dim, r) -> (m)
-        worth = WORDS * max(spread, LEAST_SPREAD)
+        worth = WORDS * max(float(self._background(sample).std()), LEAST_SPREAD)
         fused = [replace(one, rank_score=one.relevance + worth * held.get(one.id, 0.0)) for one in known.values()]
         return sorted(fused, key=lambda candidate: (-candidate.relevance, candidate.id))
+
+    def _background(self, sample: Float32Array) -> Float32Array:
+        """The scores `[m]` of rows `[m, dim]` that stand for the library."""
+        scores: Float32Array = (sample @ self._rows.T).max(axis=1, initial=-1)  # (m, dim) @ (dim, r) -> (m)
+        return scores
