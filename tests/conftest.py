@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from milvus_server import running_milvus
 from painting import WatchedEncoder
+from postgres_server import Server, running_server
 
 from indexer import Encoder, Library
 from indexer.modalities import MODALITIES
@@ -53,6 +55,19 @@ def photos(tmp_path: Path) -> Path:
     folder = tmp_path / "photos"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Server]:
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def milvus() -> Iterator[str]:
+    """The address of a server."""
+    with running_milvus() as address:
+        yield address
 
 
 @pytest.fixture

@@ -16,9 +16,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from make_photos import with_exif
-from milvus_server import running_milvus
 from PIL import Image
-from postgres_server import Server, running_server
+from postgres_server import Server
 
 from indexer import Encoder, Item, Library, index_sources
 from indexer.encoders.base import unit_rows
@@ -59,18 +58,6 @@ class Stores(NamedTuple):
     photos: Path
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with running_server() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def milvus() -> Iterator[str]:
-    with running_milvus() as address:
-        yield address
-
-
 @pytest.fixture(scope="module", params=["postgres", "milvus"])
 def kind(request: pytest.FixtureRequest) -> str:
     """The kind of store that holds a shared library."""
@@ -78,12 +65,12 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def new_address(kind: str, server: Server, request: pytest.FixtureRequest) -> Callable[[], str]:
+def new_address(kind: str, postgres: Server, request: pytest.FixtureRequest) -> Callable[[], str]:
     """Gives the address of a new, empty library."""
     if kind == "postgres":
-        return server.database
+        return postgres.database
     milvus = request.getfixturevalue("milvus")
-    return lambda: f"{milvus}?catalog={server.database()}"
+    return lambda: f"{milvus}?catalog={postgres.database()}"
 
 
 @pytest.fixture(scope="module")
@@ -384,8 +371,8 @@ def test_every_command_says_in_one_line_that_the_store_does_not_answer(command: 
     assert "does not answer" in done.output and "secret" not in done.output
 
 
-def test_what_an_address_says_of_tls_is_asked_of_the_server(server: Server) -> None:
-    address = server.database()
+def test_what_an_address_says_of_tls_is_asked_of_the_server(postgres: Server) -> None:
+    address = postgres.database()
     Library.create(address, color_encoder()).close()
     Library.open(f"{address}?sslmode=prefer").close()
     with pytest.raises(LibraryError, match="SSL"):
@@ -400,10 +387,10 @@ def test_a_server_that_says_nothing_is_not_waited_for_long() -> None:
             Library.open(address)
 
 
-def test_a_connection_that_breaks_is_one_line_and_leaves_nothing_half_written(server: Server, tmp_path: Path) -> None:
+def test_a_connection_that_breaks_is_one_line_and_leaves_nothing_half_written(postgres: Server, tmp_path: Path) -> None:
     import psycopg
 
-    address = server.database()
+    address = postgres.database()
     written = Library.create(address, color_encoder())
     with pytest.raises(LibraryError, match="does not answer"), written.catalog.atomic() as revision:
         file_id = written.catalog.files.put(Source(tmp_path / "a.jpg", "image", 1, 1))
@@ -439,9 +426,9 @@ def test_what_needs_a_folder_says_so_in_a_line() -> None:
     assert "`descry groups` needs a library in a folder" in done.output
 
 
-def test_a_text_may_hold_what_postgresql_cannot(server: Server, tmp_path: Path) -> None:
+def test_a_text_may_hold_what_postgresql_cannot(postgres: Server, tmp_path: Path) -> None:
     (tmp_path / "captions.jsonl").write_text('{"image": "a\\u0000.jpg", "caption": "red\\u0000 green"}\n')
-    with Library.create(server.database(), color_encoder()) as library:
+    with Library.create(postgres.database(), color_encoder()) as library:
         assert not index_sources(library, [tmp_path], color_encoder()).failures
         (hit,) = Engine(library, color_encoder()).search(parse("red", wanted="text"))
         assert hit.item.text == "red green"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from click.testing import CliRunner
 from make_photos import with_exif
 from milvus_server import running_milvus
 from PIL import Image
-from postgres_server import Server, running_server
+from postgres_server import Server
 
 from indexer import Library, index_sources
 from indexer.errors import LibraryError
@@ -36,21 +35,9 @@ TOLD = {
 NOT_TOLD = {"path": "[a-c].jpg", "near": "52.39,13.06,30", "has-caption": "", "tag": "warm"}
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with running_server() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def milvus() -> Iterator[str]:
-    with running_milvus() as address:
-        yield address
-
-
 @pytest.fixture
-def address(server: Server, milvus: str) -> str:
-    return f"{milvus}?catalog={server.database()}"
+def address(postgres: Server, milvus: str) -> str:
+    return f"{milvus}?catalog={postgres.database()}"
 
 
 @pytest.fixture
@@ -171,8 +158,8 @@ def test_a_collection_that_is_gone_is_made_anew(address: str, photos: Path) -> N
         assert paths(library) == found
 
 
-def test_milvus_that_goes_away_is_one_line_and_costs_nothing_that_was_stored(server: Server, photos: Path) -> None:
-    catalog = server.database()
+def test_milvus_that_goes_away_is_one_line_and_costs_nothing_that_was_stored(postgres: Server, photos: Path) -> None:
+    catalog = postgres.database()
     with running_milvus() as milvus:
         Library.create(f"{milvus}?catalog={catalog}", color_encoder()).close()
         library = Library.create(f"{milvus}?timeout=2&catalog={catalog}", color_encoder())

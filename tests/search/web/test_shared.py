@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from make_photos import with_exif
-from postgres_server import Server, running_server
+from postgres_server import Server
 from starlette.testclient import TestClient
 
 from indexer import Library, index_sources
@@ -31,12 +31,6 @@ class Served(NamedTuple):
     other: TestClient
     photos: Path
     address: str
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Server]:
-    with running_server() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")
